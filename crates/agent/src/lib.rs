@@ -1,0 +1,1 @@
+//! Room `agent` of Berth; see ARCHITECTURE.md.

@@ -1,0 +1,1 @@
+//! Room `edge` of Berth; see ARCHITECTURE.md.

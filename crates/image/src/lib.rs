@@ -1,0 +1,1 @@
+//! Room `image` of Berth; see ARCHITECTURE.md.

@@ -1,0 +1,1 @@
+//! Room `init` of Berth; see ARCHITECTURE.md.

@@ -1,0 +1,46 @@
+//! Every platform-wide number in one place, with its source.
+
+use std::time::Duration;
+
+/// Time between SIGTERM and SIGKILL when an instance stops (features D6).
+pub const STOP_GRACE: Duration = Duration::from_secs(15 * 60);
+
+/// `containers[].max_instances` when unset (features BA8).
+pub const MAX_INSTANCES_DEFAULT: u32 = 20;
+
+/// Longest time a `CONNECT` to an instance's port is held until the port listens.
+///
+/// The npm class aborts its ping after 5 s, and an aborted ping is not "not listening"
+/// (`workerd.md` §3, hold rules), so this stays well below.
+pub const CONNECT_HOLD: Duration = Duration::from_secs(3);
+
+/// After this time since start a port that never listened is no longer waited for.
+pub const CONNECT_HOLD_WINDOW: Duration = Duration::from_secs(30);
+
+/// The npm class probes this port of images that expose none; holding it would only delay `start()`.
+pub const FALLBACK_PORT: u16 = 33;
+
+/// An instance runs at full speed until it is ready or this much time has passed, then its CPU quota
+/// applies: at 1/16 vCPU a start that needs 300 ms of CPU would take 5 s (`runtime.md` §5).
+pub const FULL_SPEED_START: Duration = Duration::from_secs(10);
+
+/// How long a `DELETE` from a draining workerd is taken as "detach" before it is carried out.
+pub const DETACH_WINDOW: Duration = Duration::from_secs(30);
+
+/// Port the virtual sidecar claims in `NetworkSettings.Ports` (`workerd.md` §1).
+pub const SIDECAR_PORT: u16 = 39001;
+
+/// Open files per process inside an instance, soft and hard (Docker's default).
+pub const OPEN_FILES: u64 = 1_048_576;
+
+/// Size of `/dev/shm` in an instance in bytes (Docker's default).
+pub const SHM_BYTES: u64 = 64 * 1024 * 1024;
+
+/// One log file of an instance is rotated at this size; [`LOG_FILES`] are kept.
+pub const LOG_FILE_BYTES: u64 = 10 * 1024 * 1024;
+
+/// Log files kept for each instance, the current one included.
+pub const LOG_FILES: u32 = 3;
+
+/// Longest line of output that is shown as one; longer ones are cut into pieces.
+pub const LOG_LINE_BYTES: usize = 16 * 1024;

@@ -1,0 +1,1 @@
+//! Room `project` of Berth; see ARCHITECTURE.md.

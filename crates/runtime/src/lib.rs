@@ -1,0 +1,1 @@
+//! Room `runtime` of Berth; see ARCHITECTURE.md.

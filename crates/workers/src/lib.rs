@@ -1,0 +1,1 @@
+//! Room `workers` of Berth; see ARCHITECTURE.md.
