@@ -1,1 +1,13 @@
-//! Room `project` of Berth; see ARCHITECTURE.md.
+//! A user's project: its configuration (`wrangler.jsonc`, `.json`, `.toml`), its local secrets
+//! (`.dev.vars`, `.env`), and its code as a bundle.
+//!
+//! Nothing here runs a Worker or a container.
+#![forbid(unsafe_code)]
+
+pub mod bundle;
+pub mod config;
+pub mod diagnostic;
+
+pub use bundle::{Bundle, BundleError, BundleOptions, Module, ModuleKind, bundle};
+pub use config::{Config, ConfigError};
+pub use diagnostic::{Diagnostic, Severity};
