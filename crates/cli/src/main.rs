@@ -1,2 +1,54 @@
-//! `berth`: the command line.
-fn main() {}
+//! `berth`: parses the command line, sets up output and runs one command.
+
+mod args;
+mod commands;
+mod dev;
+mod error;
+mod paths;
+mod printer;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+use crate::printer::Printer;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let printer = Printer::new(args.quiet);
+    start_diagnostics(&printer);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            printer.error(&error::CliError::failure("start the async runtime", error));
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = runtime.block_on(async {
+        match args.command {
+            Command::Dev(args) => commands::dev::run(args, &printer).await,
+            Command::Doctor(args) => commands::doctor::run(&args, &printer),
+            Command::Init(args) => commands::init::run(&args, &printer),
+        }
+    });
+    // Whatever a blocking task still waits for (a key press, say) must not hold the process.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            printer.error(&error);
+            error.exit_code()
+        }
+    }
+}
+
+/// `BERTH_LOG=agent=debug` shows what the rooms trace; nothing is shown otherwise.
+fn start_diagnostics(printer: &Printer) {
+    let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("BERTH_LOG") else { return };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(printer.diagnostics())
+        .with_ansi(false)
+        .init();
+}

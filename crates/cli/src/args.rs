@@ -1,0 +1,152 @@
+//! The command line as clap sees it: options only, no decisions.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Serverless containers that you own: Cloudflare Containers on any Linux machine.
+#[derive(Debug, Parser)]
+#[command(name = "berth", version, about, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    /// Print errors and results only.
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  all went well
+    1  something failed
+    2  the command line is wrong
+    3  the project's configuration is wrong
+    4  the Worker or an image could not be built
+    5  this machine lacks something (see `berth doctor`)
+    6  a port or a lock is held by someone else
+  130  interrupted";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a project here: Worker, Durable Objects and containers, with hot reload.
+    Dev(DevArgs),
+    /// Say what this machine lacks to run Berth, and what to do about it.
+    Doctor(DoctorArgs),
+    /// Write an example as a new project.
+    Init(InitArgs),
+}
+
+/// How much of the Worker's own logging is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum LogLevel {
+    None,
+    Error,
+    Warn,
+    Info,
+    Log,
+    Debug,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct DevArgs {
+    /// The project's folder, or its Wrangler configuration file.
+    #[arg(default_value = ".")]
+    pub(crate) project: PathBuf,
+    /// Port to listen on; 0 takes a free one [default: `dev.port` of the configuration, or 8787].
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
+    /// Address to listen on [default: `dev.ip` of the configuration, or localhost].
+    #[arg(long)]
+    pub(crate) ip: Option<IpAddr>,
+    /// Environment of the configuration to use.
+    #[arg(short, long, env = "CLOUDFLARE_ENV")]
+    pub(crate) env: Option<String>,
+    /// A variable for the Worker, over what the configuration says; may be given again.
+    #[arg(long = "var", value_name = "KEY:VALUE", value_parser = parse_var)]
+    pub(crate) vars: Vec<(String, String)>,
+    /// Whether containers are built and started.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) enable_containers: Option<bool>,
+    /// How much of the Worker's logging is shown.
+    #[arg(long, value_enum, default_value_t = LogLevel::Log)]
+    pub(crate) log_level: LogLevel,
+    /// Where Durable Object storage is kept [default: `.berth` in the project].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) persist_to: Option<PathBuf>,
+    /// A build argument for every Dockerfile, over `image_vars`; may be given again.
+    #[arg(long = "build-arg", value_name = "KEY=VALUE", value_parser = parse_build_arg)]
+    pub(crate) build_args: Vec<(String, String)>,
+    /// Another registry to pull a host's images from; may be given again.
+    #[arg(
+        long = "registry-mirror",
+        value_name = "HOST=URL",
+        value_parser = parse_build_arg,
+        env = "BERTH_REGISTRY_MIRRORS",
+        value_delimiter = ','
+    )]
+    pub(crate) registry_mirrors: Vec<(String, String)>,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct DoctorArgs {
+    /// Print the findings as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct InitArgs {
+    /// Folder to write; it must not exist or be empty [default: the template's name].
+    pub(crate) dir: Option<PathBuf>,
+    /// Which example to write; `berth init --list` names them.
+    #[arg(short, long, default_value = "hello")]
+    pub(crate) template: String,
+    /// List the templates.
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// With `--list`: print as JSON.
+    #[arg(long, requires = "list")]
+    pub(crate) json: bool,
+}
+
+fn parse_var(text: &str) -> Result<(String, String), String> {
+    split(text, ':', "KEY:VALUE")
+}
+
+fn parse_build_arg(text: &str) -> Result<(String, String), String> {
+    split(text, '=', "KEY=VALUE")
+}
+
+fn split(text: &str, at: char, form: &str) -> Result<(String, String), String> {
+    match text.split_once(at) {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("`{text}` is not of the form {form}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_var_keeps_colons_in_its_value() {
+        assert_eq!(parse_var("A:b:c"), Ok(("A".into(), "b:c".into())));
+        assert!(parse_var(":b").is_err() && parse_var("ab").is_err());
+    }
+
+    #[test]
+    fn containers_can_be_turned_off() {
+        let args = Args::parse_from(["berth", "dev", "--enable-containers=false", "x"]);
+        let Command::Dev(dev) = args.command else { panic!("dev") };
+        assert_eq!(dev.enable_containers, Some(false));
+        assert_eq!(dev.project, PathBuf::from("x"));
+    }
+}

@@ -1,0 +1,78 @@
+//! Where Berth keeps things on this machine.
+
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+/// `BERTH_HOME`, or `/var/lib/berth`: short, because unix socket paths end at 107 bytes, and on a
+/// real disk, because the instances' writable layers live here.
+pub(crate) fn home() -> PathBuf {
+    std::env::var_os("BERTH_HOME").map_or_else(|| PathBuf::from("/var/lib/berth"), PathBuf::from)
+}
+
+/// What all projects share: the toolchain and the images.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    /// Installed workerd and esbuild.
+    pub(crate) toolchain: PathBuf,
+    /// Image content and unpacked layers.
+    pub(crate) images: PathBuf,
+}
+
+impl Shared {
+    pub(crate) fn under(home: &Path) -> Self {
+        Self { toolchain: home.join("toolchain"), images: home.join("images") }
+    }
+}
+
+/// What one `berth dev` session keeps.
+#[derive(Debug, Clone)]
+pub(crate) struct Session {
+    /// Short name of the session: twelve hex digits of its state folder's hash.
+    pub(crate) key: String,
+    /// Held while a `berth dev` runs on this project.
+    pub(crate) lock: PathBuf,
+    /// Durable Object storage; stays.
+    pub(crate) objects: PathBuf,
+    /// Rendered Worker configuration; removed at the end.
+    pub(crate) worker: PathBuf,
+    /// Running instances; empty after a clean end.
+    pub(crate) instances: PathBuf,
+    /// The agent's records and sockets; empty after a clean end.
+    pub(crate) agent: PathBuf,
+    /// Everything of this session that does not outlive it.
+    pub(crate) scratch: PathBuf,
+}
+
+impl Session {
+    /// The session of the project whose state folder is `state`, which must exist.
+    pub(crate) fn of(state: &Path, home: &Path) -> Self {
+        let digest = Sha256::digest(state.as_os_str().as_encoded_bytes());
+        let key: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let scratch = home.join("dev").join(&key);
+        Self {
+            lock: state.join("dev.lock"),
+            objects: state.join("objects"),
+            worker: scratch.join("w"),
+            instances: scratch.join("i"),
+            agent: scratch.join("a"),
+            scratch,
+            key,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_projects_have_two_sessions_and_one_has_one() {
+        let home = Path::new("/h");
+        let a = Session::of(Path::new("/a/.berth"), home);
+        let b = Session::of(Path::new("/b/.berth"), home);
+        assert_ne!(a.key, b.key);
+        assert_eq!(a.key, Session::of(Path::new("/a/.berth"), home).key);
+        assert!(a.instances.as_os_str().len() < 40);
+    }
+}
