@@ -7,6 +7,7 @@
 mod application;
 mod environment;
 mod ids;
+pub mod instance;
 mod instance_type;
 pub mod limits;
 pub mod messages;
