@@ -1,1 +1,32 @@
-//! Room `image` of Berth; see ARCHITECTURE.md.
+//! Images: references, content by digest, unpacked layers, pulls from registries, Dockerfile builds.
+//!
+//! Everything here blocks and may be called from many threads and processes at once over one
+//! directory; async callers use a blocking thread. It runs nothing itself: commands of `RUN` go
+//! through [`RunStep`], and mounting an image for an instance is the runtime's.
+//!
+//! ```text
+//! <dir>/content/sha256/<hex>     blobs: manifests, configs, layers as transferred
+//! <dir>/snapshots/sha256/<hex>/  unpacked layers, by digest of the uncompressed archive
+//! <dir>/images/<hex>.json        names: reference → manifest digest
+//! <dir>/cache/                   build cache: key → layer
+//! <dir>/tmp/, <dir>/locks/       work in progress
+//! ```
+#![forbid(unsafe_code)]
+
+mod digest;
+mod error;
+mod image;
+mod options;
+mod progress;
+mod reference;
+mod run_step;
+mod store;
+
+pub use digest::{Digest, DigestError};
+pub use error::{Attempt, BuildError, PullError, StepError, StepProblem, StoreError, UnpackError};
+pub use image::{ExposedPort, ExposedPortError, Image, ImageConfig, Protocol};
+pub use options::{BuildRequest, Credentials, Platform, PullOptions, UnpackLimits};
+pub use progress::{Outcome, Progress, Silent, Stream, Task, TaskId, TaskKind};
+pub use reference::{DOCKER_HUB, Reference, ReferenceError};
+pub use run_step::{RunRequest, RunStep, RunStepError};
+pub use store::{ImageRecord, ImageStore, Pruned};

@@ -1,0 +1,99 @@
+//! Progress and cancellation: what a pull or a build tells its caller while it works.
+//!
+//! Nothing is printed here; `cli` draws bars or lines from it.
+
+/// Identifies a task within one pull or build.
+pub type TaskId = u64;
+
+/// Something that takes time and is worth a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// Unique within one [`Progress`] and one pull or build.
+    pub id: TaskId,
+    /// What kind of work this is.
+    pub kind: TaskKind,
+    /// What a person should read: `sha256:1a2b3c4d5e6f` for a layer, `RUN apk add curl` for a step.
+    pub label: String,
+    /// Bytes to go through in all, when known.
+    pub total: Option<u64>,
+}
+
+/// Kinds of tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TaskKind {
+    /// Asking a registry for a manifest.
+    Resolve,
+    /// Downloading a layer or a config; advances in bytes.
+    Download,
+    /// Unpacking a layer; advances in bytes of the compressed layer.
+    Unpack,
+    /// Reading and hashing the build context; advances in bytes.
+    Context,
+    /// One step of a Dockerfile; does not advance.
+    Step {
+        /// Counting from 1, over all stages that are built.
+        number: usize,
+        /// Number of steps in all.
+        of: usize,
+    },
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The work was done.
+    Done,
+    /// Nothing had to be done: the result was here already.
+    Cached,
+    /// The work failed; the error is returned by the call itself.
+    Failed,
+}
+
+/// Which stream of a build step wrote something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Where a pull or a build reports. Several threads report at once.
+pub trait Progress: Send + Sync {
+    /// A task begins.
+    fn begin(&self, task: &Task) {
+        let _ = task;
+    }
+
+    /// `done` bytes of the task are done; may fall back when a download starts over.
+    fn advance(&self, task: TaskId, done: u64) {
+        let _ = (task, done);
+    }
+
+    /// The task ended.
+    fn finish(&self, task: TaskId, outcome: Outcome) {
+        let _ = (task, outcome);
+    }
+
+    /// A build step wrote these bytes, which need not be whole lines.
+    fn output(&self, task: TaskId, stream: Stream, bytes: &[u8]) {
+        let _ = (task, stream, bytes);
+    }
+
+    /// Something a person should know, without a line feed: a retry, a mirror that does not answer.
+    fn log(&self, line: &str) {
+        let _ = line;
+    }
+
+    /// Whether to stop. Asked often; once true, the call fails with its `Cancelled` error and leaves
+    /// nothing half-made.
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// Reports to nobody and is never cancelled.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Progress for Silent {}
