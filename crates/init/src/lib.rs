@@ -1,1 +1,1 @@
-//! Room `init` of Berth; see ARCHITECTURE.md.
+//! What `berth-init` and the runtime say to each other.

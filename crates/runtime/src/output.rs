@@ -1,0 +1,108 @@
+//! A program's output and input as tokio streams.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What the main program prints. Both ends of each pipe are also held by the sandbox's init, so
+/// dropping this neither breaks the program nor loses bytes: they wait for the next adoption.
+/// End of file comes once the sandbox has ended and everything was read.
+#[derive(Debug)]
+pub struct Output {
+    /// Standard output, or everything when the program has a terminal.
+    pub stdout: StreamReader,
+    /// Standard error; at its end from the start when the program has a terminal.
+    pub stderr: StreamReader,
+}
+
+/// The reading end of a pipe or terminal.
+#[derive(Debug)]
+pub struct StreamReader {
+    fd: Option<AsyncFd<OwnedFd>>,
+}
+
+/// The writing end of a pipe or terminal. Dropping a pipe's end closes it.
+#[derive(Debug)]
+pub struct StreamWriter {
+    fd: AsyncFd<OwnedFd>,
+}
+
+impl StreamReader {
+    /// Wraps `fd` and makes it non-blocking. Must be called inside a tokio runtime.
+    pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
+        set_nonblocking(&fd)?;
+        Ok(Self { fd: Some(AsyncFd::new(fd)?) })
+    }
+
+    /// A stream that is at its end.
+    pub(crate) fn empty() -> Self {
+        Self { fd: None }
+    }
+}
+
+impl StreamWriter {
+    /// Wraps `fd` and makes it non-blocking. Must be called inside a tokio runtime.
+    pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
+        set_nonblocking(&fd)?;
+        Ok(Self { fd: AsyncFd::new(fd)? })
+    }
+}
+
+fn set_nonblocking(fd: &OwnedFd) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(fd)?;
+    Ok(rustix::fs::fcntl_setfl(fd, flags | rustix::fs::OFlags::NONBLOCK)?)
+}
+
+impl AsyncRead for StreamReader {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Some(fd) = &self.fd else { return Poll::Ready(Ok(())) };
+        loop {
+            let mut ready = std::task::ready!(fd.poll_read_ready(cx))?;
+            let unfilled = buf.initialize_unfilled();
+            match ready.try_io(|fd| Ok(rustix::io::read(fd, &mut *unfilled)?)) {
+                Ok(Ok(n)) => {
+                    buf.advance(n);
+                    return Poll::Ready(Ok(()));
+                }
+                // A terminal whose programs have all closed it; a pipe would say end of file.
+                Ok(Err(e)) if e.raw_os_error() == Some(libc::EIO) => return Poll::Ready(Ok(())),
+                Ok(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}
+                Ok(Err(e)) => return Poll::Ready(Err(e)),
+                Err(_would_block) => {}
+            }
+        }
+    }
+}
+
+impl AsyncWrite for StreamWriter {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let mut ready = std::task::ready!(self.fd.poll_write_ready(cx))?;
+            match ready.try_io(|fd| Ok(rustix::io::write(fd, buf)?)) {
+                Ok(Err(e)) if e.kind() == io::ErrorKind::Interrupted => {}
+                Ok(result) => return Poll::Ready(result),
+                Err(_would_block) => {}
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
