@@ -1,0 +1,203 @@
+//! What one workerd process runs: a Worker with its modules, bindings and objects.
+//!
+//! The vocabulary is Cloudflare's. Nothing here is read from disk or validated beyond what workerd
+//! itself checks; `project` reads wrangler's configuration and `cli` maps it to this.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// A Worker and everything it can reach.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerSpec {
+    /// The Worker's name, for messages.
+    pub name: String,
+    /// Modules, the main one first. Empty for a Worker of assets alone.
+    pub modules: Vec<Module>,
+    /// `YYYY-MM-DD`; [`crate::toolchain::newest_compatibility_date`] is the newest that starts.
+    pub compatibility_date: String,
+    /// Compatibility flags on top of the date's.
+    pub compatibility_flags: Vec<String>,
+    /// What `env` holds.
+    pub bindings: Vec<Binding>,
+    /// Durable Object classes with storage.
+    pub durable_objects: Vec<DurableObjectNamespace>,
+    /// Static assets in front of the Worker.
+    pub assets: Option<Assets>,
+    /// Cron expressions, checked by [`crate::cron::Schedule::parse`], that trigger `scheduled()`.
+    pub crons: Vec<String>,
+    /// Who runs the containers of [`Self::durable_objects`].
+    pub container_engine: Option<ContainerEngine>,
+    /// Where Durable Objects keep their SQLite files; made if missing. Two processes must never
+    /// share it.
+    pub objects: PathBuf,
+    /// Whether `fetch()` of the Worker reaches private addresses (loopback, 10/8 …) and not only
+    /// public ones.
+    pub private_network: bool,
+    /// Whether console lines say which object and event wrote them ([`Event::Log`]'s origin).
+    /// workerd's tail events cost about 0.1 ms of its one core per event, so benchmarks turn it off.
+    ///
+    /// [`Event::Log`]: crate::Event::Log
+    pub attribute_logs: bool,
+}
+
+/// One module.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Module {
+    /// The name by which other modules import it, without `./`.
+    pub name: String,
+    /// How workerd reads it.
+    pub kind: ModuleKind,
+    /// Its bytes.
+    pub contents: Vec<u8>,
+    /// Its source map (v3 JSON): stacks in events are mapped through it.
+    pub source_map: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({:?}, {} bytes)", self.name, self.kind, self.contents.len())
+    }
+}
+
+/// How workerd reads a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ModuleKind {
+    /// ECMAScript module.
+    EsModule,
+    /// CommonJS module.
+    CommonJs,
+    /// A string.
+    Text,
+    /// An `ArrayBuffer`.
+    Data,
+    /// A `WebAssembly.Module`.
+    Wasm,
+    /// A parsed JSON value.
+    Json,
+}
+
+/// One member of `env`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Binding {
+    /// Name in `env`.
+    pub name: String,
+    /// What it is.
+    pub value: BindingValue,
+}
+
+/// What a member of `env` is.
+#[derive(Clone, PartialEq)]
+pub enum BindingValue {
+    /// A string.
+    Text(String),
+    /// A string that must not be shown.
+    Secret(String),
+    /// A parsed JSON value.
+    Json(serde_json::Value),
+    /// A namespace of one of [`WorkerSpec::durable_objects`].
+    DurableObject {
+        /// The class.
+        class_name: String,
+    },
+    /// This Worker itself, or one of its entry points.
+    Service {
+        /// The entry point class; `None` for the default export.
+        entrypoint: Option<String>,
+        /// `ctx.props` of the entry point.
+        props: Option<serde_json::Value>,
+    },
+    /// The files of [`WorkerSpec::assets`].
+    Assets,
+    /// A Secrets Store secret: `await env.NAME.get()`. `None` throws, as a missing secret does.
+    SecretsStoreSecret {
+        /// The value.
+        value: Option<String>,
+    },
+}
+
+impl fmt::Debug for BindingValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.debug_tuple("Text").field(text).finish(),
+            Self::Secret(_) => f.write_str("Secret(***)"),
+            Self::Json(value) => f.debug_tuple("Json").field(value).finish(),
+            Self::DurableObject { class_name } => write!(f, "DurableObject({class_name})"),
+            Self::Service { entrypoint, props } => {
+                f.debug_struct("Service").field("entrypoint", entrypoint).field("props", props).finish()
+            }
+            Self::Assets => f.write_str("Assets"),
+            Self::SecretsStoreSecret { .. } => f.write_str("SecretsStoreSecret(***)"),
+        }
+    }
+}
+
+/// A Durable Object class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DurableObjectNamespace {
+    /// The class's name in code.
+    pub class_name: String,
+    /// Names the storage folder and every container of the class; must outlive renames.
+    pub unique_key: String,
+    /// Whether `ctx.storage.sql` is there. The `Container` class needs it.
+    pub sqlite: bool,
+    /// The image name that [`ContainerEngine`] is asked to create containers from. `None`: the
+    /// class has no `ctx.container`.
+    pub container_image: Option<String>,
+}
+
+/// A Docker Engine API on a unix socket; in Berth always the agent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerEngine {
+    /// The socket.
+    pub socket: PathBuf,
+    /// The image name that workerd asks for when it wants the network companion of a container.
+    pub interceptor_image: String,
+}
+
+/// Static assets, served as Cloudflare serves them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assets {
+    /// The folder. `_headers`, `_redirects` and `.assetsignore` in it are obeyed.
+    pub directory: PathBuf,
+    /// How `.html` and slashes map to paths.
+    pub html_handling: HtmlHandling,
+    /// What answers a path without a file.
+    pub not_found_handling: NotFoundHandling,
+    /// Which requests reach the Worker even where a file matches.
+    pub run_worker_first: RunWorkerFirst,
+}
+
+/// `html_handling` of assets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum HtmlHandling {
+    /// `auto-trailing-slash`.
+    #[default]
+    AutoTrailingSlash,
+    /// `force-trailing-slash`.
+    ForceTrailingSlash,
+    /// `drop-trailing-slash`.
+    DropTrailingSlash,
+    /// `none`.
+    None,
+}
+
+/// `not_found_handling` of assets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NotFoundHandling {
+    /// `none`: the Worker answers, or 404.
+    #[default]
+    None,
+    /// `404-page`.
+    NotFoundPage,
+    /// `single-page-application`.
+    SinglePageApplication,
+}
+
+/// `run_worker_first` of assets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunWorkerFirst {
+    /// For every request, or for none.
+    Always(bool),
+    /// For paths that match one of these; those that start with `!` are exceptions.
+    Paths(Vec<String>),
+}
