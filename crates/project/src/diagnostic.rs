@@ -5,6 +5,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
 /// A file's path and text, shared by everything that points into it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Source {
@@ -34,14 +36,31 @@ impl Source {
     /// Line and column of a byte, both from 1; columns count characters.
     #[must_use]
     pub fn position(&self, offset: usize) -> (usize, usize) {
-        let mut offset = offset.min(self.text.len());
-        while !self.text.is_char_boundary(offset) {
-            offset -= 1;
-        }
+        let offset = self.boundary(offset);
         let before = &self.text[..offset];
         let line_start = before.rfind('\n').map_or(0, |at| at + 1);
         let line = before.bytes().filter(|b| *b == b'\n').count() + 1;
         (line, before[line_start..].chars().count() + 1)
+    }
+
+    /// The nearest place at or before `offset` where a character begins.
+    fn boundary(&self, offset: usize) -> usize {
+        let mut offset = offset.min(self.text.len());
+        while !self.text.is_char_boundary(offset) {
+            offset -= 1;
+        }
+        offset
+    }
+
+    /// The one line that holds the start of `span`, and the part of `span` on that line.
+    fn line(&self, span: &Range<usize>) -> (&str, Range<usize>) {
+        let start = self.boundary(span.start);
+        let line_start = self.text[..start].rfind('\n').map_or(0, |at| at + 1);
+        let line_end = self.text[start..].find('\n').map_or(self.text.len(), |at| start + at);
+        let line = self.text[line_start..line_end].trim_end_matches('\r');
+        let from = (start - line_start).min(line.len());
+        let to = self.boundary(span.end).clamp(start, line_end) - line_start;
+        (line, from..to.clamp(from, line.len()))
     }
 }
 
@@ -89,9 +108,32 @@ impl Diagnostic {
     }
 
     /// The finding as text, with colours for a terminal or without.
+    ///
+    /// The first line of the message is the title; the others come after the source line, as does
+    /// the help.
     #[must_use]
-    pub fn render(&self, _color: bool) -> String {
-        format!("{}:{}:{}: {}", self.path().display(), self.line(), self.column(), self.message)
+    pub fn render(&self, color: bool) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let (title, rest) = self.message.split_once('\n').unwrap_or((&self.message, ""));
+        let (line, span) = self.source.line(&self.span);
+        let path = self.path().display().to_string();
+        let snippet = Snippet::source(line)
+            .path(path)
+            .line_start(self.line())
+            .annotation(AnnotationKind::Primary.span(span));
+        let mut group: Group<'_> = level.primary_title(title).element(snippet);
+        let rest = rest.trim();
+        if !rest.is_empty() {
+            group = group.element(Level::NOTE.message(rest));
+        }
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        let renderer = if color { Renderer::styled() } else { Renderer::plain() };
+        renderer.render(&[group])
     }
 }
 
@@ -106,4 +148,54 @@ impl fmt::Display for Diagnostic {
 pub fn render_all(diagnostics: &[Diagnostic], color: bool) -> String {
     let texts: Vec<_> = diagnostics.iter().map(|finding| finding.render(color)).collect();
     texts.join("\n\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(text: &str, span: Range<usize>, message: &str) -> Diagnostic {
+        Diagnostic {
+            severity: Severity::Error,
+            message: message.to_owned(),
+            span,
+            source: Source::new("wrangler.jsonc", text),
+            help: Some("write a number".to_owned()),
+        }
+    }
+
+    #[test]
+    fn a_finding_shows_file_line_column_and_the_line_with_a_caret() {
+        let text = "{\n  \"name\": \"x\",\n  \"port\": \"high\"\n}\n";
+        let shown = finding(text, 27..33, "wrong\nfirst\nsecond").to_string();
+        let expected = "\
+error: wrong
+ --> wrangler.jsonc:3:11
+  |
+3 |   \"port\": \"high\"
+  |           ^^^^^^
+  |
+  = note: first
+          second
+  = help: write a number";
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_span_of_several_lines_shows_its_first_line() {
+        let shown = finding("a = {\n b\n}\n", 4..10, "wrong").to_string();
+        assert!(shown.contains("1 | a = {\n  |     ^"), "{shown}");
+    }
+
+    #[test]
+    fn any_span_in_any_text_renders() {
+        let text = "é\r\n\tü = \u{fe0f}日本\n\0";
+        for start in 0..=text.len() + 2 {
+            for end in 0..=text.len() + 2 {
+                let found = finding(text, start..end, "");
+                assert!(!found.render(true).is_empty());
+                assert!(!found.render(false).is_empty());
+            }
+        }
+    }
 }

@@ -5,8 +5,11 @@
 #![forbid(unsafe_code)]
 
 pub mod bundle;
+mod check;
 pub mod config;
 pub mod diagnostic;
+mod parse;
+mod tree;
 
 pub use bundle::{Bundle, BundleError, BundleOptions, Module, ModuleKind, bundle};
 pub use config::{Config, ConfigError};

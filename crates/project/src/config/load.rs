@@ -2,8 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use super::bindings::{self, Names};
+use super::classes::Classes;
+use super::scope::Scope;
+use super::vars::{Files, ProcessEnvironment};
+use super::{assets, bundling, container, dev, discover, unsupported, vars, worker};
+use crate::check::Report;
 use crate::config::Config;
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Severity};
+use crate::tree::Node;
 
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
@@ -44,7 +51,104 @@ impl Config {
         path: &Path,
         environment: Option<&str>,
     ) -> Result<(Self, Vec<Diagnostic>), ConfigError> {
-        let _ = environment;
-        Err(ConfigError::NotFound { dir: path.to_owned() })
+        let process = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        load(path, environment, &process)
     }
+}
+
+/// [`Config::load`] with the variables of the process as an argument.
+pub(super) fn load(
+    path: &Path,
+    environment: Option<&str>,
+    process: &ProcessEnvironment,
+) -> Result<(Config, Vec<Diagnostic>), ConfigError> {
+    let path = discover::find(path)?;
+    let (mut report, root) = discover::read(&path)?;
+    let config = read(&mut report, &root, &path, environment, process)?;
+    let diagnostics = report.finish();
+    if diagnostics.iter().any(|finding| finding.severity == Severity::Error) {
+        return Err(ConfigError::Invalid { diagnostics });
+    }
+    Ok((config, diagnostics))
+}
+
+/// Reads everything, with defaults in place of what is wrong; the caller looks at the report.
+fn read(
+    report: &mut Report,
+    tree: &Node,
+    path: &Path,
+    environment: Option<&str>,
+    process: &ProcessEnvironment,
+) -> Result<Config, ConfigError> {
+    let root = path.parent().unwrap_or(Path::new("/"));
+    let scope = Scope::new(report, tree, environment.filter(|name| !name.is_empty()));
+    let mut names = Names::default();
+    unsupported::check(report, &scope);
+    let name = worker::name(report, &scope);
+    let main = worker::main(report, &scope, root);
+    let (compatibility_date, compatibility_flags) = worker::compatibility(report, &scope);
+
+    let bound = bindings::durable_objects(report, &scope, &name.effective, &mut names);
+    let mut classes = Classes::read(report, &scope);
+    let used: Vec<_> =
+        bound.iter().map(|b| (b.binding.class_name.clone(), b.class_span.clone())).collect();
+    classes.add_bound(report, &used);
+
+    let observability = bundling::observability(report, &scope);
+    let berth = dev::berth(report, &scope);
+    let context = container::Context {
+        root,
+        worker: name.own.as_deref(),
+        environment: scope.defined(),
+        observability: &observability,
+        stop_grace: berth.stop_grace,
+    };
+    let containers = container::containers(report, &scope, &classes, &context);
+
+    let mut vars = vars::vars(report, &scope, &mut names);
+    let services = bindings::services(report, &scope, &name.effective, &mut names);
+    let store = bindings::secrets_store(report, &scope, &mut names);
+    let version_metadata = bindings::version_metadata(report, &scope, &mut names);
+    let required = vars::required(report, &scope, &mut names);
+    let files = Files::read(root, scope.name(), required.is_some(), process)?;
+    let secrets = files.secrets(report, required.as_ref(), &store, &mut vars);
+    let secrets_store = files.store(report, store);
+
+    let build = bundling::build(report, &scope, root);
+    let assets = assets::assets(
+        report,
+        &scope,
+        assets::Context { root, has_main: main.is_some(), has_build: build.command.is_some() },
+        &mut names,
+    );
+    names.check(report);
+    let config = Config {
+        path: path.to_owned(),
+        root: root.to_owned(),
+        environment: scope.name().map(str::to_owned),
+        main,
+        compatibility_date,
+        compatibility_flags,
+        vars,
+        secrets,
+        durable_objects: bound.into_iter().map(|bound| bound.binding).collect(),
+        classes: classes.finish(&name.effective),
+        name: name.effective,
+        containers,
+        services,
+        secrets_store,
+        version_metadata,
+        assets,
+        crons: worker::crons(report, &scope),
+        observability,
+        build,
+        bundling: bundling::bundling(report, &scope, root),
+        dev: dev::dev(report, &scope),
+        berth,
+        inputs: std::iter::once(path.to_owned()).chain(files.read.iter().cloned()).collect(),
+        secret_files: files.read,
+    };
+    Ok(config)
 }

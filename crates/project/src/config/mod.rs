@@ -9,7 +9,18 @@ use std::time::Duration;
 
 use model::Application;
 
+mod assets;
+mod bindings;
+mod bundling;
+mod classes;
+mod container;
+mod dev;
+mod discover;
 mod load;
+mod scope;
+mod unsupported;
+mod vars;
+mod worker;
 
 pub use load::ConfigError;
 
@@ -62,6 +73,8 @@ pub struct Config {
     pub berth: Berth,
     /// Every file that was read for this configuration, absolute: to be watched.
     pub inputs: Vec<PathBuf>,
+    /// The files that [`Self::secrets`] came from, absolute.
+    pub secret_files: Vec<PathBuf>,
 }
 
 /// A value that must not be shown: it prints as `***`.
@@ -275,7 +288,7 @@ pub struct Bundling {
     pub preserve_file_names: bool,
     /// `minify`.
     pub minify: bool,
-    /// `keep_names`.
+    /// `keep_names`; by default true.
     pub keep_names: bool,
     /// `rules`, in order; the defaults come after them.
     pub rules: Vec<Rule>,
@@ -298,8 +311,8 @@ pub struct Rule {
     pub kind: RuleKind,
     /// Globs against the file's path.
     pub globs: Vec<String>,
-    /// Whether later rules of the same kind are also used.
-    pub fallthrough: bool,
+    /// Whether later rules of the same kind are also used; unset means no, with a warning.
+    pub fallthrough: Option<bool>,
 }
 
 /// `rules[].type`.
