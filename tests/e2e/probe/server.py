@@ -1,0 +1,115 @@
+"""The container of most tests: does and tells what a test asks for by URL.
+
+`/<name>/<question>?<arguments>`; answers are JSON. Its environment: START_DELAY (seconds before it
+listens), IGNORE_SIGTERM, PORTS (more `host:port` to listen on, comma-separated).
+"""
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+
+INSTANCE = os.environ.get("CLOUDFLARE_DEPLOYMENT_ID")
+
+
+def who(_):
+    return {"instance": INSTANCE, "pid": os.getpid(), "hostname": socket.gethostname()}
+
+
+def env(_):
+    return dict(os.environ)
+
+
+def read(arguments):
+    try:
+        with open(arguments["path"]) as file:
+            return {"text": file.read()}
+    except OSError as error:
+        return {"error": str(error)}
+
+
+def write(arguments):
+    with open(arguments["path"], "w") as file:
+        file.write(arguments["text"])
+    return {"written": arguments["path"]}
+
+
+def fetch(arguments):
+    try:
+        with urllib.request.urlopen(arguments["url"], timeout=5) as reply:
+            return {"text": reply.read().decode()}
+    except OSError as error:
+        return {"error": str(error)}
+
+
+def eat(arguments):
+    _memory = b"x" * (int(arguments["mib"]) * 1024 * 1024)
+    return {"eaten": arguments["mib"]}
+
+
+def end(arguments):
+    threading.Timer(0.1, os._exit, [int(arguments["code"])]).start()
+    return {"ends": arguments["code"]}
+
+
+def nap(arguments):
+    time.sleep(float(arguments["seconds"]))
+    return {"napped": arguments["seconds"]}
+
+
+def say(arguments):
+    print(arguments["text"], flush=True)
+    return {"said": arguments["text"]}
+
+
+QUESTIONS = {
+    "who": who,
+    "env": env,
+    "read": read,
+    "write": write,
+    "fetch": fetch,
+    "eat": eat,
+    "end": end,
+    "nap": nap,
+    "say": say,
+}
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        url = urlsplit(self.path)
+        arguments = {name: values[0] for name, values in parse_qs(url.query).items()}
+        question = QUESTIONS.get(url.path.split("/")[-1], who)
+        answer = question(arguments) | {"port": self.server.server_port}
+        body = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def stop(*_):
+    print("asked to stop", flush=True)
+    if "IGNORE_SIGTERM" not in os.environ:
+        sys.exit(0)
+
+
+signal.signal(signal.SIGTERM, stop)
+time.sleep(float(os.environ.get("START_DELAY", 0)))
+for address in filter(None, os.environ.get("PORTS", "").split(",")):
+    host, port = address.rsplit(":", 1)
+    server = ThreadingHTTPServer((host, int(port)), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+ThreadingHTTPServer(("0.0.0.0", 8080), Handler).serve_forever()
