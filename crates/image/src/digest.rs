@@ -153,6 +153,10 @@ impl<W: Write> DigestWriter<W> {
         Self { inner, hasher: Hasher::new(), bytes: 0 }
     }
 
+    pub(crate) fn get_ref(&self) -> &W {
+        &self.inner
+    }
+
     /// The writer, and the digest and number of the bytes written.
     pub(crate) fn finish(self) -> (W, Digest, u64) {
         (self.inner, self.hasher.finish(), self.bytes)

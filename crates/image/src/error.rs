@@ -13,14 +13,11 @@ use crate::run_step::RunStepError;
 #[non_exhaustive]
 pub enum StoreError {
     /// A file operation failed; the text names the path.
-    #[error(transparent)]
+    #[error("{0}")]
     Io(io::Error),
-    /// The disk that holds `path` is full.
-    #[error("write {}: the disk is full", path.display())]
-    DiskFull {
-        /// The file or directory that no longer fitted.
-        path: PathBuf,
-    },
+    /// The disk is full; the text names the path that did not fit.
+    #[error("the disk is full: {0}")]
+    DiskFull(io::Error),
     /// What was to be stored is not what its digest says.
     #[error("store {expected}: the content has digest {actual}")]
     Digest {
@@ -79,13 +76,9 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Wraps an error at `path`, telling a full disk from other failures.
+    /// Names `path` in an error of a system call.
     pub(crate) fn at(path: &Path, source: io::Error) -> Self {
-        if is_disk_full(&source) {
-            Self::DiskFull { path: path.to_owned() }
-        } else {
-            Self::Io(io::Error::new(source.kind(), format!("{}: {source}", path.display())))
-        }
+        Self::from(at(path, source))
     }
 
     /// Whether the caller asked to stop.
@@ -98,9 +91,8 @@ impl StoreError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::DiskFull { path }
-            | Self::Unpack { source: UnpackError::DiskFull { path, .. }, .. } => {
-                Some(format!("free space on the disk that holds {}", path.display()))
+            Self::DiskFull(_) | Self::Unpack { source: UnpackError::DiskFull { .. }, .. } => {
+                Some("free space on that disk, or use another one for the data".to_owned())
             }
             Self::Unpack { source: UnpackError::NotRoot, .. } => Some("run as root".to_owned()),
             _ => None,
@@ -109,20 +101,15 @@ impl StoreError {
 }
 
 impl From<io::Error> for StoreError {
-    /// For errors of `fs_err`, which name their path themselves.
+    /// For errors that name their path themselves, as those of `fs_err` do.
     fn from(source: io::Error) -> Self {
-        if is_disk_full(&source) {
-            let path = source
-                .get_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default()
-                .split('`')
-                .nth(1)
-                .map_or_else(PathBuf::new, PathBuf::from);
-            return Self::DiskFull { path };
-        }
-        Self::Io(source)
+        if is_disk_full(&source) { Self::DiskFull(source) } else { Self::Io(source) }
     }
+}
+
+/// The same error, with the path in its text.
+pub(crate) fn at(path: &Path, source: io::Error) -> io::Error {
+    io::Error::new(source.kind(), format!("{}: {source}", path.display()))
 }
 
 /// Whether the error says that a disk, or a quota on it, is full.

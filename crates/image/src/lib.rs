@@ -13,14 +13,23 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod cache;
+mod content;
 mod digest;
+mod document;
 mod error;
 mod image;
+mod layout;
 mod options;
 mod progress;
+mod pull;
+mod records;
 mod reference;
+mod root;
 mod run_step;
+mod snapshot;
 mod store;
+mod unpack;
 
 pub use digest::{Digest, DigestError};
 pub use error::{Attempt, BuildError, PullError, StepError, StepProblem, StoreError, UnpackError};

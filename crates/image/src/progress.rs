@@ -2,13 +2,15 @@
 //!
 //! Nothing is printed here; `cli` draws bars or lines from it.
 
-/// Identifies a task within one pull or build.
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Identifies a task; unique within a process.
 pub type TaskId = u64;
 
 /// Something that takes time and is worth a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
-    /// Unique within one [`Progress`] and one pull or build.
+    /// Unique within this process.
     pub id: TaskId,
     /// What kind of work this is.
     pub kind: TaskKind,
@@ -97,3 +99,9 @@ pub trait Progress: Send + Sync {
 pub struct Silent;
 
 impl Progress for Silent {}
+
+/// An id no other task of this process has.
+pub(crate) fn next_task() -> TaskId {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}

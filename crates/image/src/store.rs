@@ -6,17 +6,19 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
+use crate::document::{ConfigDocument, Manifest, Top};
 use crate::error::{BuildError, PullError, StoreError};
 use crate::image::Image;
-use crate::options::{BuildRequest, PullOptions};
-use crate::progress::Progress;
+use crate::layout::Layout;
+use crate::options::{BuildRequest, PullOptions, UnpackLimits};
+use crate::progress::{Progress, Silent};
 use crate::reference::Reference;
 use crate::run_step::RunStep;
 
 /// Images in one directory. Clones share it; threads and processes may use it at once.
 #[derive(Debug, Clone)]
 pub struct ImageStore {
-    dir: Arc<PathBuf>,
+    layout: Arc<Layout>,
 }
 
 /// A name in the store.
@@ -33,13 +35,13 @@ pub struct ImageRecord {
 /// What [`ImageStore::prune`] removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// Names removed.
-    pub images: usize,
     /// Blobs removed.
     pub blobs: usize,
     /// Unpacked layers removed.
     pub snapshots: usize,
-    /// Bytes of the removed blobs.
+    /// Build cache entries removed.
+    pub cached: usize,
+    /// Bytes of the removed blobs; unpacked layers come on top.
     pub bytes: u64,
 }
 
@@ -50,25 +52,25 @@ impl ImageStore {
     /// # Errors
     /// The directory cannot be made or written.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let dir = dir.into();
-        fs_err::create_dir_all(&dir)?;
-        Ok(Self { dir: Arc::new(dir) })
+        Ok(Self { layout: Arc::new(Layout::open(&dir.into())?) })
     }
 
     /// The store's directory.
     #[must_use]
     pub fn dir(&self) -> &Path {
-        &self.dir
+        self.layout.dir()
     }
 
     /// The image of that name, if it is here. Layers that are not unpacked (any more) are unpacked
-    /// from their blobs; no registry is asked.
+    /// from their blobs; no registry is asked. A reference with a digest needs no name.
     ///
     /// # Errors
     /// The store is damaged or cannot be read.
     pub fn image(&self, reference: &Reference) -> Result<Option<Image>, StoreError> {
-        let _ = reference;
-        Ok(None)
+        match self.layout.find(reference)? {
+            Some(digest) => self.image_by_digest(&digest),
+            None => Ok(None),
+        }
     }
 
     /// The image with that manifest digest, if it is here; otherwise as [`Self::image`].
@@ -76,8 +78,11 @@ impl ImageStore {
     /// # Errors
     /// The store is damaged or cannot be read.
     pub fn image_by_digest(&self, digest: &Digest) -> Result<Option<Image>, StoreError> {
-        let _ = digest;
-        Ok(None)
+        let _lock = self.layout.lock_content(&|| false)?;
+        if !self.layout.has_blob(digest) {
+            return Ok(None);
+        }
+        self.layout.assemble(digest, UnpackLimits::default(), &Silent).map(Some)
     }
 
     /// All names, sorted.
@@ -85,7 +90,7 @@ impl ImageStore {
     /// # Errors
     /// The store cannot be read.
     pub fn images(&self) -> Result<Vec<ImageRecord>, StoreError> {
-        Ok(Vec::new())
+        self.layout.records()
     }
 
     /// Gives an image that is here a name; the name may have been another image's.
@@ -93,8 +98,9 @@ impl ImageStore {
     /// # Errors
     /// The image is not here, or the store cannot be written.
     pub fn tag(&self, reference: &Reference, digest: &Digest) -> Result<(), StoreError> {
-        let _ = reference;
-        Err(StoreError::MissingBlob { digest: digest.clone() })
+        let _lock = self.layout.lock_content(&|| false)?;
+        self.layout.manifest(digest)?;
+        self.layout.record(reference, digest)
     }
 
     /// Takes a name away; its content stays until [`Self::prune`]. Returns whether it was there.
@@ -102,18 +108,17 @@ impl ImageStore {
     /// # Errors
     /// The store cannot be written.
     pub fn untag(&self, reference: &Reference) -> Result<bool, StoreError> {
-        let _ = reference;
-        Ok(false)
+        self.layout.unrecord(reference)
     }
 
-    /// Removes everything that is not reachable from `roots` (manifest digests) or from a name.
-    /// Work in progress of other processes is not touched.
+    /// Removes blobs, unpacked layers and cached build steps that neither a name nor one of `roots`
+    /// (manifest digests: give those of running instances) needs. Waits for pulls and builds in
+    /// progress.
     ///
     /// # Errors
     /// The store cannot be read or written.
     pub fn prune(&self, roots: &[Digest]) -> Result<Pruned, StoreError> {
-        let _ = roots;
-        Ok(Pruned::default())
+        self.layout.prune(roots)
     }
 
     /// Pulls an image from its registry or a mirror: what is here already is not transferred. A
@@ -127,8 +132,7 @@ impl ImageStore {
         options: &PullOptions,
         progress: &dyn Progress,
     ) -> Result<Image, PullError> {
-        let _ = (options, progress);
-        Err(PullError::Cancelled { reference: reference.clone() })
+        crate::pull::pull(&self.layout, reference, options, progress)
     }
 
     /// Builds an image from a Dockerfile. Steps whose inputs did not change come from the cache.
@@ -143,5 +147,72 @@ impl ImageStore {
     ) -> Result<Image, BuildError> {
         let _ = (request, run, progress);
         Err(BuildError::Cancelled)
+    }
+}
+
+impl Layout {
+    /// An image's manifest.
+    pub(crate) fn manifest(&self, digest: &Digest) -> Result<Manifest, StoreError> {
+        let bytes = self.read_document(digest)?;
+        let document = |source| StoreError::Document {
+            what: "manifest",
+            digest: digest.clone(),
+            source,
+        };
+        match Top::parse(&bytes).map_err(document)? {
+            Top::Manifest(manifest) => Ok(manifest),
+            Top::Index(_) => Err(StoreError::Invalid {
+                what: "manifest",
+                digest: digest.clone(),
+                reason: "it is an index of several images".to_owned(),
+            }),
+        }
+    }
+
+    /// An image's config, checked against its manifest.
+    pub(crate) fn config(&self, manifest: &Manifest) -> Result<ConfigDocument, StoreError> {
+        let digest = &manifest.config.digest;
+        let bytes = self.read_document(digest)?;
+        let document: ConfigDocument =
+            serde_json::from_slice(&bytes).map_err(|source| StoreError::Document {
+                what: "config",
+                digest: digest.clone(),
+                source,
+            })?;
+        let (diffs, layers) = (document.rootfs.diff_ids.len(), manifest.layers.len());
+        if diffs != layers {
+            return Err(StoreError::Invalid {
+                what: "config",
+                digest: digest.clone(),
+                reason: format!("it has {diffs} diff_ids, the manifest has {layers} layers"),
+            });
+        }
+        Ok(document)
+    }
+
+    /// The image of a manifest whose blobs are here, every layer unpacked.
+    pub(crate) fn assemble(
+        &self,
+        digest: &Digest,
+        limits: UnpackLimits,
+        progress: &dyn Progress,
+    ) -> Result<Image, StoreError> {
+        let manifest = self.manifest(digest)?;
+        let document = self.config(&manifest)?;
+        let mut layers = Vec::with_capacity(manifest.layers.len());
+        let pairs = manifest.layers.iter().zip(&document.rootfs.diff_ids);
+        for (layer, diff_id) in pairs.rev() {
+            layers.push(self.ensure_snapshot(layer, diff_id, limits, progress)?);
+        }
+        if layers.is_empty() {
+            layers.push(self.empty()?);
+        }
+        let blobs = manifest.layers.iter().map(|layer| layer.size).sum::<u64>();
+        Ok(Image {
+            digest: digest.clone(),
+            config: document.config.to_config(),
+            layers,
+            size: blobs + manifest.config.size,
+        })
     }
 }

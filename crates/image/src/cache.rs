@@ -1,0 +1,62 @@
+//! The build cache: what a step makes, by the digest of everything it depends on.
+//!
+//! An entry that cannot be read is no entry: the step runs again.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::document::Descriptor;
+use crate::error::StoreError;
+use crate::layout::Layout;
+
+/// Prefix of entries that remember the digest of a tree in a stage.
+const TREE: &str = "tree-";
+
+/// A layer that a step made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CachedLayer {
+    /// Its blob.
+    pub(crate) blob: Descriptor,
+    /// Digest of the uncompressed archive; the name of its snapshot.
+    pub(crate) diff_id: Digest,
+    /// When it was made, in seconds since 1970.
+    pub(crate) created: i64,
+}
+
+impl Layout {
+    fn cache_path(&self, prefix: &str, key: &Digest) -> PathBuf {
+        self.cache().join(format!("{prefix}{}", key.hex()))
+    }
+
+    /// The layer a step with this key made, if it is still here.
+    pub(crate) fn cached_layer(&self, key: &Digest) -> Option<CachedLayer> {
+        self.read_cached_layer(&self.cache_path("", key))
+    }
+
+    pub(crate) fn cache_layer(&self, key: &Digest, layer: &CachedLayer) -> Result<(), StoreError> {
+        let bytes = serde_json::to_vec(layer).expect("an entry has only strings and numbers");
+        self.replace_file(&self.cache_path("", key), &bytes)
+    }
+
+    /// The digest of a tree in immutable layers, if it was computed before.
+    pub(crate) fn cached_tree(&self, key: &Digest) -> Option<Digest> {
+        fs_err::read_to_string(self.cache_path(TREE, key)).ok()?.parse().ok()
+    }
+
+    pub(crate) fn cache_tree(&self, key: &Digest, tree: &Digest) -> Result<(), StoreError> {
+        self.replace_file(&self.cache_path(TREE, key), tree.as_str().as_bytes())
+    }
+
+    /// Whether the cache entry at `path` leads to a layer that is here.
+    pub(crate) fn cached_layer_is_here(&self, path: &Path) -> bool {
+        self.read_cached_layer(path).is_some()
+    }
+
+    fn read_cached_layer(&self, path: &Path) -> Option<CachedLayer> {
+        let layer: CachedLayer = serde_json::from_slice(&fs_err::read(path).ok()?).ok()?;
+        let here = self.has_blob(&layer.blob.digest) && self.snapshot(&layer.diff_id).exists();
+        here.then_some(layer)
+    }
+}
