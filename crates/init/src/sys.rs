@@ -1,0 +1,177 @@
+//! System calls that have no safe wrapper. The only `unsafe` of this crate.
+//!
+//! This process has one thread, from its start to its end: several proofs below rest on it.
+#![expect(unsafe_code, reason = "clone3, signals, seccomp and execve have no safe wrapper")]
+
+use std::ffi::{CStr, CString, c_char, c_int, c_long};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+/// Namespaces every sandbox gets. Its cgroup namespace follows once it is in its cgroups.
+pub(crate) const NAMESPACES: u64 = (libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWNET) as u64;
+
+/// libc's constant is too narrow for it.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// Which side of a fork this is.
+pub(crate) enum Fork {
+    Child,
+    Parent { pid: u32, pidfd: OwnedFd },
+}
+
+/// Forks by clone3, with `namespaces` and born into the cgroup v2 directory `cgroup`.
+pub(crate) fn fork(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Fork> {
+    let mut pidfd: RawFd = -1;
+    // SAFETY: all fields are plain integers, for which zero is "not given".
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = namespaces | libc::CLONE_PIDFD as u64;
+    args.pidfd = (&raw mut pidfd) as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    let size = size_of_val(&args);
+    // SAFETY: `args` is valid for `size` bytes and `pidfd` outlives the call. Without CLONE_VM the
+    // child has a copy of all memory, and with one thread no lock can be held by another.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size) };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Fork::Child),
+        pid => {
+            // SAFETY: the kernel made this descriptor for us just now (CLONE_PIDFD, close-on-exec).
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Fork::Parent { pid: u32::try_from(pid).expect("a pid is positive"), pidfd })
+        }
+    }
+}
+
+/// Makes a cgroup namespace whose root is the cgroups this process is in now.
+pub(crate) fn unshare_cgroup() -> io::Result<()> {
+    // SAFETY: no memory is involved, and no descriptor table is unshared.
+    check(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) }.into())?;
+    Ok(())
+}
+
+/// Lets the kernel reap children by itself.
+pub(crate) fn ignore_children() {
+    // SAFETY: SIG_IGN installs no code of ours.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
+}
+
+/// A descriptor that becomes readable when a child ends.
+pub(crate) fn child_signal() -> io::Result<OwnedFd> {
+    // SAFETY: a zeroed sigset_t is a valid argument for sigemptyset, which initialises it; all
+    // pointers are to this frame; SIG_DFL installs no code of ours.
+    let fd = unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, libc::SIGCHLD);
+        check(libc::sigprocmask(libc::SIG_BLOCK, &raw const set, ptr::null_mut()).into())?;
+        check(libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK).into())?
+    };
+    // SAFETY: signalfd made this descriptor for us just now.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as RawFd) })
+}
+
+/// Gives every signal its default again, as a program expects at its start.
+pub(crate) fn default_signals() -> io::Result<()> {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: SIG_DFL installs no code of ours; an error (SIGKILL, SIGSTOP) changes nothing.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    // SAFETY: as in `child_signal`.
+    unsafe {
+        let mut set: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        check(libc::sigprocmask(libc::SIG_SETMASK, &raw const set, ptr::null_mut()).into())?;
+    }
+    Ok(())
+}
+
+/// SIGKILL to every other process of this PID namespace.
+pub(crate) fn kill_all() {
+    // SAFETY: no memory is involved. As PID 1 of a namespace, -1 reaches only what is inside it.
+    unsafe { libc::kill(-1, libc::SIGKILL) };
+}
+
+/// Closes all descriptors from `first` on.
+pub(crate) fn close_from(first: u32) -> io::Result<()> {
+    // SAFETY: no memory is involved. The caller executes a program next and uses no owned
+    // descriptor from `first` on again.
+    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) })?;
+    Ok(())
+}
+
+/// Makes `fd` available as `number`, closed at exec.
+pub(crate) fn move_fd(fd: BorrowedFd<'_>, number: c_int) -> io::Result<()> {
+    if fd.as_raw_fd() == number {
+        return Ok(());
+    }
+    // SAFETY: no memory is involved; what `number` was is closed, and only `close_from` follows.
+    check(unsafe { libc::dup3(fd.as_raw_fd(), number, libc::O_CLOEXEC) }.into())?;
+    Ok(())
+}
+
+/// Writes `bytes` to descriptor `number`, as far as it takes them.
+pub(crate) fn write_to(number: c_int, bytes: &[u8]) {
+    // SAFETY: the pointer is valid for the length given.
+    unsafe { libc::write(number, bytes.as_ptr().cast(), bytes.len()) };
+}
+
+/// Installs a seccomp filter given as 8 bytes for each instruction. Needs no_new_privs.
+pub(crate) fn set_seccomp(program: &[u8]) -> io::Result<()> {
+    let mut filter: Vec<libc::sock_filter> = program
+        .chunks_exact(8)
+        .map(|i| libc::sock_filter {
+            code: u16::from_ne_bytes([i[0], i[1]]),
+            jt: i[2],
+            jf: i[3],
+            k: u32::from_ne_bytes([i[4], i[5], i[6], i[7]]),
+        })
+        .collect();
+    let len = u16::try_from(filter.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let program = libc::sock_fprog { len, filter: filter.as_mut_ptr() };
+    // SAFETY: `program` points to `len` instructions that live until after the call.
+    check(unsafe {
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)
+    })?;
+    Ok(())
+}
+
+/// Strings as `execve` wants them.
+pub(crate) struct StringArray {
+    _strings: Vec<CString>,
+    pointers: Vec<*const c_char>,
+}
+
+impl StringArray {
+    pub(crate) fn new(strings: Vec<CString>) -> Self {
+        // The pointers are to the strings' heap memory, which does not move with the vector.
+        let pointers = strings.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect();
+        Self { _strings: strings, pointers }
+    }
+}
+
+/// Executes a program; returns only when that fails.
+pub(crate) fn execve(path: &CStr, args: &StringArray, env: &StringArray) -> io::Error {
+    // SAFETY: both arrays end with a null pointer and all their strings live as long as they do.
+    unsafe { libc::execve(path.as_ptr(), args.pointers.as_ptr(), env.pointers.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Ends this process at once, without running destructors: for a fork that failed to execute.
+pub(crate) fn exit(code: c_int) -> ! {
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(code) }
+}
+
+fn check(result: c_long) -> io::Result<c_long> {
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
