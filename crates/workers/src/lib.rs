@@ -5,12 +5,18 @@
 //! as [`Event`]s. JavaScript semantics are workerd's job; containers are the agent's, which workerd
 //! reaches through the Docker socket named in the spec; HTTP from outside is the edge's.
 
+mod config;
 pub mod cron;
 pub mod event;
+mod log;
 mod process;
 pub mod spec;
+mod sys;
 pub mod toolchain;
 
+pub use config::FileError;
 pub use event::{Event, Level, Origin, Trigger};
-pub use process::{DeployError, Options, ScheduledError, StartError, WorkerProcess};
+pub use process::{
+    DeployError, OpenError, Options, ScheduledError, ScheduledOutcome, StartError, WorkerProcess,
+};
 pub use spec::WorkerSpec;

@@ -110,6 +110,8 @@ pub enum BindingValue {
     Assets,
     /// A Secrets Store secret: `await env.NAME.get()`. `None` throws, as a missing secret does.
     SecretsStoreSecret {
+        /// The secret's name in its store.
+        name: String,
         /// The value.
         value: Option<String>,
     },
@@ -122,11 +124,13 @@ impl fmt::Debug for BindingValue {
             Self::Secret(_) => f.write_str("Secret(***)"),
             Self::Json(value) => f.debug_tuple("Json").field(value).finish(),
             Self::DurableObject { class_name } => write!(f, "DurableObject({class_name})"),
-            Self::Service { entrypoint, props } => {
-                f.debug_struct("Service").field("entrypoint", entrypoint).field("props", props).finish()
-            }
+            Self::Service { entrypoint, props } => f
+                .debug_struct("Service")
+                .field("entrypoint", entrypoint)
+                .field("props", props)
+                .finish(),
             Self::Assets => f.write_str("Assets"),
-            Self::SecretsStoreSecret { .. } => f.write_str("SecretsStoreSecret(***)"),
+            Self::SecretsStoreSecret { name, .. } => write!(f, "SecretsStoreSecret({name}, ***)"),
         }
     }
 }

@@ -1,0 +1,321 @@
+//! Renders a [`WorkerSpec`] as a workerd configuration: files to be written into one folder.
+//!
+//! Pure; [`crate::process`] writes the files and starts workerd in that folder, so every path of
+//! ours is relative and socket paths stay short.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::spec::{
+    Assets, Binding, BindingValue, DurableObjectNamespace, HtmlHandling, Module, ModuleKind,
+    NotFoundHandling, RunWorkerFirst, WorkerSpec,
+};
+use capnp::Value;
+
+mod capnp;
+mod files;
+
+#[cfg(test)]
+mod tests;
+
+pub use files::FileError;
+pub(crate) use files::{private_dir, write};
+
+/// Sockets that workerd makes or connects to, in its folder.
+pub(crate) const HTTP_SOCKET: &str = "http.sock";
+/// Runs `scheduled()`.
+pub(crate) const CONTROL_SOCKET: &str = "control.sock";
+/// Where workerd tells whose console lines are whose; ours.
+pub(crate) const TAIL_SOCKET: &str = "tail.sock";
+/// The configuration itself.
+pub(crate) const CONFIG_FILE: &str = "config.capnp";
+
+/// What workerd's own scripts run with.
+const OWN_DATE: &str = "2026-11-17";
+/// Carries `request.cf`; set for every request, so a client cannot choose it.
+const CF_HEADER: &str = "X-Berth-Cf";
+
+const CONTROL: &str = include_str!("scripts/control.mjs");
+const TAIL: &str = include_str!("scripts/tail.mjs");
+const SECRETS: &str = include_str!("scripts/secrets.mjs");
+
+/// `request.cf` of a request that no Cloudflare location received.
+const REQUEST_CF: &str = r#"{"colo":"LOC","country":"XX"}"#;
+
+/// The files of an assets folder that are rules, not assets.
+#[derive(Debug, Default)]
+pub(crate) struct AssetTexts {
+    /// `_headers`.
+    pub(crate) headers: Option<String>,
+    /// `_redirects`.
+    pub(crate) redirects: Option<String>,
+    /// `.assetsignore`.
+    pub(crate) ignore: Option<String>,
+}
+
+/// A file of the folder.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct File {
+    /// Relative.
+    pub(crate) path: String,
+    pub(crate) contents: Vec<u8>,
+}
+
+/// Every file of the folder, the configuration last.
+pub(crate) fn render(spec: &WorkerSpec, texts: &AssetTexts) -> Vec<File> {
+    let mut files = Vec::new();
+    let config = Value::Struct(vec![
+        ("logging", logging()),
+        ("services", services(spec, texts, &mut files)),
+        ("sockets", sockets(spec)),
+    ]);
+    let mut text = String::from(
+        "using Workerd = import \"/workerd/workerd.capnp\";\n\nconst config :Workerd.Config = ",
+    );
+    config.write(&mut text, 0);
+    text.push_str(";\n");
+    files.push(File { path: CONFIG_FILE.to_owned(), contents: text.into_bytes() });
+    files
+}
+
+/// One JSON object a line, which user code cannot forge. Lines written with `process.stdout` come
+/// the same way.
+fn logging() -> Value {
+    Value::Struct(vec![("structuredLogging", Value::bool(true))])
+}
+
+fn services(spec: &WorkerSpec, texts: &AssetTexts, files: &mut Vec<File>) -> Value {
+    let mut services = Vec::new();
+    let mut service = |name: &str, kind: &'static str, value: Value| {
+        services.push(Value::Struct(vec![("name", Value::text(name)), (kind, value)]));
+    };
+    if has_worker(spec) {
+        service("worker", "worker", worker(spec, files));
+        service("control", "worker", control(files));
+        service("objects", "disk", disk(&spec.objects));
+        if spec.attribute_logs {
+            service("tail", "worker", tail(files));
+            service("host", "external", external(TAIL_SOCKET));
+        }
+        if spec.bindings.iter().any(|b| matches!(b.value, BindingValue::SecretsStoreSecret { .. }))
+        {
+            service("secrets", "worker", own_worker("secrets.mjs", SECRETS, vec![], vec![], files));
+        }
+        if spec.private_network {
+            service("internet", "network", any_network());
+        }
+    }
+    if let Some(assets) = &spec.assets {
+        service("assets", "assets", asset_service(spec, assets, texts));
+    }
+    Value::List(services)
+}
+
+/// How many sockets listen once the process serves.
+pub(crate) fn sockets_of(spec: &WorkerSpec) -> usize {
+    if has_worker(spec) { 2 } else { 1 }
+}
+
+fn has_worker(spec: &WorkerSpec) -> bool {
+    !spec.modules.is_empty()
+}
+
+fn worker(spec: &WorkerSpec, files: &mut Vec<File>) -> Value {
+    let mut fields = vec![
+        ("modules", Value::List(spec.modules.iter().map(|m| module(m, files)).collect())),
+        ("compatibilityDate", Value::text(&spec.compatibility_date)),
+        ("compatibilityFlags", Value::texts(&spec.compatibility_flags)),
+        ("bindings", Value::List(spec.bindings.iter().map(binding).collect())),
+        (
+            "durableObjectNamespaces",
+            Value::List(spec.durable_objects.iter().map(namespace).collect()),
+        ),
+        ("durableObjectStorage", Value::Struct(vec![("localDisk", Value::text("objects"))])),
+    ];
+    if let Some(engine) = &spec.container_engine {
+        let docker = Value::Struct(vec![
+            ("socketPath", Value::text(unix_address(&engine.socket))),
+            ("containerEgressInterceptorImage", Value::text(&engine.interceptor_image)),
+        ]);
+        fields.push(("containerEngine", Value::Struct(vec![("localDocker", docker)])));
+    }
+    if spec.attribute_logs {
+        fields.push(("streamingTails", Value::texts(["tail"])));
+    }
+    Value::Struct(fields)
+}
+
+/// Modules go to files named by number: their own names may be any text.
+fn module(module: &Module, files: &mut Vec<File>) -> Value {
+    let kind = match module.kind {
+        ModuleKind::EsModule => "esModule",
+        ModuleKind::CommonJs => "commonJsModule",
+        ModuleKind::Text => "text",
+        ModuleKind::Data => "data",
+        ModuleKind::Wasm => "wasm",
+        ModuleKind::Json => "json",
+    };
+    let path = format!("modules/{}", files.len());
+    files.push(File { path: path.clone(), contents: module.contents.clone() });
+    Value::Struct(vec![("name", Value::text(&module.name)), (kind, Value::Embed(path))])
+}
+
+fn binding(binding: &Binding) -> Value {
+    let (kind, value) = match &binding.value {
+        BindingValue::Text(text) | BindingValue::Secret(text) => ("text", Value::text(text)),
+        BindingValue::Json(value) => ("json", Value::text(value.to_string())),
+        BindingValue::DurableObject { class_name } => {
+            ("durableObjectNamespace", Value::text(class_name))
+        }
+        BindingValue::Service { entrypoint, props } => {
+            ("service", designator("worker", entrypoint.as_deref(), props.as_ref()))
+        }
+        BindingValue::Assets => ("service", designator("assets", Some("AssetWorker"), None)),
+        BindingValue::SecretsStoreSecret { name, value } => {
+            let props = value.as_ref().map_or_else(
+                || json!({ "name": name }),
+                |value| json!({ "name": name, "value": value }),
+            );
+            ("service", designator("secrets", Some("SecretsStoreSecret"), Some(&props)))
+        }
+    };
+    Value::Struct(vec![("name", Value::text(&binding.name)), (kind, value)])
+}
+
+fn designator(service: &str, entrypoint: Option<&str>, props: Option<&serde_json::Value>) -> Value {
+    let mut fields = vec![("name", Value::text(service))];
+    fields.extend(entrypoint.map(|entrypoint| ("entrypoint", Value::text(entrypoint))));
+    fields.extend(
+        props.map(|props| ("props", Value::Struct(vec![("json", Value::text(props.to_string()))]))),
+    );
+    Value::Struct(fields)
+}
+
+fn namespace(namespace: &DurableObjectNamespace) -> Value {
+    let mut fields = vec![
+        ("className", Value::text(&namespace.class_name)),
+        ("uniqueKey", Value::text(&namespace.unique_key)),
+        ("enableSql", Value::bool(namespace.sqlite)),
+    ];
+    if let Some(image) = &namespace.container_image {
+        fields.push(("container", Value::Struct(vec![("imageName", Value::text(image))])));
+    }
+    Value::Struct(fields)
+}
+
+fn asset_service(spec: &WorkerSpec, assets: &Assets, texts: &AssetTexts) -> Value {
+    let mut config = json!({
+        "html_handling": match assets.html_handling {
+            HtmlHandling::AutoTrailingSlash => "auto-trailing-slash",
+            HtmlHandling::ForceTrailingSlash => "force-trailing-slash",
+            HtmlHandling::DropTrailingSlash => "drop-trailing-slash",
+            HtmlHandling::None => "none",
+        },
+        "not_found_handling": match assets.not_found_handling {
+            NotFoundHandling::None => "none",
+            NotFoundHandling::NotFoundPage => "404-page",
+            NotFoundHandling::SinglePageApplication => "single-page-application",
+        },
+        "run_worker_first": match &assets.run_worker_first {
+            RunWorkerFirst::Always(always) => json!(always),
+            RunWorkerFirst::Paths(paths) => json!(paths),
+        },
+    });
+    for (name, text) in
+        [("headers", &texts.headers), ("redirects", &texts.redirects), ("ignore", &texts.ignore)]
+    {
+        if let Some(text) = text {
+            config[name] = json!(text);
+        }
+    }
+    let mut fields = vec![
+        ("path", Value::text(assets.directory.to_string_lossy())),
+        ("config", Value::text(config.to_string())),
+    ];
+    if has_worker(spec) {
+        fields.push(("userWorker", Value::text("worker")));
+    } else {
+        fields.push(("compatibilityDate", Value::text(&spec.compatibility_date)));
+        fields.push(("compatibilityFlags", Value::texts(&spec.compatibility_flags)));
+    }
+    Value::Struct(fields)
+}
+
+fn control(files: &mut Vec<File>) -> Value {
+    let worker = Value::Struct(vec![
+        ("name", Value::text("WORKER")),
+        ("service", designator("worker", None, None)),
+    ]);
+    own_worker("control.mjs", CONTROL, vec!["service_binding_extra_handlers"], vec![worker], files)
+}
+
+fn tail(files: &mut Vec<File>) -> Value {
+    let host = Value::Struct(vec![("name", Value::text("HOST")), ("service", Value::text("host"))]);
+    own_worker("tail.mjs", TAIL, vec!["streaming_tail_worker"], vec![host], files)
+}
+
+fn own_worker(
+    name: &str,
+    script: &str,
+    flags: Vec<&str>,
+    bindings: Vec<Value>,
+    files: &mut Vec<File>,
+) -> Value {
+    files.push(File { path: name.to_owned(), contents: script.as_bytes().to_vec() });
+    let module = vec![("name", Value::text(name)), ("esModule", Value::Embed(name.to_owned()))];
+    Value::Struct(vec![
+        ("modules", Value::List(vec![Value::Struct(module)])),
+        ("compatibilityDate", Value::text(OWN_DATE)),
+        ("compatibilityFlags", Value::texts(flags)),
+        ("bindings", Value::List(bindings)),
+    ])
+}
+
+fn disk(path: &Path) -> Value {
+    Value::Struct(vec![
+        ("path", Value::text(path.to_string_lossy())),
+        ("writable", Value::bool(true)),
+    ])
+}
+
+fn external(socket: &str) -> Value {
+    Value::Struct(vec![
+        ("address", Value::text(format!("unix:{socket}"))),
+        ("http", Value::Struct(vec![])),
+    ])
+}
+
+/// workerd's built-in `internet` service reaches public addresses only.
+fn any_network() -> Value {
+    let tls = Value::Struct(vec![("trustBrowserCas", Value::bool(true))]);
+    Value::Struct(vec![("allow", Value::texts(["public", "private"])), ("tlsOptions", tls)])
+}
+
+fn unix_address(path: &Path) -> String {
+    format!("unix:{}", path.display())
+}
+
+fn sockets(spec: &WorkerSpec) -> Value {
+    let cf =
+        Value::Struct(vec![("name", Value::text(CF_HEADER)), ("value", Value::text(REQUEST_CF))]);
+    let options = Value::Struct(vec![
+        ("forwardedProtoHeader", Value::text("X-Forwarded-Proto")),
+        ("cfBlobHeader", Value::text(CF_HEADER)),
+        ("injectRequestHeaders", Value::List(vec![cf])),
+    ]);
+    let socket = |name: &str, path: &str, http: Value, service: &str| {
+        Value::Struct(vec![
+            ("name", Value::text(name)),
+            ("address", Value::text(format!("unix:{path}"))),
+            ("http", http),
+            ("service", Value::text(service)),
+        ])
+    };
+    let first = if spec.assets.is_some() { "assets" } else { "worker" };
+    let mut sockets = vec![socket("http", HTTP_SOCKET, options, first)];
+    if has_worker(spec) {
+        sockets.push(socket("control", CONTROL_SOCKET, Value::Struct(vec![]), "control"));
+    }
+    Value::List(sockets)
+}
