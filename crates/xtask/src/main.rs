@@ -1,2 +1,49 @@
-//! `berth`: the command line.
-fn main() {}
+//! `cargo xtask`: what developers and CI run on this repository. One file for each task.
+
+mod ci;
+mod fixtures;
+mod prerequisites;
+mod repository;
+mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "What developers and CI run on this repository")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// All that must pass: format, tidy, clippy, build, every test.
+    Ci,
+    /// The rules about the source itself: who may import whom, module docs, sizes, links.
+    Tidy,
+    /// Make the base images that the end-to-end tests and examples pull.
+    Fixtures,
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().task {
+        Task::Ci => ci::run(),
+        Task::Tidy => tidy::run(),
+        Task::Fixtures => fixtures::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Tells the person who waits; stderr, so that a task's result may be piped.
+#[expect(clippy::print_stderr, reason = "a developer's tool without a printer of its own")]
+fn say(line: &str) {
+    eprintln!("{line}");
+}

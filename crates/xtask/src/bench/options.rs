@@ -1,0 +1,57 @@
+//! The command line of `cargo xtask bench`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// What to measure, against what, and how often.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Options {
+    /// Which paths.
+    #[arg(value_enum)]
+    pub(crate) part: Part,
+    /// Measure a peer in the same run too.
+    #[arg(long, value_enum)]
+    pub(crate) peer: Option<Peer>,
+    /// Install the peer with apt-get where it is missing.
+    #[arg(long, requires = "peer")]
+    pub(crate) install_peer: bool,
+    /// How many new IDs in turn [default: 50], or warm requests on each path [default: 4000].
+    #[arg(long)]
+    pub(crate) count: Option<usize>,
+    /// How many new IDs at once.
+    #[arg(long, default_value_t = 100)]
+    pub(crate) burst: usize,
+    /// Print JSON in place of tables.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The folder of a run whose process is already inside its own namespaces.
+    #[arg(long, hide = true)]
+    pub(crate) inside: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Part {
+    /// New instances: the sandbox alone, a new ID through the whole path, a burst; memory.
+    ColdStart,
+    /// Requests to an instance that runs.
+    Warm,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Peer {
+    /// Docker Engine, alone and behind the same workerd and package.
+    Docker,
+}
+
+impl Options {
+    /// How many new IDs in turn.
+    pub(crate) fn new_ids(&self) -> usize {
+        self.count.unwrap_or(50)
+    }
+
+    /// How many warm requests on each path.
+    pub(crate) fn warm_requests(&self) -> usize {
+        self.count.unwrap_or(4000)
+    }
+}

@@ -1,0 +1,74 @@
+//! `cargo xtask ci`: everything that must pass, in the order that fails fastest.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::repository;
+use crate::{prerequisites, say, tidy};
+
+type Step = (&'static str, fn() -> Result<()>);
+
+const STEPS: [Step; 7] = [
+    ("format", || repository::run("cargo", &["fmt", "--all", "--check"])),
+    ("tidy", tidy::run),
+    ("prerequisites of the tests", prerequisites::install),
+    ("clippy", || {
+        let packages = ["clippy", "--release", "--workspace", "--all-targets", "--locked"];
+        repository::run("cargo", &[&packages[..], &["--", "--deny", "warnings"]].concat())
+    }),
+    // All targets at once, so that every dependency is built with one set of features, and `berth`
+    // is there before the tests that start it.
+    ("build", || {
+        repository::run(
+            "cargo",
+            &["build", "--release", "--workspace", "--all-targets", "--locked"],
+        )
+    }),
+    ("dependencies", dependencies),
+    ("tests", || repository::run("cargo", &["test", "--release", "--workspace", "--locked"])),
+];
+
+fn run_steps(steps: &[Step]) -> Result<()> {
+    for (name, step) in steps {
+        say(&format!("\n▶ {name}"));
+        let begin = Instant::now();
+        step().with_context(|| format!("{name} failed"))?;
+        say(&format!("✓ {name}: {} s", begin.elapsed().as_secs()));
+    }
+    Ok(())
+}
+
+pub(crate) fn run() -> Result<()> {
+    let begin = Instant::now();
+    run_steps(&STEPS)?;
+    let seconds = begin.elapsed().as_secs();
+    say(&format!("\nAll passed in {} min {} s.", seconds / 60, seconds % 60));
+    Ok(())
+}
+
+/// Licences, sources and advisories, where `cargo-deny` is installed; it is no part of Rust and
+/// takes longer to build than Berth.
+fn dependencies() -> Result<()> {
+    if !prerequisites::is_there("cargo-deny") {
+        say("skipped: cargo-deny is not installed (`cargo install --locked cargo-deny`)");
+        return Ok(());
+    }
+    repository::run("cargo", &["deny", "--all-features", "check", "bans", "licenses", "sources"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_failure_ends_the_run_and_is_named() {
+        let steps: [Step; 3] = [
+            ("first", || Ok(())),
+            ("second", || anyhow::bail!("it broke")),
+            ("third", || unreachable!("nothing runs after a failure")),
+        ];
+        let error = format!("{:#}", run_steps(&steps).unwrap_err());
+        assert_eq!(error, "second failed: it broke");
+    }
+}

@@ -1,0 +1,62 @@
+//! What the tests need of the machine: looked for, and installed where that is possible.
+
+use std::env;
+
+use anyhow::{Result, bail};
+
+use crate::{repository, say};
+
+/// A program and the Debian package that brings it.
+const PROGRAMS: [(&str, &str); 12] = [
+    ("apt-get", "apt"),
+    ("cc", "gcc"),
+    ("chroot", "coreutils"),
+    ("dpkg-deb", "dpkg"),
+    ("git", "git"),
+    ("ip", "iproute2"),
+    ("mount", "mount"),
+    ("npm", "npm"),
+    ("rustc", "rustc"),
+    ("setpriv", "util-linux"),
+    ("tar", "tar"),
+    ("unshare", "util-linux"),
+];
+
+/// Installs what is missing, with apt as root; elsewhere names it.
+pub(crate) fn install() -> Result<()> {
+    let missing = PROGRAMS.iter().filter(|(program, _)| !is_there(program));
+    let mut packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
+    packages.dedup();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let root = fs_err::metadata("/proc/self").is_ok_and(|own| {
+        use std::os::unix::fs::MetadataExt;
+        own.uid() == 0
+    });
+    if !root || !is_there("apt-get") {
+        bail!("install first: {}", packages.join(" "));
+    }
+    say(&format!("installing {}", packages.join(" ")));
+    repository::run("apt-get", &["update", "--quiet=2"])?;
+    let install = ["install", "--quiet=2", "--yes", "--no-install-recommends"];
+    repository::run("apt-get", &[&install[..], &packages].concat())
+}
+
+/// Whether a program is on the `PATH`.
+pub(crate) fn is_there(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    // Administrators' programs are not on every user's path.
+    let folders = env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    folders.into_iter().any(|folder| folder.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_found_by_name() {
+        assert!(is_there("sh") && !is_there("no-such-program"));
+    }
+}

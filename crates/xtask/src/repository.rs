@@ -1,0 +1,33 @@
+//! The repository: its root, its files and running a command in it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// The root of the repository.
+pub(crate) fn root() -> &'static Path {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.ancestors().nth(2).expect("the package lies two folders deep")
+}
+
+/// Every file that is or would be committed, relative to [`root`].
+pub(crate) fn files() -> Result<Vec<PathBuf>> {
+    let mut git = Command::new("git");
+    git.args(["ls-files", "--cached", "--others", "--exclude-standard", "-z"]).current_dir(root());
+    let output = git.output().context("run git")?;
+    ensure!(output.status.success(), "git ls-files: {}", String::from_utf8_lossy(&output.stderr));
+    let names = String::from_utf8(output.stdout).context("a file's name is not UTF-8")?;
+    let files = names.split_terminator('\0').map(PathBuf::from);
+    // A file may be deleted and not committed as such yet.
+    Ok(files.filter(|file| root().join(file).is_file()).collect())
+}
+
+/// Runs a command at the root, with its output shown.
+pub(crate) fn run(program: &str, args: &[&str]) -> Result<()> {
+    let mut command = Command::new(program);
+    let status = command.args(args).current_dir(root()).status();
+    let status = status.with_context(|| format!("run {program}"))?;
+    ensure!(status.success(), "`{program} {}` failed ({status})", args.join(" "));
+    Ok(())
+}
