@@ -15,7 +15,7 @@ export class MyContainer extends Container<Env> {
     CONTAINER_SECRET_KEY: this.env.CONTAINER_SECRET_KEY,
   };
 
-  constructor(ctx: DurableObjectState, env: Env) {
+  constructor(ctx: DurableObjectState<{}>, env: Env) {
     super(ctx, env);
     // A Secrets Store secret is fetched, so it can't be a plain field: no request is
     // handled before it is here.
