@@ -129,8 +129,7 @@ impl Compression {
         let oci = media_type
             .strip_prefix("application/vnd.oci.image.layer.v1.tar")
             .or_else(|| {
-                media_type
-                    .strip_prefix("application/vnd.oci.image.layer.nondistributable.v1.tar")
+                media_type.strip_prefix("application/vnd.oci.image.layer.nondistributable.v1.tar")
             })
             .is_some_and(|rest| matches!(rest, "" | "+gzip" | "+zstd"));
         let docker = media_type
@@ -167,11 +166,7 @@ pub(crate) struct ConfigDocument {
     pub(crate) config: ProcessDocument,
     #[serde(default = "RootFs::none")]
     pub(crate) rootfs: RootFs,
-    #[serde(
-        default,
-        deserialize_with = "null_is_default",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub(crate) history: Vec<History>,
     #[serde(flatten)]
     pub(crate) rest: Map<String, Value>,

@@ -42,7 +42,7 @@ impl Layout {
             fs_err::create_dir_all(&path)?;
             private(&path)?;
         }
-        let dir = fs_err::canonicalize(dir)?;
+        let dir = std::path::absolute(dir).map_err(|source| StoreError::at(dir, source))?;
         let tmp = dir.join("tmp");
         let door = open_lock(&dir.join("locks/tmp"))?;
         door.lock().map_err(|source| StoreError::at(&tmp, source))?;

@@ -83,13 +83,12 @@ impl Pull<'_> {
         let (bytes, manifest) = match top {
             Top::Manifest(manifest) => (bytes, manifest),
             Top::Index(index) => {
-                let chosen = index.choose(self.options.platform).ok_or_else(|| {
-                    PullError::Platform {
+                let chosen =
+                    index.choose(self.options.platform).ok_or_else(|| PullError::Platform {
                         reference: self.reference.clone(),
                         wanted: self.options.platform.to_string(),
                         available: index.platforms(),
-                    }
-                })?;
+                    })?;
                 let bytes = client.manifest(chosen.digest.as_str(), self.progress)?;
                 match self.parse(&bytes)? {
                     Top::Manifest(manifest) => (bytes, manifest),

@@ -27,8 +27,7 @@ impl Layout {
     /// Gives a manifest a name.
     pub(crate) fn record(&self, reference: &Reference, digest: &Digest) -> Result<(), StoreError> {
         let updated = jiff::Timestamp::now().as_second();
-        let record =
-            ImageRecord { reference: reference.clone(), digest: digest.clone(), updated };
+        let record = ImageRecord { reference: reference.clone(), digest: digest.clone(), updated };
         let bytes = serde_json::to_vec(&record).expect("a record has only strings and numbers");
         self.replace_file(&self.record_path(reference), &bytes)
     }

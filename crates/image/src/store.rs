@@ -154,11 +154,8 @@ impl Layout {
     /// An image's manifest.
     pub(crate) fn manifest(&self, digest: &Digest) -> Result<Manifest, StoreError> {
         let bytes = self.read_document(digest)?;
-        let document = |source| StoreError::Document {
-            what: "manifest",
-            digest: digest.clone(),
-            source,
-        };
+        let document =
+            |source| StoreError::Document { what: "manifest", digest: digest.clone(), source };
         match Top::parse(&bytes).map_err(document)? {
             Top::Manifest(manifest) => Ok(manifest),
             Top::Index(_) => Err(StoreError::Invalid {
@@ -173,12 +170,9 @@ impl Layout {
     pub(crate) fn config(&self, manifest: &Manifest) -> Result<ConfigDocument, StoreError> {
         let digest = &manifest.config.digest;
         let bytes = self.read_document(digest)?;
-        let document: ConfigDocument =
-            serde_json::from_slice(&bytes).map_err(|source| StoreError::Document {
-                what: "config",
-                digest: digest.clone(),
-                source,
-            })?;
+        let document: ConfigDocument = serde_json::from_slice(&bytes).map_err(|source| {
+            StoreError::Document { what: "config", digest: digest.clone(), source }
+        })?;
         let (diffs, layers) = (document.rootfs.diff_ids.len(), manifest.layers.len());
         if diffs != layers {
             return Err(StoreError::Invalid {

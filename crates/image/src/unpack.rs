@@ -39,9 +39,7 @@ pub(crate) struct Unpack<'a> {
 }
 
 /// A reader of the uncompressed bytes, by what the first bytes are.
-pub(crate) fn decompress<'a>(
-    mut source: impl io::BufRead + 'a,
-) -> io::Result<Box<dyn Read + 'a>> {
+pub(crate) fn decompress<'a>(mut source: impl io::BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match Compression::of(source.fill_buf()?) {
         Compression::None => Box::new(source),
         Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(source)),
@@ -103,3 +101,6 @@ fn unpack_entries(
     io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(damaged)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -136,9 +136,9 @@ fn receive(
         if *got > size {
             return Ok(String::new());
         }
-        writer.write_all(&buffer[..count]).map_err(|source| {
-            Failure::Store(StoreError::at(writer.path(), source))
-        })?;
+        writer
+            .write_all(&buffer[..count])
+            .map_err(|source| Failure::Store(StoreError::at(writer.path(), source)))?;
         progress.advance(task, *got);
     }
 }

@@ -31,11 +31,8 @@ const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Largest error body or token answer that is read.
 const ANSWER_BYTES: u64 = 64 * 1024;
 /// Where distributions keep the certificates they trust.
-const CERTIFICATES: [&str; 3] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-];
+const CERTIFICATES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /// A registry or a mirror of it.
 #[derive(Debug)]
@@ -69,8 +66,7 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(reference: &Reference, options: &PullOptions) -> Result<Self, PullError> {
-        let settings =
-            |reason| PullError::Settings { reference: reference.clone(), reason };
+        let settings = |reason| PullError::Settings { reference: reference.clone(), reason };
         let registry = reference.registry();
         let mut endpoints = Vec::new();
         if let Some(url) = options.mirrors.get(registry) {
@@ -405,8 +401,7 @@ fn host(url: &str) -> Option<&str> {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
     let host = rest.split(['/', '?', '#']).next().unwrap_or(rest);
     // A password in a URL would end in messages.
-    (!host.is_empty() && !host.contains('@') && !host.contains(char::is_whitespace))
-        .then_some(host)
+    (!host.is_empty() && !host.contains('@') && !host.contains(char::is_whitespace)).then_some(host)
 }
 
 /// Whether a host (with or without port) is this machine.

@@ -36,9 +36,8 @@ pub(super) fn find(host: &str, options: &PullOptions) -> Result<Option<Credentia
         Err(error) => return Err(error.to_string()),
     };
     // Only the place of a syntax error is told: the file holds secrets.
-    let config: DockerConfig = serde_json::from_str(&text).map_err(|error| {
-        format!("{} is not valid at line {}", path.display(), error.line())
-    })?;
+    let config: DockerConfig = serde_json::from_str(&text)
+        .map_err(|error| format!("{} is not valid at line {}", path.display(), error.line()))?;
     let entry = config.auths.iter().find(|(key, _)| names(key, host));
     Ok(entry.and_then(|(_, entry)| entry.credentials()))
 }

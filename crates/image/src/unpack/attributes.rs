@@ -1,9 +1,9 @@
 //! What an entry says about a file beside its content: owner, mode, time, extended attributes.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
 
-use rustix::fs::{Gid, Mode, Timespec, Timestamps, Uid, UTIME_OMIT, XattrFlags};
+use rustix::fs::{Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use crate::error::UnpackError;
@@ -30,8 +30,10 @@ impl Attributes {
     ) -> Result<Self, UnpackError> {
         let damaged = |source| UnpackError::Archive { source };
         let header = entry.header();
+        let raw = header.as_old();
+        let (uid, gid) = (field(header.uid(), &raw.uid), field(header.gid(), &raw.gid));
         let id = |id: u64| u32::try_from(id).ok().filter(|id| *id != u32::MAX);
-        let ids = (id(header.uid().map_err(damaged)?), id(header.gid().map_err(damaged)?));
+        let ids = (id(uid.map_err(damaged)?), id(gid.map_err(damaged)?));
         let (Some(uid), Some(gid)) = ids else {
             return Err(UnpackError::Path {
                 path: path.to_owned(),
@@ -42,7 +44,7 @@ impl Attributes {
         let mut attributes = Self {
             uid,
             gid,
-            mode: header.mode().map_err(damaged)? & 0o7777,
+            mode: field(header.mode(), &raw.mode).map_err(damaged)? & 0o7777,
             mtime: (i64::try_from(header.mtime().unwrap_or(0)).unwrap_or(i64::MAX), 0),
             xattrs: Vec::new(),
         };
@@ -104,6 +106,14 @@ impl Attributes {
 
     pub(super) fn set_time(&self, fd: BorrowedFd<'_>) -> Result<(), Errno> {
         rustix::fs::futimens(fd, &self.times())
+    }
+}
+
+/// A number in a header; left blank, it is zero.
+fn field<T: Default>(value: io::Result<T>, raw: &[u8]) -> io::Result<T> {
+    match value {
+        Err(_) if raw.iter().all(|b| matches!(b, 0 | b' ')) => Ok(T::default()),
+        value => value,
     }
 }
 

@@ -199,9 +199,8 @@ impl<'a> Unpacker<'a> {
         }
         let flags =
             OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let open = || {
-            rustix::fs::openat(&target.parent, &target.name, flags, Mode::from_raw_mode(0o600))
-        };
+        let open =
+            || rustix::fs::openat(&target.parent, &target.name, flags, Mode::from_raw_mode(0o600));
         let fd = self.write(&target.shown, |unpacker| match open() {
             Err(Errno::EXIST) => {
                 unpacker.clear(target)?;
@@ -302,9 +301,8 @@ impl<'a> Unpacker<'a> {
         match existing {
             Some(stat) if is_whiteout(&stat) => return Err(refused()),
             Some(stat) if kind(&stat) != FileType::Directory => {
-                let here = self.write(&target.shown, |_| {
-                    stat_at(target.parent.as_fd(), &target.name)
-                })?;
+                let here =
+                    self.write(&target.shown, |_| stat_at(target.parent.as_fd(), &target.name))?;
                 // A link to itself, or one that is there already, must not remove its target.
                 if here.is_some_and(|here| same_file(&here, &stat)) {
                     return Ok(());

@@ -1,0 +1,172 @@
+//! What the tests of this crate share: a registry, images for it, and a progress that remembers.
+#![expect(dead_code, reason = "each test file uses its part")]
+
+pub mod registry;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use berth_image::{Digest, Outcome, Progress, PullOptions, Stream, Task, TaskId, TaskKind};
+
+/// A tar archive of files, each with its content and mode.
+pub fn tar(files: &[(&str, &str, u32)]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (path, content, mode) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(*mode);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(1_000_000_000);
+        if path.ends_with('/') {
+            header.set_entry_type(tar::EntryType::Directory);
+            header.set_size(0);
+        } else {
+            header.set_size(content.len() as u64);
+        }
+        builder.append_data(&mut header, path, content.as_bytes()).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+/// How an image's layers are compressed and its documents named.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Form {
+    OciGzip,
+    OciZstd,
+    OciPlain,
+    Docker,
+}
+
+/// The blobs of an image with one manifest.
+pub struct TestImage {
+    pub manifest: Vec<u8>,
+    pub media_type: &'static str,
+    pub blobs: Vec<Vec<u8>>,
+}
+
+impl TestImage {
+    pub fn new(form: Form, layers: &[Vec<u8>]) -> Self {
+        Self::for_platform(form, layers, "amd64")
+    }
+
+    pub fn for_platform(form: Form, layers: &[Vec<u8>], architecture: &str) -> Self {
+        let diff_ids: Vec<String> = layers.iter().map(|l| Digest::of(l).to_string()).collect();
+        let config = serde_json::json!({
+            "architecture": architecture, "os": "linux",
+            "config": {
+                "Env": ["PATH=/bin", "FROM=registry"], "Cmd": ["/server"], "WorkingDir": "/srv",
+                "ExposedPorts": {"8080/tcp": {}}, "User": "app", "StopSignal": "SIGINT",
+                "Labels": {"a": "b"},
+            },
+            "rootfs": {"type": "layers", "diff_ids": diff_ids},
+        });
+        let config = serde_json::to_vec(&config).unwrap();
+        let (media_type, config_type, layer_type) = match form {
+            Form::OciGzip => (OCI, OCI_CONFIG, "application/vnd.oci.image.layer.v1.tar+gzip"),
+            Form::OciZstd => (OCI, OCI_CONFIG, "application/vnd.oci.image.layer.v1.tar+zstd"),
+            Form::OciPlain => (OCI, OCI_CONFIG, "application/vnd.oci.image.layer.v1.tar"),
+            Form::Docker => (
+                "application/vnd.docker.distribution.manifest.v2+json",
+                "application/vnd.docker.container.image.v1+json",
+                "application/vnd.docker.image.rootfs.diff.tar.gzip",
+            ),
+        };
+        let mut blobs: Vec<Vec<u8>> = layers.iter().map(|layer| compress(form, layer)).collect();
+        let layers: Vec<_> = blobs.iter().map(|blob| descriptor(layer_type, blob)).collect();
+        let manifest = serde_json::json!({
+            "schemaVersion": 2, "mediaType": media_type,
+            "config": descriptor(config_type, &config), "layers": layers,
+        });
+        blobs.push(config);
+        Self { manifest: serde_json::to_vec(&manifest).unwrap(), media_type, blobs }
+    }
+}
+
+const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
+const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+
+pub fn descriptor(media_type: &str, blob: &[u8]) -> serde_json::Value {
+    serde_json::json!({
+        "mediaType": media_type, "digest": Digest::of(blob).to_string(), "size": blob.len(),
+    })
+}
+
+fn compress(form: Form, layer: &[u8]) -> Vec<u8> {
+    match form {
+        Form::OciPlain => layer.to_vec(),
+        Form::OciZstd => zstd::encode_all(layer, 1).unwrap(),
+        Form::OciGzip | Form::Docker => {
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            gzip.write_all(layer).unwrap();
+            gzip.finish().unwrap()
+        }
+    }
+}
+
+/// Options that know nothing of the machine the tests run on.
+pub fn options() -> PullOptions {
+    PullOptions { docker_config: None, ..PullOptions::default() }
+}
+
+/// Remembers what it was told.
+#[derive(Default)]
+pub struct Recorder {
+    pub tasks: Mutex<Vec<(Task, Option<Outcome>)>>,
+    pub output: Mutex<Vec<u8>>,
+    pub lines: Mutex<Vec<String>>,
+    pub cancel: AtomicBool,
+}
+
+impl Recorder {
+    /// Labels of the steps that ended with this outcome.
+    pub fn steps(&self, outcome: Outcome) -> Vec<String> {
+        self.labels(outcome, |kind| matches!(kind, TaskKind::Step { .. }))
+    }
+
+    pub fn labels(&self, outcome: Outcome, kind: impl Fn(TaskKind) -> bool) -> Vec<String> {
+        let tasks = self.tasks.lock().unwrap();
+        let fits =
+            |(task, ended): &&(Task, Option<Outcome>)| kind(task.kind) && *ended == Some(outcome);
+        tasks.iter().filter(fits).map(|(task, _)| task.label.clone()).collect()
+    }
+
+    pub fn log(&self) -> String {
+        self.lines.lock().unwrap().join("\n")
+    }
+}
+
+impl Progress for Recorder {
+    fn begin(&self, task: &Task) {
+        self.tasks.lock().unwrap().push((task.clone(), None));
+    }
+
+    fn finish(&self, task: TaskId, outcome: Outcome) {
+        let mut tasks = self.tasks.lock().unwrap();
+        let (_, ended) = tasks.iter_mut().find(|(known, _)| known.id == task).unwrap();
+        assert_eq!(ended.replace(outcome), None, "a task ends once");
+    }
+
+    fn output(&self, _: TaskId, _: Stream, bytes: &[u8]) {
+        self.output.lock().unwrap().extend_from_slice(bytes);
+    }
+
+    fn log(&self, line: &str) {
+        self.lines.lock().unwrap().push(line.to_owned());
+    }
+
+    fn cancelled(&self) -> bool {
+        self.cancel.load(Ordering::Relaxed)
+    }
+}
+
+/// Names in a directory, sorted.
+pub fn names(path: impl Into<PathBuf>) -> Vec<String> {
+    let mut names: Vec<String> = fs_err::read_dir(path)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
