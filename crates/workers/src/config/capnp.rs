@@ -39,8 +39,7 @@ impl Value {
                 out.push_str("embed ");
                 quote(path, out);
             }
-            Self::List(items) if items.is_empty() => out.push_str("[]"),
-            Self::List(items) if items.iter().all(Self::is_flat) => {
+            Self::List(items) if self.is_flat() => {
                 separated(out, '[', ']', items, |out, item| item.write(out, depth));
             }
             Self::List(items) => {
@@ -53,7 +52,7 @@ impl Value {
                 indent(out, depth);
                 out.push(']');
             }
-            Self::Struct(fields) if fields.iter().all(|(_, value)| value.is_flat()) => {
+            Self::Struct(fields) if self.is_flat() => {
                 separated(out, '(', ')', fields, |out, (name, value)| field(out, name, value, 0));
             }
             Self::Struct(fields) => {
@@ -69,13 +68,12 @@ impl Value {
         }
     }
 
+    /// Whether it fits on a line: there is no list of structs in it.
     fn is_flat(&self) -> bool {
         match self {
-            Self::List(items) => items.iter().all(|item| !matches!(item, Self::Struct(_))),
-            Self::Struct(fields) => fields
-                .iter()
-                .all(|(_, value)| !matches!(value, Self::List(items) if !items.is_empty())),
-            _ => true,
+            Self::List(items) => !items.iter().any(|item| matches!(item, Self::Struct(_))),
+            Self::Struct(fields) => fields.iter().all(|(_, value)| value.is_flat()),
+            Self::Raw(_) | Self::Text(_) | Self::Embed(_) => true,
         }
     }
 }

@@ -33,15 +33,25 @@ pub(crate) const CONFIG_FILE: &str = "config.capnp";
 
 /// What workerd's own scripts run with.
 const OWN_DATE: &str = "2026-11-17";
-/// Carries `request.cf`; set for every request, so a client cannot choose it.
-const CF_HEADER: &str = "X-Berth-Cf";
+/// The header that becomes `request.cf`, as JSON; without it `request.cf` is undefined.
+const CF_HEADER: &str = "x-berth-cf";
+/// The header that becomes the scheme of `request.url`; workerd hides it from the Worker, which is
+/// why it is not `X-Forwarded-Proto`.
+const PROTO_HEADER: &str = "x-berth-proto";
+/// `request.cf` of a request that no Cloudflare location received.
+const REQUEST_CF: &str =
+    r#"{"colo":"LOC","country":"XX","httpProtocol":"HTTP/1.1","timezone":"Etc/UTC"}"#;
+
+/// Headers that whoever forwards requests to a Worker sets on each of them, replacing what a client
+/// sent: `request.cf`, and the scheme (`http` or `https`) that the client used. Lower-case names.
+#[must_use]
+pub fn ingress_headers(scheme: &'static str) -> [(&'static str, &'static str); 2] {
+    [(CF_HEADER, REQUEST_CF), (PROTO_HEADER, scheme)]
+}
 
 const CONTROL: &str = include_str!("scripts/control.mjs");
 const TAIL: &str = include_str!("scripts/tail.mjs");
 const SECRETS: &str = include_str!("scripts/secrets.mjs");
-
-/// `request.cf` of a request that no Cloudflare location received.
-const REQUEST_CF: &str = r#"{"colo":"LOC","country":"XX"}"#;
 
 /// The files of an assets folder that are rules, not assets.
 #[derive(Debug, Default)]
@@ -297,12 +307,9 @@ fn unix_address(path: &Path) -> String {
 }
 
 fn sockets(spec: &WorkerSpec) -> Value {
-    let cf =
-        Value::Struct(vec![("name", Value::text(CF_HEADER)), ("value", Value::text(REQUEST_CF))]);
     let options = Value::Struct(vec![
-        ("forwardedProtoHeader", Value::text("X-Forwarded-Proto")),
+        ("forwardedProtoHeader", Value::text(PROTO_HEADER)),
         ("cfBlobHeader", Value::text(CF_HEADER)),
-        ("injectRequestHeaders", Value::List(vec![cf])),
     ]);
     let socket = |name: &str, path: &str, http: Value, service: &str| {
         Value::Struct(vec![

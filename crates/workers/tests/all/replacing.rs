@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use workers::{DeployError, Event, OpenError, Options, StartError, WorkerProcess};
+use berth_workers::{DeployError, Event, OpenError, Options, StartError, WorkerProcess};
 
 use crate::host::{DEADLINE, Host, send};
 
@@ -39,9 +39,10 @@ async fn a_deploy_waits_for_requests_in_flight_but_not_forever() {
     let (done, drained) = tokio::sync::oneshot::channel::<()>();
     let deploy = host.process.deploy(host.spec(OK), async { drop(drained.await) });
     tokio::pin!(deploy);
+    let mut upstream = host.process.upstream();
     tokio::select! {
         _ = &mut deploy => panic!("did not wait"),
-        _ = host.process.upstream().wait_for(Option::is_none) => {}
+        _ = upstream.wait_for(Option::is_none) => {}
     }
     assert!(host.process.pid().is_none());
     done.send(()).expect("somebody waits");
