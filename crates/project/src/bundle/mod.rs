@@ -1,8 +1,24 @@
 //! From an entry point to the modules that the runtime loads, by the native esbuild binary.
+//!
+//! The options are wrangler's, and what wrangler does in plugins (module rules, aliases, Node.js
+//! modules) is done here over esbuild's own service protocol: no Node.js process runs.
+
+mod custom_build;
+mod files;
+mod flags;
+mod message;
+mod node;
+mod packet;
+mod plugins;
+mod rules;
+mod run;
+mod service;
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{Build, Config};
+pub use custom_build::{BuildCommandError, run_build_command};
+pub use run::bundle;
+pub use service::EsbuildError;
 
 /// A Worker's code, ready for the runtime.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,13 +27,13 @@ pub struct Bundle {
     pub main: String,
     /// Every module, the main one first.
     pub modules: Vec<Module>,
-    /// Source map (v3 JSON) of the main module.
+    /// Source map (v3 JSON) of the main module; its sources are relative to the project's root.
     pub source_map: Option<Vec<u8>>,
     /// Files the bundle was made from, absolute and sorted: to be watched.
     pub inputs: Vec<PathBuf>,
     /// What the entry point exports.
     pub exports: Vec<String>,
-    /// esbuild's warnings, as text with code frames.
+    /// Findings that did not stop the bundle.
     pub warnings: Vec<Message>,
 }
 
@@ -62,7 +78,7 @@ pub struct BundleOptions<'a> {
     pub node_env: &'a str,
 }
 
-/// A finding of esbuild.
+/// A finding about code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// What is wrong.
@@ -76,73 +92,70 @@ pub struct Message {
 /// A place in a source file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
-    /// The file, as esbuild names it: relative to the project where that is shorter.
+    /// The file, relative to the project's root.
     pub file: PathBuf,
     /// Line, from 1.
     pub line: usize,
-    /// Column, from 1.
+    /// Column in characters, from 1.
     pub column: usize,
 }
 
 /// Why there is no bundle.
 #[derive(Debug, thiserror::Error)]
 pub enum BundleError {
-    /// The configuration names no entry point.
+    /// The configuration names no entry point: it is a Worker of assets alone.
     #[error("the configuration has no \"main\", so there is no code to bundle")]
     NoEntryPoint,
-}
-
-/// Bundles the entry point of a project.
-///
-/// Dropping the future ends esbuild.
-///
-/// # Errors
-/// Anything is wrong with the code; the text shows file, line, column and code frame.
-pub async fn bundle(config: &Config, options: &BundleOptions<'_>) -> Result<Bundle, BundleError> {
-    let _ = (config, options);
-    Err(BundleError::NoEntryPoint)
-}
-
-/// Why a custom build failed.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildCommandError {
-    /// The shell could not be started.
-    #[error("could not run the custom build `{command}` in {}", cwd.display())]
-    Spawn {
-        /// The command.
-        command: String,
-        /// Where it should have run.
-        cwd: PathBuf,
+    /// The entry point does not exist or is a folder.
+    #[error("{message}")]
+    EntryPoint {
+        /// What is wrong with it, and what to do.
+        message: String,
+    },
+    /// The code has errors.
+    #[error("{}", frames(errors))]
+    Code {
+        /// What stopped the bundle, at least one.
+        errors: Vec<Message>,
+        /// What else was found.
+        warnings: Vec<Message>,
+    },
+    /// The entry point has no exports.
+    #[error(
+        "The entry-point {} has no default export, which means it is assumed to be a Service Worker format Worker. Did you mean to create a ES Module format Worker? If so, try adding `export default {{ ... }}` in your entry-point. Service Worker format is not supported by Berth.",
+        entry.display()
+    )]
+    ServiceWorker {
+        /// The entry point, relative to the project's root.
+        entry: PathBuf,
+    },
+    /// Durable Object classes are missing from the exports.
+    #[error(
+        "Your Worker depends on the following Durable Objects, which are not exported in your entrypoint file: {}.\nYou should export these objects from your entrypoint, {}.",
+        classes.join(", "),
+        entry.display()
+    )]
+    NotExported {
+        /// The classes.
+        classes: Vec<String>,
+        /// The entry point, relative to the project's root.
+        entry: PathBuf,
+    },
+    /// A file could not be read.
+    #[error("could not read {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
         /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// The command ended with an error.
-    #[error("the custom build `{command}` failed with {status}{}", indented(last_lines))]
-    Failed {
-        /// The command.
-        command: String,
-        /// Exit code or signal, in words.
-        status: String,
-        /// The last lines it wrote.
-        last_lines: Vec<String>,
-    },
+    /// esbuild itself failed.
+    #[error(transparent)]
+    Esbuild(#[from] EsbuildError),
 }
 
-fn indented(lines: &[String]) -> String {
-    lines.iter().fold(String::new(), |text, line| text + "\n  " + line)
-}
-
-/// Runs the custom build (`build.command`), if there is one, and waits for its end.
-///
-/// Each line it writes goes to `output` at once. Dropping the future ends the command.
-///
-/// # Errors
-/// The command could not be started or failed.
-pub async fn run_build_command(
-    build: &Build,
-    output: &mut (dyn FnMut(&str) + Send),
-) -> Result<(), BuildCommandError> {
-    let _ = (build, output);
-    Ok(())
+fn frames(messages: &[Message]) -> String {
+    let frames: Vec<_> = messages.iter().map(|message| message.frame.as_str()).collect();
+    frames.join("\n\n")
 }

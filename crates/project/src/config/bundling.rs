@@ -47,16 +47,17 @@ pub(super) fn bundling(report: &mut Report, scope: &Scope<'_>, root: &Path) -> B
     };
     let mut bundling = Bundling {
         no_bundle: flag("no_bundle"),
-        find_additional_modules: flag("find_additional_modules"),
         preserve_file_names: flag("preserve_file_names"),
         minify: flag("minify"),
         ..Bundling::default()
     };
-    // wrangler keeps names unless told otherwise.
-    bundling.keep_names = scope
-        .inherited("keep_names")
-        .and_then(|field| check::boolean(report, &field.path, field.node))
-        .unwrap_or(true);
+    // wrangler keeps names unless told otherwise, and looks for more modules without a bundle.
+    let mut switch = |key: &str, default: bool| {
+        let field = scope.inherited(key);
+        field.and_then(|f| check::boolean(report, &f.path, f.node)).unwrap_or(default)
+    };
+    bundling.keep_names = switch("keep_names", true);
+    bundling.find_additional_modules = switch("find_additional_modules", bundling.no_bundle);
     let mut text = |key: &str| {
         let field = scope.inherited(key)?;
         check::string(report, &field.path, field.node).map(str::to_owned)

@@ -280,7 +280,8 @@ pub struct Build {
 pub struct Bundling {
     /// `no_bundle`: the entry point is already one module.
     pub no_bundle: bool,
-    /// `find_additional_modules`: files under [`Self::base_dir`] that match rules are modules too.
+    /// `find_additional_modules`: files under [`Self::base_dir`] (by default the entry point's
+    /// folder) that match rules are modules too. By default as [`Self::no_bundle`].
     pub find_additional_modules: bool,
     /// `base_dir`, absolute.
     pub base_dir: Option<PathBuf>,
