@@ -37,6 +37,8 @@ fn log_level_error_hides_what_the_worker_logs() {
     let dev = Dev::start_with(&Project::probe(""), &["--log-level", "error"]);
     assert_eq!(dev.get("/one/who").status, 200);
     assert_eq!(dev.get("/one/say?text=marker").status, 200);
+    // What the hook logs comes before.
+    dev.wait_for_line("marker");
     assert_eq!(dev.lines_with("onStart"), Vec::<String>::new());
     dev.stop();
 }
