@@ -1,5 +1,6 @@
 //! `cargo xtask`: what developers and CI run on this repository. One file for each task.
 
+mod bench;
 mod ci;
 mod fixtures;
 mod prerequisites;
@@ -25,6 +26,8 @@ enum Task {
     Tidy,
     /// Make the base images that the end-to-end tests and examples pull.
     Fixtures,
+    /// Measure the hot paths, beside a peer.
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Tidy => tidy::run(),
         Task::Fixtures => fixtures::run(),
+        Task::Bench(options) => bench::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

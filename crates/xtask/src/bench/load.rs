@@ -44,11 +44,13 @@ pub(crate) fn at_once(address: SocketAddr, targets: &[String]) -> Burst {
     let gate = Barrier::new(targets.len());
     let gate = &gate;
     let ends: Vec<_> = thread::scope(|scope| {
-        let request = |target| move || {
-            gate.wait();
-            let start = Instant::now();
-            let result = answered(http::get(address, target));
-            (start, result.map(|()| start.elapsed()), Instant::now())
+        let request = |target| {
+            move || {
+                gate.wait();
+                let start = Instant::now();
+                let result = answered(http::get(address, target));
+                (start, result.map(|()| start.elapsed()), Instant::now())
+            }
         };
         let threads: Vec<_> =
             targets.iter().map(|target| scope.spawn(request(target.as_str()))).collect();

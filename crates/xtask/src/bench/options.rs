@@ -25,6 +25,9 @@ pub(crate) struct Options {
     /// Print JSON in place of tables.
     #[arg(long)]
     pub(crate) json: bool,
+    /// The peer that was asked for is missing.
+    #[arg(long, hide = true)]
+    pub(crate) no_peer: bool,
     /// The folder of a run whose process is already inside its own namespaces.
     #[arg(long, hide = true)]
     pub(crate) inside: Option<PathBuf>,
@@ -45,6 +48,11 @@ pub(crate) enum Peer {
 }
 
 impl Options {
+    /// Whether the peer is measured.
+    pub(crate) fn has_peer(&self) -> bool {
+        self.peer.is_some() && !self.no_peer
+    }
+
     /// How many new IDs in turn.
     pub(crate) fn new_ids(&self) -> usize {
         self.count.unwrap_or(50)

@@ -63,7 +63,10 @@ mod tests {
     fn percentiles_are_values_that_were_measured() {
         let sample = milliseconds(&[40, 10, 30, 20]);
         let percentile = |percent| sample.percentile(percent).as_millis();
-        assert_eq!((percentile(50), percentile(75), percentile(76), percentile(95)), (20, 30, 40, 40));
+        assert_eq!(
+            (percentile(50), percentile(75), percentile(76), percentile(95)),
+            (20, 30, 40, 40)
+        );
         assert_eq!(sample.max().as_millis(), 40);
     }
 

@@ -1,0 +1,178 @@
+//! What is made before anything is measured, and outside the namespaces, where there is a network.
+
+use std::ffi::OsStr;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use e2e::Process;
+use fs_err as fs;
+use rustix::process::geteuid;
+
+use super::options::Options;
+use super::session::{Engine, Session};
+use crate::{repository, say};
+
+/// Longest path of Berth's home in bytes: its sockets' names must fit behind it.
+const LONGEST_HOME: usize = 50;
+/// What the bench cannot run without, and the Debian packages that have it.
+const TOOLS: [(&str, &str); 4] =
+    [("setpriv", "util-linux"), ("unshare", "util-linux"), ("ip", "iproute2"), ("npm", "npm")];
+/// Programs of the peer.
+const DOCKER: [&str; 3] = ["dockerd", "containerd", "iptables"];
+
+/// Where prepared things lie. Kept between runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Workshop {
+    /// The build's output.
+    target: PathBuf,
+    dir: PathBuf,
+}
+
+impl Workshop {
+    /// That of the build which this program comes from.
+    pub(crate) fn find() -> Result<Self> {
+        let this = std::env::current_exe().context("find this program")?;
+        let target = this.ancestors().nth(2).context("this program lies in no build's output")?;
+        Ok(Self { target: target.to_owned(), dir: target.join("bench") })
+    }
+
+    pub(crate) fn berth(&self) -> PathBuf {
+        self.target.join("release/berth")
+    }
+
+    pub(crate) fn start_bench(&self) -> PathBuf {
+        self.target.join("release/examples/start_bench")
+    }
+
+    /// The bench's project, its packages installed.
+    pub(crate) fn project(&self) -> PathBuf {
+        self.dir.join("project")
+    }
+
+    /// The server in the containers.
+    pub(crate) fn server(&self) -> PathBuf {
+        self.project().join("build/server")
+    }
+
+    /// The stand-in for workerd's sidecar.
+    pub(crate) fn sidecar(&self) -> PathBuf {
+        self.dir.join("sidecar")
+    }
+
+    /// Berth's home: toolchain and images.
+    pub(crate) fn home(&self) -> PathBuf {
+        let home = self.dir.join("home");
+        if home.as_os_str().len() <= LONGEST_HOME { home } else { "/var/tmp/berth-bench".into() }
+    }
+
+    /// Builds and installs all that a run needs.
+    pub(crate) fn prepare(&self, scratch: &Path) -> Result<()> {
+        ensure!(geteuid().is_root(), "the bench makes namespaces: run it as root");
+        for (tool, package) in TOOLS {
+            ensure!(in_path(tool), "`{tool}` is missing (Debian: apt-get install {package})");
+        }
+        say("bench: build berth and the runtime's start_bench");
+        self.cargo(&["-p", "berth"])?;
+        self.cargo(&["-p", "berth-runtime", "--example", "start_bench"])?;
+        self.copy_project()?;
+        say("bench: compile the sidecar's stand-in");
+        let mut rustc = Command::new("rustc");
+        rustc.args(["--edition", "2024", "-O", "-C", "target-feature=+crt-static", "-o"]);
+        run(rustc.arg(self.sidecar()).arg(repository::root().join("benches/sidecar/main.rs")))?;
+        say("bench: a first `berth dev` installs the toolchain and builds the image");
+        let port = free_port()?;
+        Session::start(self, &Engine::Berth, scratch, port)?.stop()
+    }
+
+    fn cargo(&self, what: &[&str]) -> Result<()> {
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = Command::new(cargo);
+        command.args(["build", "--quiet", "--release"]).args(what);
+        run(command.current_dir(repository::root()).env("CARGO_TARGET_DIR", &self.target))
+    }
+
+    /// Copies the project out of the repository and installs its packages, unless they are there.
+    fn copy_project(&self) -> Result<()> {
+        let source = repository::root().join("benches/project");
+        let project = self.project();
+        fs::create_dir_all(&project)?;
+        let lock = |dir: &Path| fs::read(dir.join("package-lock.json")).ok();
+        let installed = lock(&project) == lock(&source) && project.join("node_modules").exists();
+        // Times come along: the server is not compiled again.
+        run(Command::new("cp").args(["-rpT"]).arg(&source).arg(&project))?;
+        if installed {
+            return Ok(());
+        }
+        say("bench: install the project's packages");
+        run(Command::new("npm").args(["ci", "--no-audit", "--no-fund"]).current_dir(&project))
+    }
+}
+
+/// Whether this run has its peer: none was asked for, or it is here, or it can be installed.
+pub(crate) fn find_peer(options: &Options) -> Result<bool> {
+    if options.peer.is_none() {
+        return Ok(false);
+    }
+    let missing = || DOCKER.into_iter().find(|program| !in_path(program));
+    if missing().is_some() && options.install_peer {
+        say("bench: install the peer");
+        run(Command::new("apt-get").args(["install", "-y", "docker.io", "iptables"]))?;
+    }
+    if let Some(program) = missing() {
+        say(&format!(
+            "bench: `{program}` is missing: this run has no peer (--install-peer installs it)"
+        ));
+    }
+    Ok(missing().is_none())
+}
+
+/// The running process of a program that a bench started, ended when dropped.
+#[derive(Debug)]
+pub(crate) struct Program(std::process::Child);
+
+impl Program {
+    /// Starts it with its output going to `log`.
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Self> {
+        let log = fs::File::create(log)?.into_parts().0;
+        command.stdin(std::process::Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let child =
+            command.spawn().with_context(|| format!("start {:?}", command.get_program()))?;
+        Ok(Self(child))
+    }
+
+    pub(crate) fn process(&self) -> Option<Process> {
+        Process::with_pid(self.0.id())
+    }
+
+    /// Its exit status, if it has ended.
+    pub(crate) fn ended(&mut self) -> Result<Option<std::process::ExitStatus>> {
+        self.0.try_wait().context("look after a process")
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs a command to its end; it must succeed.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_owned();
+    let status = command.status().with_context(|| format!("run {program:?}"))?;
+    ensure!(status.success(), "{command:?} failed ({status})");
+    Ok(())
+}
+
+fn free_port() -> Result<SocketAddr> {
+    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a port")?;
+    listener.local_addr().context("find a port")
+}
+
+fn in_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(OsStr::new(program)).is_file())
+}

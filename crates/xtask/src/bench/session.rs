@@ -1,0 +1,143 @@
+//! One `berth dev` on the bench's project, with one of the engines behind its workerd.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use e2e::eventually;
+use fs_err as fs;
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use super::http;
+use super::prepare::{Program, Workshop};
+
+/// A first start installs a toolchain and builds an image.
+const START: Duration = Duration::from_secs(300);
+/// A stop ends every instance; Docker Engine takes its time for a hundred.
+const STOP: Duration = Duration::from_secs(300);
+/// What a session prepares in the background once it is ready is done after this time.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// Names of the images that are not Berth's.
+pub(crate) const SERVER_IMAGE: &str = "berth-bench-server:latest";
+pub(crate) const SIDECAR_IMAGE: &str = "berth-bench-sidecar:latest";
+
+/// What starts the containers.
+#[derive(Debug, Clone)]
+pub(crate) enum Engine {
+    /// Berth's own node agent.
+    Berth,
+    /// An engine that speaks Docker's API on this socket.
+    Socket { name: &'static str, socket: PathBuf },
+}
+
+/// A `berth dev` that answers requests.
+#[derive(Debug)]
+pub(crate) struct Session {
+    program: Program,
+    address: SocketAddr,
+    log: PathBuf,
+}
+
+impl Session {
+    /// Starts it and waits until it answers. Its Durable Objects are new.
+    pub(crate) fn start(
+        workshop: &Workshop,
+        engine: &Engine,
+        scratch: &Path,
+        address: SocketAddr,
+    ) -> Result<Self> {
+        let number = fs::read_dir(scratch)?.count();
+        let log = scratch.join(format!("{number}-{}.log", engine.name()));
+        let config = write_config(workshop, engine)?;
+        let mut command = Command::new(workshop.berth());
+        command.arg("dev").arg(config).arg("--persist-to").arg(scratch.join(format!("o{number}")));
+        command.arg("--ip").arg(address.ip().to_string());
+        command.arg("--port").arg(address.port().to_string());
+        command.current_dir(workshop.project()).env("BERTH_HOME", workshop.home());
+        command.env_remove("CLOUDFLARE_ENV");
+        let program = Program::start(&mut command, &log)?;
+        let mut session = Self { program, address, log };
+        session.wait_until_ready()?;
+        thread::sleep(SETTLE);
+        Ok(session)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let answered = eventually(START, || match self.program.ended() {
+            Ok(None) => {
+                let reply = http::get(self.address, "/").ok()?;
+                (reply.status == 200).then_some(true)
+            }
+            Ok(Some(_)) | Err(_) => Some(false),
+        });
+        match answered {
+            Some(true) => Ok(()),
+            Some(false) => bail!("berth dev ended; it said:\n{}", self.said()),
+            None => bail!("berth dev did not get ready; it said:\n{}", self.said()),
+        }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The last lines that it printed.
+    pub(crate) fn said(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(30)..].join("\n")
+    }
+
+    /// Stops it as Ctrl-C does.
+    pub(crate) fn stop(mut self) -> Result<()> {
+        self.interrupt();
+        let ended = eventually(STOP, || self.program.ended().transpose());
+        ended.with_context(|| format!("berth dev did not stop; it said:\n{}", self.said()))??;
+        Ok(())
+    }
+
+    fn interrupt(&self) {
+        if let Some(process) = self.program.process() {
+            process.signal(Signal::INT);
+        }
+    }
+}
+
+impl Drop for Session {
+    /// After a failure: its own clean-up is better than none.
+    fn drop(&mut self) {
+        self.interrupt();
+        eventually(STOP, || self.program.ended().transpose());
+    }
+}
+
+impl Engine {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Berth => "berth",
+            Self::Socket { name, .. } => name,
+        }
+    }
+}
+
+/// The project's configuration, changed for the engine.
+fn write_config(workshop: &Workshop, engine: &Engine) -> Result<PathBuf> {
+    let project = workshop.project();
+    let file = project.join("wrangler.jsonc");
+    let Engine::Socket { name, socket } = engine else { return Ok(file) };
+    let config = fs::read_to_string(&file)?;
+    let mut config: Value = serde_json::from_str(&config).context("read wrangler.jsonc as JSON")?;
+    config["containers"][0]["image"] = json!(SERVER_IMAGE);
+    let socket = format!("unix://{}", socket.display());
+    config["dev"] = json!({ "container_engine": { "localDocker": {
+        "socketPath": socket, "containerEgressInterceptorImage": SIDECAR_IMAGE,
+    }}});
+    let file = project.join(format!("wrangler.{name}.jsonc"));
+    fs::write(&file, serde_json::to_vec_pretty(&config)?)?;
+    Ok(file)
+}
