@@ -1,1 +1,31 @@
-//! Room `agent` of Berth; see ARCHITECTURE.md.
+//! The node agent: what workerd takes for a Docker engine.
+//!
+//! ```text
+//!  workerd ──unix socket──▶ docker_api ──▶ slot ──▶ instance (a task each) ──▶ runtime's sandbox
+//!          ──127.0.0.1:n──▶ sidecar    ──▶ CONNECT, held until the port listens ──▶ program
+//!                           exec, output, egress: what goes in and out of a running program
+//! ```
+//!
+//! Instances outlive the agent: their records are on disk, and the next agent takes them up. This
+//! crate neither makes images nor sandboxes nor starts workerd, and no decision about what may
+//! follow what is made here: those are in `model::instance`.
+
+mod agent;
+mod application;
+mod certificate;
+mod docker_api;
+mod egress;
+mod event;
+mod exec;
+mod instance;
+mod node;
+mod output;
+mod sidecar;
+mod slot;
+mod socket;
+
+pub use agent::{Agent, AgentConfig, AgentError, InstanceSummary, StopAll, UnknownApplication};
+pub use application::{ApplicationRuntime, StartRate};
+pub use egress::policy::{Denied, Network, NetworkError};
+pub use event::{AgentEvent, Events, Stream, Subject};
+pub use socket::{EngineSocket, SocketError};

@@ -1,0 +1,323 @@
+//! The agent: opens on a directory and a runtime, takes up what still runs there, gives out engine
+//! sockets, and ends by leaving everything running or nothing at all.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use image::Image;
+use model::instance::{SIGTERM, State};
+use model::{DurableObjectId, InstanceId, Placement};
+use runtime::{AdoptError, Runtime};
+use tokio::task::JoinSet;
+
+use crate::application::{ApplicationRuntime, Applications, StartRate};
+use crate::certificate::CertificateAuthority;
+use crate::docker_api::{Api, parse_signal};
+use crate::egress::Rules;
+use crate::egress::policy::Network;
+use crate::event::{AgentEvent, EventSender, Events, Subject};
+use crate::exec::Execs;
+use crate::instance::{Record, Request};
+use crate::node::Node;
+use crate::sidecar::PeerLookup;
+use crate::slot::{Slot, Slots};
+use crate::socket::{EngineSocket, SocketError};
+
+/// What an agent is opened with.
+#[derive(Debug)]
+pub struct AgentConfig {
+    /// State, logs and sockets are below it; the runtime's directory is another one.
+    pub dir: PathBuf,
+    /// The applications whose instances it runs.
+    pub applications: Vec<ApplicationRuntime>,
+    /// Where the node stands.
+    pub placement: Placement,
+    /// How fast each application may start instances.
+    pub start_rate: StartRate,
+    /// Networks that instances with internet may reach although they are the host's or private.
+    pub egress_allow: Vec<Network>,
+}
+
+/// The agent could not be opened. Texts complete "failed to …".
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// Its directory could not be made or read.
+    #[error("open the agent's directory: {0}")]
+    Directory(#[source] std::io::Error),
+}
+
+/// The key of no application.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no application has the unique key \"{0}\"")]
+pub struct UnknownApplication(pub String);
+
+/// One instance in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceSummary {
+    /// The application's name.
+    pub application: Arc<str>,
+    /// The Durable Object that owns it.
+    pub object: DurableObjectId,
+    /// This run of its container.
+    pub instance: InstanceId,
+    /// Where it stands.
+    pub state: State,
+    /// Since when its program runs, if it does.
+    pub running_for: Option<Duration>,
+    /// Its main program's pid as the host sees it.
+    pub pid: Option<u32>,
+}
+
+/// How all instances are stopped.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StopAll {
+    /// Time between SIGTERM and SIGKILL; zero sends no SIGTERM.
+    pub grace: Duration,
+}
+
+/// The node agent; clones are the same one.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    api: Arc<Api>,
+    /// What happened while it was opened, for the first reader.
+    first_events: Arc<Mutex<Option<Events>>>,
+}
+
+/// Lines told of an instance that ended unseen.
+const LAST_LINES: usize = 20;
+const SIGKILL: i32 = 9;
+/// How long a killed instance may take to end before its stop is given up.
+const KILL_PATIENCE: Duration = Duration::from_secs(30);
+
+impl Agent {
+    /// Opens the agent and takes up every instance that still runs and whose application is there
+    /// with the same image (or with none yet). The rest is removed.
+    ///
+    /// # Errors
+    /// The directory cannot be used.
+    pub async fn open(config: AgentConfig, runtime: Runtime) -> Result<Self, AgentError> {
+        fs_err::create_dir_all(&config.dir).map_err(AgentError::Directory)?;
+        let node = Arc::new(Node {
+            runtime,
+            dir: config.dir,
+            placement: config.placement,
+            events: EventSender::new(),
+            peers: PeerLookup::open(),
+            certificate: CertificateAuthority::default(),
+            rules: Arc::new(Rules::new(config.egress_allow)),
+        });
+        let first_events = node.events.subscribe();
+        let agent = Self {
+            api: Arc::new(Api {
+                applications: Arc::new(Applications::new(config.applications, config.start_rate)),
+                slots: Slots::new(Arc::clone(&node)),
+                execs: Execs::default(),
+                node,
+            }),
+            first_events: Arc::new(Mutex::new(Some(first_events))),
+        };
+        agent.take_up().await?;
+        Ok(agent)
+    }
+
+    /// A new engine socket for one workerd process; `name` becomes its file's name.
+    ///
+    /// # Errors
+    /// The socket cannot be made.
+    pub fn engine_socket(&self, name: &str) -> Result<EngineSocket, SocketError> {
+        EngineSocket::open(&self.api.node.dir.join("run"), name, Arc::clone(&self.api))
+    }
+
+    /// What happens from now on; the first reader also gets what happened while it was opened.
+    #[must_use]
+    pub fn events(&self) -> Events {
+        let first = self.first_events.lock().expect("no holder of this lock panics").take();
+        first.unwrap_or_else(|| self.api.node.events.subscribe())
+    }
+
+    /// Every instance that is not gone, in no order.
+    #[must_use]
+    pub fn instances(&self) -> Vec<InstanceSummary> {
+        self.api.slots.all().iter().filter_map(|slot| summary(slot)).collect()
+    }
+
+    /// Adds an application, or changes the one with its unique key; running instances stay.
+    pub fn set_application(&self, application: ApplicationRuntime) {
+        self.api.applications.set(application);
+    }
+
+    /// Gives an application the image for its next starts; running instances stay.
+    ///
+    /// # Errors
+    /// There is no such application.
+    pub fn set_image(&self, unique_key: &str, image: Image) -> Result<(), UnknownApplication> {
+        let application = self.api.applications.by_key(unique_key);
+        let application = application.ok_or_else(|| UnknownApplication(unique_key.to_owned()))?;
+        application.set_image(image);
+        Ok(())
+    }
+
+    /// Gives an application a new image and stops its instances, so that the next request of each
+    /// object starts a fresh one. Returns when they have ended, after `grace` at the latest.
+    ///
+    /// # Errors
+    /// There is no such application.
+    pub async fn restart_application(
+        &self,
+        unique_key: &str,
+        image: Image,
+        grace: Duration,
+    ) -> Result<(), UnknownApplication> {
+        self.set_image(unique_key, image)?;
+        let mut stops = JoinSet::new();
+        for slot in self.api.slots.all() {
+            if slot.application.settings().unique_key == unique_key {
+                stops.spawn(async move { stop(&slot, grace).await });
+            }
+        }
+        stops.join_all().await;
+        Ok(())
+    }
+
+    /// Stops and removes every instance: nothing is left of them. The caller has ended the workerd
+    /// processes before, or they would start new ones.
+    pub async fn shutdown(&self, how: StopAll) {
+        let mut stops = JoinSet::new();
+        for slot in self.api.slots.all() {
+            let slots = Arc::clone(&self.api.slots);
+            stops.spawn(async move {
+                if how.grace > Duration::ZERO {
+                    stop(&slot, how.grace).await;
+                }
+                if let Some(instance) = slot.current.get()
+                    && let Err(error) = slots.remove(&slot, &instance).await
+                {
+                    tracing::error!(%error, "shutdown");
+                }
+            });
+        }
+        stops.join_all().await;
+        self.api.slots.leave_all().await;
+        let _ = fs_err::remove_dir_all(self.api.node.dir.join("instances"));
+        let _ = fs_err::remove_dir_all(self.api.node.state_dir());
+        let _ = fs_err::remove_dir(self.api.node.dir.join("run"));
+    }
+
+    /// Ends the agent and leaves every instance running for the next one to take up.
+    pub async fn detach(&self) {
+        self.api.slots.leave_all().await;
+    }
+
+    async fn take_up(&self) -> Result<(), AgentError> {
+        let directory = self.api.node.state_dir();
+        let records = Record::read_all(&directory)
+            .map_err(|error| AgentError::Directory(std::io::Error::other(error)))?;
+        for record in records {
+            let name = record.name.clone();
+            if !self.adopt(record).await {
+                Record::remove(&directory, &name);
+            }
+        }
+        self.remove_leftovers().await;
+        Ok(())
+    }
+
+    /// Takes up one instance of a record; `false` when it is gone or not wanted.
+    async fn adopt(&self, record: Record) -> bool {
+        let Some(application) = self.api.applications.find(&record.name) else { return false };
+        let settings = application.settings();
+        let same = |image: &Image| image.digest.as_str() == record.image;
+        if settings.unique_key != record.application || !settings.image.as_ref().is_none_or(same) {
+            return false;
+        }
+        match self.api.node.runtime.adopt(record.sandbox.clone()).await {
+            Ok((sandbox, output)) => {
+                let slot = self.api.slots.get(&application, &record.name);
+                self.api.slots.adopt(&slot, record, sandbox, output);
+                true
+            }
+            Err(AdoptError::Exited { status, stdout, stderr, .. }) => {
+                self.tell_exit(&settings, &record, status, [stdout, stderr]);
+                false
+            }
+            Err(error) => {
+                tracing::warn!(name = %record.name, %error, "an instance was lost");
+                false
+            }
+        }
+    }
+
+    /// An instance ended while no agent was there to see it.
+    fn tell_exit(
+        &self,
+        application: &ApplicationRuntime,
+        record: &Record,
+        status: runtime::ExitStatus,
+        output: [Vec<u8>; 2],
+    ) {
+        let text = output.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        let lines: Vec<&str> = text.lines().collect();
+        let last_lines = &lines[lines.len().saturating_sub(LAST_LINES)..];
+        self.api.node.events.send(AgentEvent::Exited {
+            subject: Subject {
+                application: application.application.name.as_str().into(),
+                object: record.name.object.clone(),
+                instance: record.instance,
+            },
+            status: model::instance::ExitStatus { code: status.code, out_of_memory: status.oom },
+            expected: matches!(record.state, State::Stopping { .. } | State::Killing),
+            last_lines: last_lines.iter().map(|line| (*line).to_owned()).collect(),
+        });
+        let _ = fs_err::remove_dir_all(self.api.node.log_dir(record.instance));
+    }
+
+    /// Sandboxes that no record speaks of, or whose record was not taken up: no orphan stays.
+    async fn remove_leftovers(&self) {
+        let runtime = &self.api.node.runtime;
+        let leftovers = match runtime.leftovers().await {
+            Ok(leftovers) => leftovers,
+            Err(error) => return tracing::error!(%error, "leftover sandboxes cannot be found"),
+        };
+        for leftover in leftovers {
+            tracing::info!(
+                sandbox = leftover.handle.id,
+                running = leftover.running,
+                "removing a leftover"
+            );
+            if let Err(error) = runtime.remove(&leftover.handle).await {
+                tracing::error!(%error, sandbox = leftover.handle.id, "a leftover stays");
+            }
+        }
+    }
+}
+
+/// SIGTERM, or what the image names instead, then SIGKILL after `grace`.
+async fn stop(slot: &Slot, grace: Duration) {
+    let Some(instance) = slot.current.get().filter(|instance| instance.state().is_live()) else {
+        return;
+    };
+    let image = slot.application.settings().image.clone();
+    let asked = image.and_then(|image| image.config.stop_signal);
+    let signal = asked.and_then(|name| parse_signal(&name)).unwrap_or(SIGTERM);
+    for (signal, patience) in [(signal, grace), (SIGKILL, KILL_PATIENCE)] {
+        let _ = instance.tell(Request::Signal(signal)).await;
+        if tokio::time::timeout(patience, instance.until(State::is_over)).await.is_ok() {
+            return;
+        }
+    }
+}
+
+fn summary(slot: &Slot) -> Option<InstanceSummary> {
+    let instance = slot.visible()?;
+    let published = instance.published();
+    let running = published.running.filter(|_| published.state.is_live());
+    Some(InstanceSummary {
+        application: Arc::clone(&instance.subject.application),
+        object: instance.subject.object.clone(),
+        instance: instance.subject.instance,
+        state: published.state,
+        running_for: running.as_ref().map(|running| running.since.elapsed()),
+        pid: running.map(|running| running.sandbox.pid()),
+    })
+}

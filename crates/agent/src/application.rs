@@ -1,0 +1,212 @@
+//! The applications whose instances the agent runs: found by key, limited in number and start rate.
+
+mod rate;
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Instant;
+
+use image::Image;
+use model::instance::Refusal;
+use model::{Application, ContainerName};
+
+use rate::Bucket;
+pub use rate::StartRate;
+
+/// One application as the agent is told of it.
+#[derive(Debug, Clone)]
+pub struct ApplicationRuntime {
+    /// Its configuration.
+    pub application: Application,
+    /// Seen inside as `CLOUDFLARE_APPLICATION_ID`.
+    pub id: String,
+    /// The unique key of the Durable Object namespace that owns its instances; workerd puts it into
+    /// every container's name.
+    pub unique_key: String,
+    /// The image name in workerd's configuration. A start that asks for another is refused; `None`
+    /// takes any.
+    pub image_name: Option<String>,
+    /// The image, once there is one; until then a start fails with "No such image".
+    pub image: Option<Image>,
+}
+
+/// One application as the agent keeps it.
+#[derive(Debug)]
+pub(crate) struct ApplicationSlot {
+    settings: RwLock<Arc<ApplicationRuntime>>,
+    live: AtomicU32,
+    starts: Mutex<Bucket>,
+}
+
+/// The right to run one instance, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Admission(Arc<ApplicationSlot>);
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.0.live.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl ApplicationSlot {
+    fn new(settings: ApplicationRuntime, rate: StartRate) -> Self {
+        Self {
+            settings: RwLock::new(Arc::new(settings)),
+            live: AtomicU32::new(0),
+            starts: Mutex::new(Bucket::new(rate, Instant::now())),
+        }
+    }
+
+    /// The application as it is configured now.
+    pub(crate) fn settings(&self) -> Arc<ApplicationRuntime> {
+        Arc::clone(&self.settings.read().expect("no holder of this lock panics"))
+    }
+
+    /// Changes the configuration; running instances keep what they were started with.
+    fn update(&self, change: impl FnOnce(&mut ApplicationRuntime)) {
+        let mut settings = self.settings.write().expect("no holder of this lock panics");
+        change(Arc::make_mut(&mut settings));
+    }
+
+    /// Replaces the image that the next starts use.
+    pub(crate) fn set_image(&self, image: Image) {
+        self.update(|settings| settings.image = Some(image));
+    }
+
+    /// The right to start one more instance now.
+    pub(crate) fn admit(self: &Arc<Self>) -> Result<Admission, Refusal> {
+        let most = self.settings().application.max_instances;
+        self.live
+            .try_update(Ordering::AcqRel, Ordering::Acquire, |live| {
+                (live < most).then_some(live + 1)
+            })
+            .map_err(|_| Refusal::MaxInstances)?;
+        let admission = Admission(Arc::clone(self));
+        let mut starts = self.starts.lock().expect("no holder of this lock panics");
+        if starts.take(Instant::now()) { Ok(admission) } else { Err(Refusal::TooManyStarts) }
+    }
+
+    /// The right of an instance that runs already.
+    pub(crate) fn admit_running(self: &Arc<Self>) -> Admission {
+        self.live.fetch_add(1, Ordering::AcqRel);
+        Admission(Arc::clone(self))
+    }
+}
+
+/// All applications.
+#[derive(Debug)]
+pub(crate) struct Applications {
+    slots: RwLock<Vec<Arc<ApplicationSlot>>>,
+    rate: StartRate,
+}
+
+impl Applications {
+    pub(crate) fn new(applications: Vec<ApplicationRuntime>, rate: StartRate) -> Self {
+        let slots = applications.into_iter().map(|a| Arc::new(ApplicationSlot::new(a, rate)));
+        Self { slots: RwLock::new(slots.collect()), rate }
+    }
+
+    /// The application a container's name belongs to. The name's key may have workerd's session in
+    /// front; the longest key that fits wins, so `a-b` is never taken for `b`.
+    pub(crate) fn find(&self, name: &ContainerName) -> Option<Arc<ApplicationSlot>> {
+        let slots = self.slots.read().expect("no holder of this lock panics");
+        slots
+            .iter()
+            .filter(|slot| is_suffix(&name.key, &slot.settings().unique_key))
+            .max_by_key(|slot| slot.settings().unique_key.len())
+            .cloned()
+    }
+
+    /// The application with exactly this key.
+    pub(crate) fn by_key(&self, key: &str) -> Option<Arc<ApplicationSlot>> {
+        let slots = self.slots.read().expect("no holder of this lock panics");
+        slots.iter().find(|slot| slot.settings().unique_key == key).cloned()
+    }
+
+    /// Adds an application or changes the one with its key.
+    pub(crate) fn set(&self, application: ApplicationRuntime) {
+        if let Some(slot) = self.by_key(&application.unique_key) {
+            return slot.update(|settings| *settings = application);
+        }
+        let slot = Arc::new(ApplicationSlot::new(application, self.rate));
+        self.slots.write().expect("no holder of this lock panics").push(slot);
+    }
+}
+
+fn is_suffix(name: &str, key: &str) -> bool {
+    name.strip_suffix(key).is_some_and(|front| front.is_empty() || front.ends_with('-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use model::{ImageSource, InstanceType};
+
+    use super::*;
+
+    fn application(key: &str, max_instances: u32) -> ApplicationRuntime {
+        ApplicationRuntime {
+            application: Application {
+                name: key.to_owned(),
+                class_name: key.to_owned(),
+                image: ImageSource::Reference("x".to_owned()),
+                instance_type: InstanceType::Lite,
+                max_instances,
+                stop_grace: Duration::from_secs(1),
+            },
+            id: key.to_owned(),
+            unique_key: key.to_owned(),
+            image_name: None,
+            image: None,
+        }
+    }
+
+    fn name(key: &str) -> ContainerName {
+        ContainerName::parse(&format!("workerd-{key}-{}", "a".repeat(64))).unwrap()
+    }
+
+    #[test]
+    fn a_name_finds_its_application_with_and_without_a_session() {
+        let all = Applications::new(
+            vec![application("b", 1), application("a-b", 1)],
+            StartRate::default(),
+        );
+        let key = |text: &str| all.find(&name(text)).map(|slot| slot.settings().unique_key.clone());
+        assert_eq!(key("b").as_deref(), Some("b"));
+        assert_eq!(key("session-b").as_deref(), Some("b"));
+        assert_eq!(key("a-b").as_deref(), Some("a-b"));
+        assert_eq!(key("s-a-b").as_deref(), Some("a-b"));
+        assert_eq!(key("ab"), None);
+    }
+
+    #[test]
+    fn no_more_instances_run_than_may() {
+        let all = Applications::new(vec![application("a", 2)], StartRate::default());
+        let slot = all.by_key("a").unwrap();
+        let first = slot.admit().unwrap();
+        let _second = slot.admit().unwrap();
+        assert_eq!(slot.admit().unwrap_err(), Refusal::MaxInstances);
+        drop(first);
+        assert!(slot.admit().is_ok());
+    }
+
+    #[test]
+    fn starts_faster_than_allowed_are_refused_and_hold_no_place() {
+        let rate = StartRate { per_second: 0.001, burst: 1 };
+        let all = Applications::new(vec![application("a", 1)], rate);
+        let slot = all.by_key("a").unwrap();
+        drop(slot.admit().unwrap());
+        assert_eq!(slot.admit().unwrap_err(), Refusal::TooManyStarts);
+        assert_eq!(slot.live.load(Ordering::Acquire), 0);
+    }
+
+    #[test]
+    fn a_changed_limit_holds_for_the_next_start() {
+        let all = Applications::new(vec![application("a", 0)], StartRate::default());
+        let slot = all.by_key("a").unwrap();
+        assert!(slot.admit().is_err());
+        all.set(application("a", 1));
+        assert!(slot.admit().is_ok());
+    }
+}

@@ -1,0 +1,115 @@
+//! The slice of the Docker Engine API that workerd speaks: http → [`DockerRequest`] → action → reply.
+//!
+//! One file for each resource. Names and limits come from the applications; what a caller says
+//! about networks, privileges and resources is not heard.
+
+mod containers;
+mod exec;
+mod images;
+mod networks;
+mod path;
+mod reply;
+mod request;
+mod signal;
+mod volumes;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::UnixStream;
+
+pub(crate) use request::{CreateContainer, CreateExec, StartExec};
+pub(crate) use signal::parse as parse_signal;
+
+use crate::application::Applications;
+use crate::exec::Execs;
+use crate::node::Node;
+use crate::slot::Slots;
+use reply::{HttpReply, Reply};
+use request::DockerRequest;
+
+/// Longest request body; workerd's are a few kilobytes, an environment may be larger.
+const MOST_BODY_BYTES: usize = 4 * 1024 * 1024;
+
+/// What the API works on.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) node: Arc<Node>,
+    pub(crate) applications: Arc<Applications>,
+    pub(crate) slots: Arc<Slots>,
+    pub(crate) execs: Execs,
+}
+
+/// Who calls.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Caller {
+    /// The user its process runs as.
+    pub(crate) uid: u32,
+    /// Whether it is leaving: what it deletes then, its successor may want.
+    pub(crate) draining: bool,
+}
+
+/// Serves one connection. `caller` is asked anew for each request: a process may begin to leave.
+pub(crate) async fn serve(
+    stream: UnixStream,
+    api: Arc<Api>,
+    caller: impl Fn() -> Caller + Clone + Send + 'static,
+) {
+    let service = service_fn(move |request| {
+        let (api, caller) = (Arc::clone(&api), caller());
+        async move { Ok::<_, Infallible>(api.serve(request, caller).await) }
+    });
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.with_upgrades().await {
+        tracing::debug!(%error, "a connection from workerd broke");
+    }
+}
+
+impl Api {
+    async fn serve(&self, request: Request<Incoming>, caller: Caller) -> HttpReply {
+        let (mut head, body) = request.into_parts();
+        // An exec's start is upgraded; what follows its body belongs to the exec.
+        let upgrade = head.extensions.remove::<hyper::upgrade::OnUpgrade>();
+        let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+        let body = match Limited::new(body, MOST_BODY_BYTES).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) => {
+                let text = format!("the request's body could not be read: {error}");
+                return Reply::error(StatusCode::BAD_REQUEST, text).into_http();
+            }
+        };
+        let started = std::time::Instant::now();
+        let reply = match DockerRequest::parse(&head.method, &target, &body) {
+            Ok(DockerRequest::Exec(id, call)) => exec::answer(self, &id, call, upgrade).await,
+            Ok(request) => self.answer(request, caller).await.into_http(),
+            Err(error) => {
+                tracing::warn!(method = %head.method, target, %error, "request not done");
+                Reply::from(error).into_http()
+            }
+        };
+        tracing::debug!(method = %head.method, target, status = reply.status().as_u16(),
+            took = ?started.elapsed(), "docker api");
+        reply
+    }
+
+    async fn answer(&self, request: DockerRequest, caller: Caller) -> Reply {
+        match request {
+            DockerRequest::ListVolumes => volumes::list(),
+            DockerRequest::InspectBridge => networks::bridge(),
+            DockerRequest::PullImage => images::pull(),
+            DockerRequest::CreateContainer(name, create) => {
+                containers::create(self, &name, *create, caller).await
+            }
+            DockerRequest::Container(name, call) => {
+                containers::answer(self, &name, call, caller).await
+            }
+            DockerRequest::Exec(..) => Reply::empty(StatusCode::NOT_FOUND),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! `/containers`: instances and the sidecars workerd believes in.
+
+mod sidecars;
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use model::ContainerName;
+use model::instance::{Rejected, State};
+use serde_json::{Value, json};
+
+use super::reply::Reply;
+use super::request::{ContainerCall, CreateContainer, HostConfig, WaitCondition};
+use super::{Api, Caller};
+use crate::application::ApplicationSlot;
+use crate::instance::{Creation, Instance, Request, why_not};
+use crate::slot::Slot;
+
+/// `POST /containers/create?name=…`
+pub(super) async fn create(
+    api: &Api,
+    name: &ContainerName,
+    request: CreateContainer,
+    caller: Caller,
+) -> Reply {
+    let Some(application) = api.applications.find(name) else {
+        return no_such_application(name);
+    };
+    let slot = api.slots.get(&application, name);
+    let reply = if name.sidecar {
+        sidecars::create(api, &slot, caller)
+    } else {
+        create_instance(api, &slot, request).await
+    };
+    api.slots.tidy(&slot);
+    reply
+}
+
+async fn create_instance(api: &Api, slot: &Arc<Slot>, request: CreateContainer) -> Reply {
+    if let Some(refused) = not_supported(&request) {
+        return refused;
+    }
+    let application = slot.application.settings();
+    let known = application.image_name.as_deref();
+    let other = known.is_some_and(|name| untagged(name) != untagged(&request.image));
+    let image = if other { None } else { application.image.clone() };
+    let Some(image) = image else {
+        let text = format!("No such image: {}", request.image);
+        return Reply::error(StatusCode::NOT_FOUND, text);
+    };
+    match api.slots.create(slot, Creation { application, image, request }).await {
+        Ok(instance) => Reply::created(&instance.subject.instance.to_string()),
+        Err(rejected) => rejected.into(),
+    }
+}
+
+/// What would be ignored otherwise is refused by name.
+fn not_supported(request: &CreateContainer) -> Option<Reply> {
+    let no_mounts = |host: &HostConfig| {
+        host.binds.as_ref().is_none_or(Vec::is_empty)
+            && host.mounts.as_ref().is_none_or(Vec::is_empty)
+    };
+    let what = if request.image.starts_with("workerd-container-snap-") {
+        "starting from a snapshot of a container"
+    } else if !request.host_config.as_ref().is_none_or(no_mounts) {
+        "mounting a snapshot of a directory"
+    } else {
+        return None;
+    };
+    let text = format!("{what} is not supported by Berth's container engine yet");
+    Some(Reply::error(StatusCode::NOT_IMPLEMENTED, text))
+}
+
+/// `name` and `name:latest` are the same.
+fn untagged(image: &str) -> &str {
+    image.strip_suffix(":latest").unwrap_or(image)
+}
+
+/// A call about one container.
+pub(super) async fn answer(
+    api: &Api,
+    name: &ContainerName,
+    call: ContainerCall,
+    caller: Caller,
+) -> Reply {
+    let Some(application) = api.applications.find(name) else {
+        return Reply::no_such_container(name);
+    };
+    if name.sidecar {
+        return sidecars::answer(api, &application, name, call, caller).await;
+    }
+    let slot = match (&call, api.slots.find(&application, name)) {
+        (_, Some(slot)) => slot,
+        (ContainerCall::Inspect, None) => api.slots.get(&application, name),
+        (_, None) => return Reply::no_such_container(name),
+    };
+    let reply = on_instance(api, &slot, name, call, caller).await;
+    api.slots.tidy(&slot);
+    reply
+}
+
+async fn on_instance(
+    api: &Api,
+    slot: &Arc<Slot>,
+    name: &ContainerName,
+    call: ContainerCall,
+    caller: Caller,
+) -> Reply {
+    let Some(instance) = slot.visible() else {
+        if matches!(call, ContainerCall::Inspect) && !caller.draining {
+            prepare(api, slot, &slot.application).await;
+        }
+        return Reply::no_such_container(name);
+    };
+    match call {
+        ContainerCall::Inspect => inspect(&instance, name, caller).await,
+        ContainerCall::Start => start(slot, &instance).await,
+        ContainerCall::Wait(condition) => wait(slot, &instance, condition, caller).await,
+        ContainerCall::Kill(signal) => match instance.tell(Request::Signal(signal)).await {
+            Ok(()) => Reply::empty(StatusCode::NO_CONTENT),
+            Err(rejected) => rejected.into(),
+        },
+        ContainerCall::Delete if caller.draining => match instance.tell(Request::Detach).await {
+            Ok(()) | Err(Rejected::NotThere) => Reply::empty(StatusCode::NO_CONTENT),
+            Err(rejected) => rejected.into(),
+        },
+        ContainerCall::Delete => match api.slots.remove(slot, &instance).await {
+            Ok(()) => Reply::empty(StatusCode::NO_CONTENT),
+            Err(error) => Reply::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+        },
+        ContainerCall::CreateExec(exec) => super::exec::create(api, instance, *exec),
+    }
+}
+
+/// Somebody asks for what is not there: it will be created in a moment.
+async fn prepare(api: &Api, slot: &Arc<Slot>, application: &ApplicationSlot) {
+    if application.settings().image.is_some() {
+        api.slots.prepare(slot).await;
+    }
+}
+
+/// `GET /containers/{name}/json`; a caller that stays keeps what it finds.
+async fn inspect(instance: &Instance, name: &ContainerName, caller: Caller) -> Reply {
+    if !caller.draining && instance.tell(Request::Adopt).await.is_err() {
+        return Reply::no_such_container(name);
+    }
+    let published = instance.published();
+    let status = published.state.docker_status();
+    let exit = published.state.exit_status();
+    Reply::ok(json!({
+        "Id": instance.subject.instance.to_string(),
+        "Name": format!("/{name}"),
+        "State": {
+            "Status": status,
+            "Running": status == "running",
+            "ExitCode": exit.map_or(0, |exit| exit.code),
+            "OOMKilled": exit.is_some_and(|exit| exit.out_of_memory),
+            "Pid": published.running.map_or(0, |running| running.sandbox.pid()),
+        },
+        "Config": {"Image": &*instance.subject.application},
+        "NetworkSettings": {"Ports": {}},
+    }))
+}
+
+/// `POST /containers/{name}/start`. What goes wrong is told by `wait`, whose text workerd hands on;
+/// an error here would be no more than "failed to start" to the user.
+async fn start(slot: &Slot, instance: &Instance) -> Reply {
+    let admitted = slot.application.admit();
+    if let Err(rejected) = instance.tell(Request::Start(admitted)).await {
+        return rejected.into();
+    }
+    instance.until(|state| !matches!(state, State::Created | State::Starting)).await;
+    Reply::empty(StatusCode::NO_CONTENT)
+}
+
+/// `POST /containers/{name}/wait`, which lasts as long as the instance.
+async fn wait(slot: &Slot, instance: &Instance, condition: WaitCondition, caller: Caller) -> Reply {
+    let published = match condition {
+        // It stays for the next process; for this one it is gone.
+        WaitCondition::Removed if caller.draining => return Reply::no_such_container(&slot.name),
+        WaitCondition::Removed => instance.until(|s| matches!(s, State::Removed { .. })).await,
+        WaitCondition::NotRunning => instance.until(has_result).await,
+    };
+    let most = slot.application.settings().application.max_instances;
+    if let Some(text) = why_not(&published, Some(most)) {
+        let status = match published.state {
+            State::Refused(_) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        return Reply::error(status, text);
+    }
+    let exit = published.state.exit_status().unwrap_or(model::instance::ExitStatus::KILLED);
+    let mut body = json!({"StatusCode": exit.code});
+    if exit.out_of_memory {
+        body["Error"] = json!({"Message": "the container ran out of memory"});
+    }
+    Reply::ok(body)
+}
+
+/// Whether a waiter can be told how it ended.
+fn has_result(state: &State) -> bool {
+    match state {
+        State::Removing { status } => status.is_some(),
+        state => state.is_over(),
+    }
+}
+
+fn no_such_application(name: &ContainerName) -> Reply {
+    let text = format!("No such image: no application has containers named {name}");
+    Reply::error(StatusCode::NOT_FOUND, text)
+}
+
+/// A running container in the fewest words workerd reads.
+fn running(name: &ContainerName, ports: &Value) -> Reply {
+    Reply::ok(json!({
+        "Id": name.to_string(),
+        "Name": format!("/{name}"),
+        "State": {"Status": "running", "Running": true, "ExitCode": 0, "Pid": std::process::id()},
+        "Config": {"Image": "berth"},
+        "NetworkSettings": {"Ports": ports},
+    }))
+}

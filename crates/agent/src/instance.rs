@@ -1,0 +1,148 @@
+//! One instance: a task owns its state ([`runner`]), everybody else holds an [`Instance`], tells the
+//! task what they want and follows what it publishes.
+
+pub(crate) mod environment;
+mod record;
+mod runner;
+mod start;
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use image::Image;
+use model::instance::{Refusal, Rejected, State};
+use runtime::{Process, Sandbox};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use crate::application::{Admission, ApplicationRuntime};
+use crate::docker_api::CreateContainer;
+use crate::event::Subject;
+
+pub(crate) use record::Record;
+pub(crate) use runner::{Birth, Runner};
+pub(crate) use start::why_not;
+
+/// Where an instance stands, for those who follow it.
+#[derive(Debug, Clone)]
+pub(crate) struct Published {
+    /// Grows with every change.
+    pub(crate) generation: u64,
+    /// The state.
+    pub(crate) state: State,
+    /// What runs, from the start until it is removed.
+    pub(crate) running: Option<Running>,
+}
+
+/// A started program.
+#[derive(Debug, Clone)]
+pub(crate) struct Running {
+    /// The sandbox it runs in.
+    pub(crate) sandbox: Sandbox,
+    /// Since when.
+    pub(crate) since: Instant,
+    /// What it was started as; an exec inherits from it.
+    pub(crate) process: Arc<Process>,
+}
+
+/// What the owner of an instance is asked for.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Take the name.
+    Create(Box<Creation>),
+    /// Start the program, if it was admitted.
+    Start(Result<Admission, Refusal>),
+    /// Send a signal to the program.
+    Signal(i32),
+    /// Kill it and remove everything of it.
+    Delete,
+    /// As `Delete`, unless another process adopts it in time.
+    Detach,
+    /// Keep it.
+    Adopt,
+    /// Forget it and leave it running: the agent ends.
+    Leave,
+}
+
+/// What an instance is created from.
+#[derive(Debug, Clone)]
+pub(crate) struct Creation {
+    /// The application as it was configured then.
+    pub(crate) application: Arc<ApplicationRuntime>,
+    /// Its image.
+    pub(crate) image: Image,
+    /// What the caller asked for.
+    pub(crate) request: CreateContainer,
+}
+
+/// A request and where its answer goes.
+#[derive(Debug)]
+struct Message {
+    request: Request,
+    reply: oneshot::Sender<Result<(), Rejected>>,
+}
+
+/// The ports that have accepted a connection, and whether any of them means "ready".
+#[derive(Debug, Default)]
+struct Ports {
+    listened: Mutex<BTreeSet<u16>>,
+    ready: Notify,
+}
+
+/// A handle of an instance; clones are the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Instance {
+    /// Which one.
+    pub(crate) subject: Subject,
+    inbox: mpsc::Sender<Message>,
+    published: watch::Receiver<Published>,
+    ports: Arc<Ports>,
+}
+
+impl Instance {
+    /// Where it stands.
+    pub(crate) fn published(&self) -> Published {
+        self.published.borrow().clone()
+    }
+
+    /// Its state.
+    pub(crate) fn state(&self) -> State {
+        self.published.borrow().state.clone()
+    }
+
+    /// Asks its owner for something.
+    pub(crate) async fn tell(&self, request: Request) -> Result<(), Rejected> {
+        let (reply, answer) = oneshot::channel();
+        let message = Message { request, reply };
+        self.inbox.send(message).await.map_err(|_| Rejected::NotThere)?;
+        answer.await.unwrap_or(Err(Rejected::NotThere))
+    }
+
+    /// Waits until its state is one of those; its last state when its owner is gone.
+    pub(crate) async fn until(&self, wanted: impl Fn(&State) -> bool) -> Published {
+        let mut follower = self.published.clone();
+        match follower.wait_for(|published| wanted(&published.state)).await {
+            Ok(published) => published.clone(),
+            Err(_) => self.published(),
+        }
+    }
+
+    /// Waits for the next change, if its owner still makes any.
+    pub(crate) fn follow(&self) -> watch::Receiver<Published> {
+        self.published.clone()
+    }
+
+    /// Whether the port has accepted a connection before.
+    pub(crate) fn has_listened(&self, port: u16) -> bool {
+        self.ports.listened.lock().expect("no holder of this lock panics").contains(&port)
+    }
+
+    /// The port has accepted a connection: the program is ready.
+    pub(crate) fn note_listening(&self, port: u16) {
+        let mut listened = self.ports.listened.lock().expect("no holder of this lock panics");
+        if listened.is_empty() {
+            self.ports.ready.notify_one();
+        }
+        listened.insert(port);
+    }
+}

@@ -1,0 +1,165 @@
+//! The state file of a running instance: what an agent that comes after needs to look after it.
+//!
+//! Written whole beside the old one and renamed over it, readable by the owner alone (it holds the
+//! environment). Not synced to disk: what a power failure takes, it takes with the instance.
+
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use model::instance::{Moment, State};
+use model::{ContainerName, InstanceId};
+use runtime::SandboxHandle;
+use serde::{Deserialize, Serialize};
+
+/// One running instance on disk.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    /// The container's name.
+    pub(crate) name: ContainerName,
+    /// The application's unique key.
+    pub(crate) application: String,
+    /// The image's digest.
+    pub(crate) image: String,
+    /// This run's id.
+    pub(crate) instance: InstanceId,
+    /// Its state, with its deadlines.
+    pub(crate) state: State,
+    /// When the program was started.
+    pub(crate) started: Moment,
+    /// Whether it may reach the internet.
+    pub(crate) internet: bool,
+    /// Its environment, working directory and user, for execs.
+    pub(crate) env: Vec<String>,
+    pub(crate) cwd: String,
+    pub(crate) user: String,
+    /// How to find the sandbox.
+    pub(crate) sandbox: SandboxHandle,
+}
+
+/// A state file could not be dealt with. Texts complete "failed to …".
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecordError {
+    #[error("write the instance's state: {0}")]
+    Write(#[source] io::Error),
+    #[error("read the states of instances: {0}")]
+    Read(#[source] io::Error),
+}
+
+impl Record {
+    /// Writes the record.
+    pub(crate) fn write(&self, directory: &Path) -> Result<(), RecordError> {
+        let path = path(directory, &self.name);
+        let text = serde_json::to_vec_pretty(self).expect("a record has string keys only");
+        write_private(&path, &text).map_err(RecordError::Write)
+    }
+
+    /// Removes the record of that name; nothing happens when there is none.
+    pub(crate) fn remove(directory: &Path, name: &ContainerName) {
+        match fs_err::remove_file(path(directory, name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "a state file could not be removed");
+            }
+            _ => {}
+        }
+    }
+
+    /// Every record that can be read. Others are removed: nothing could be done with them, and their
+    /// sandboxes are found as leftovers.
+    pub(crate) fn read_all(directory: &Path) -> Result<Vec<Self>, RecordError> {
+        fs_err::create_dir_all(directory).map_err(RecordError::Read)?;
+        let mut records = Vec::new();
+        for entry in fs_err::read_dir(directory).map_err(RecordError::Read)? {
+            let path = entry.map_err(RecordError::Read)?.path();
+            let read = fs_err::read(&path).map_err(RecordError::Read)?;
+            match serde_json::from_slice::<Self>(&read) {
+                Ok(record) if self::path(directory, &record.name) == path => records.push(record),
+                _ => {
+                    tracing::warn!(path = %path.display(), "removing a state file that is none");
+                    let _ = fs_err::remove_file(&path);
+                }
+            }
+        }
+        Ok(records)
+    }
+}
+
+/// A file name made of harmless characters; the object's id keeps two names apart.
+fn path(directory: &Path, name: &ContainerName) -> PathBuf {
+    let harmless = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+    let key: String = name.key.chars().map(harmless).take(120).collect();
+    directory.join(format!("{key}-{}.json", name.object))
+}
+
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let temporary = path.with_extension("new");
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    fs_err::OpenOptions::from_options(options).open(&temporary)?.write_all(bytes)?;
+    fs_err::rename(&temporary, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn record() -> Record {
+        let object = "b".repeat(64);
+        Record {
+            name: ContainerName::parse(&format!("workerd-app-My/Class-{object}")).unwrap(),
+            application: "app-My/Class".to_owned(),
+            image: "sha256:1".to_owned(),
+            instance: InstanceId::new(),
+            state: State::Stopping { deadline: Moment(5) },
+            started: Moment(1),
+            internet: true,
+            env: vec!["SECRET=1".to_owned()],
+            cwd: "/".to_owned(),
+            user: String::new(),
+            sandbox: SandboxHandle {
+                id: "s".to_owned(),
+                pid: 1,
+                start_time: 2,
+                dir: "/x".into(),
+                cgroups: vec![],
+                work: None,
+            },
+        }
+    }
+
+    #[test]
+    fn a_record_is_read_back_and_is_private() {
+        let directory = tempfile::tempdir().unwrap();
+        let record = record();
+        record.write(directory.path()).unwrap();
+        record.write(directory.path()).unwrap();
+        assert_eq!(Record::read_all(directory.path()).unwrap(), std::slice::from_ref(&record));
+        let entries: Vec<_> = fs_err::read_dir(directory.path()).unwrap().collect();
+        assert_eq!(entries.len(), 1);
+        let mode = entries[0].as_ref().unwrap().metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        Record::remove(directory.path(), &record.name);
+        assert!(Record::read_all(directory.path()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_torn_record_is_dropped() {
+        let directory = tempfile::tempdir().unwrap();
+        fs_err::write(directory.path().join("x.json"), "{\"name\":").unwrap();
+        assert!(Record::read_all(directory.path()).unwrap().is_empty());
+        assert_eq!(fs_err::read_dir(directory.path()).unwrap().count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn no_file_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let directory = tempfile::tempdir().unwrap();
+            fs_err::write(directory.path().join("x.json"), bytes).unwrap();
+            prop_assert!(Record::read_all(directory.path()).unwrap().is_empty());
+        }
+    }
+}

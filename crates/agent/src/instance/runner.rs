@@ -1,0 +1,482 @@
+//! The task that owns one instance: takes requests and reports, asks the state machine, does what it
+//! says, publishes and records what came of it. It holds no rule of its own about what may follow
+//! what: those are in `model::instance`.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use model::ContainerName;
+use model::instance::{Clock, Effect, Event, ExitStatus, Moment, Rejected, State};
+use model::limits::{DETACH_WINDOW, FULL_SPEED_START};
+use runtime::{DestroyError, Output, Process, Sandbox};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use super::start::{Preparation, Start, Started, exit_status};
+use super::{Creation, Instance, Message, Ports, Published, Record, Request, Running};
+use crate::application::{Admission, ApplicationSlot};
+use crate::egress::Egress;
+use crate::event::{AgentEvent, Subject};
+use crate::node::{Node, now};
+use crate::output::{LastLines, OutputPump};
+
+/// How long a prepared sandbox waits for its `create`.
+const PREPARED_FOR: Duration = Duration::from_secs(10);
+/// How long output may go on after the program's end before the end is told.
+const OUTPUT_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the sandbox's init may take over a signal.
+const SIGNAL_PATIENCE: Duration = Duration::from_secs(5);
+/// SIGINT, SIGKILL and SIGTERM: after one of these an exit is no surprise.
+const ENDING_SIGNALS: [i32; 3] = [2, 9, 15];
+/// Deadlines are looked at this often at least: the wall clock may be set.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+/// What an instance comes from.
+#[derive(Debug)]
+pub(crate) enum Birth {
+    /// A question whether it exists: prepare a sandbox, somebody will create it.
+    Asked,
+    /// A `create`.
+    Created(Box<Creation>),
+    /// An earlier agent's record, and its sandbox.
+    Adopted(Box<Record>, Sandbox, Output),
+}
+
+/// The owner of one instance.
+#[derive(Debug)]
+pub(crate) struct Runner {
+    node: Arc<Node>,
+    application: Arc<ApplicationSlot>,
+    name: ContainerName,
+    subject: Subject,
+    internet: watch::Receiver<bool>,
+    inbox: mpsc::Receiver<Message>,
+    publish: watch::Sender<Published>,
+    ports: Arc<Ports>,
+    state: State,
+    generation: u64,
+    creation: Option<Creation>,
+    image: String,
+    preparation: Option<Preparation>,
+    admission: Option<Admission>,
+    asked_to_start: Instant,
+    asked_to_stop: bool,
+    running: Option<Running>,
+    started: Moment,
+    routed: bool,
+    full_speed_until: Option<Instant>,
+    last_lines: LastLines,
+    egress: Option<Egress>,
+    work: JoinSet<Report>,
+}
+
+/// What work under way comes back with.
+#[derive(Debug)]
+enum Report {
+    Started(Box<Result<Started, String>>),
+    Exited(ExitStatus),
+    Destroyed(Result<(), DestroyError>),
+}
+
+/// Whether the task goes on.
+#[derive(Debug, PartialEq, Eq)]
+enum Next {
+    Continue,
+    Leave,
+}
+
+impl Runner {
+    /// An instance and its owner, which must be run.
+    pub(crate) fn new(
+        node: Arc<Node>,
+        application: Arc<ApplicationSlot>,
+        name: ContainerName,
+        subject: Subject,
+        internet: watch::Receiver<bool>,
+    ) -> (Instance, Self) {
+        let state = State::Prepared { until: now().after(PREPARED_FOR) };
+        let published = Published { generation: 0, state: state.clone(), running: None };
+        let (publish, follow) = watch::channel(published);
+        let (send, inbox) = mpsc::channel(16);
+        let ports = Arc::new(Ports::default());
+        let instance = Instance {
+            subject: subject.clone(),
+            inbox: send,
+            published: follow,
+            ports: Arc::clone(&ports),
+        };
+        let runner = Self {
+            node,
+            application,
+            name,
+            subject,
+            internet,
+            inbox,
+            publish,
+            ports,
+            state,
+            generation: 0,
+            creation: None,
+            image: String::new(),
+            preparation: None,
+            admission: None,
+            asked_to_start: Instant::now(),
+            asked_to_stop: false,
+            running: None,
+            started: Moment(0),
+            routed: false,
+            full_speed_until: None,
+            last_lines: LastLines::default(),
+            egress: None,
+            work: JoinSet::new(),
+        };
+        (instance, runner)
+    }
+
+    /// Gives it its beginning; to be called once, before [`Self::run`].
+    pub(crate) fn born(&mut self, birth: Birth) {
+        match birth {
+            Birth::Asked => self.prepare(),
+            Birth::Created(creation) => {
+                self.prepare();
+                self.create(*creation);
+                self.apply_now(Event::Create);
+            }
+            Birth::Adopted(record, sandbox, output) => self.adopt(*record, sandbox, output),
+        }
+    }
+
+    /// Looks after the instance until it is removed or left.
+    pub(crate) async fn run(mut self) {
+        while !matches!(self.state, State::Removed { .. }) {
+            let deadline = self.state.deadline().map(|at| at.since(now()).min(LONGEST_SLEEP));
+            let full_speed = self.full_speed_until.map(tokio::time::Instant::from_std);
+            tokio::select! {
+                message = self.inbox.recv() => match message {
+                    Some(message) => if self.take(message).await == Next::Leave { return },
+                    None => return,
+                },
+                Some(report) = self.work.join_next() => self.report(report).await,
+                () = sleep(deadline) => if deadline_is_due(&self.state) {
+                    self.apply(Event::Deadline).await.ok();
+                },
+                () = self.ports.ready.notified(), if full_speed.is_some() => self.end_full_speed(),
+                () = sleep_until(full_speed) => self.end_full_speed(),
+            }
+        }
+    }
+
+    async fn take(&mut self, message: Message) -> Next {
+        let result = match message.request {
+            Request::Leave => {
+                self.persist();
+                let _ = message.reply.send(Ok(()));
+                return Next::Leave;
+            }
+            Request::Create(creation) => {
+                let result = self.apply(Event::Create).await;
+                if result.is_ok() {
+                    self.create(*creation);
+                }
+                result
+            }
+            Request::Start(admitted) => self.start(admitted).await,
+            Request::Signal(signal) => {
+                self.asked_to_stop |= ENDING_SIGNALS.contains(&signal);
+                self.apply(Event::Signal(signal)).await
+            }
+            Request::Delete => {
+                self.asked_to_stop = true;
+                self.apply(Event::Delete).await
+            }
+            Request::Detach => self.apply(Event::Detach).await,
+            Request::Adopt => self.apply(Event::Adopt).await,
+        };
+        let _ = message.reply.send(result);
+        Next::Continue
+    }
+
+    async fn start(
+        &mut self,
+        admitted: Result<Admission, model::instance::Refusal>,
+    ) -> Result<(), Rejected> {
+        self.asked_to_start = Instant::now();
+        match admitted {
+            Ok(admission) => {
+                self.apply(Event::Start).await?;
+                self.admission = Some(admission);
+            }
+            Err(refusal) => {
+                self.apply(Event::Refuse(refusal)).await?;
+                let most = self.application.settings().application.max_instances;
+                let detail = super::why_not(&self.published(), Some(most)).unwrap_or_default();
+                self.tell(|subject| AgentEvent::Refused { subject, refusal, detail });
+            }
+        }
+        Ok(())
+    }
+
+    async fn report(&mut self, report: Result<Report, tokio::task::JoinError>) {
+        let result = match report {
+            Ok(Report::Started(started)) => return self.started(*started).await,
+            Ok(Report::Exited(status)) => {
+                self.tell_exit(status);
+                self.apply(Event::Exited(status)).await
+            }
+            Ok(Report::Destroyed(result)) => return self.destroyed(result).await,
+            Err(error) => {
+                tracing::error!(%error, "work for an instance was lost");
+                self.apply(Event::StartFailed("start the sandbox: the agent failed".to_owned()))
+                    .await
+            }
+        };
+        if let Err(rejected) = result {
+            tracing::debug!(state = %self.state, %rejected, "a report came too late");
+        }
+    }
+
+    async fn started(&mut self, started: Result<Started, String>) {
+        let result = match started {
+            Err(reason) => {
+                let told = reason.clone();
+                self.tell(|subject| AgentEvent::StartFailed { subject, reason: told });
+                self.apply(Event::StartFailed(reason)).await
+            }
+            Ok(started) => {
+                let Started { sandbox, output, process } = started;
+                self.started = now();
+                self.look_after(sandbox, output, process);
+                let vcpu_wait = Instant::now() + FULL_SPEED_START;
+                self.full_speed_until = Some(vcpu_wait);
+                let took = self.asked_to_start.elapsed();
+                self.tell(|subject| AgentEvent::Started { subject, took });
+                self.apply(Event::Started).await
+            }
+        };
+        if let Err(rejected) = result {
+            tracing::debug!(state = %self.state, %rejected, "a start ended too late");
+        }
+    }
+
+    async fn destroyed(&mut self, result: Result<(), DestroyError>) {
+        if let Err(error) = result {
+            tracing::error!(%error, "failed to remove all of a sandbox");
+        }
+        // The exit is reported by a task of its own, which may still wait for output.
+        let ended = self.running.as_ref().and_then(|running| running.sandbox.exit_status());
+        if let (Some(status), true) =
+            (ended, matches!(self.state, State::Removing { status: None }))
+        {
+            let status = exit_status(status);
+            self.tell_exit(status);
+            self.apply(Event::Exited(status)).await.ok();
+        }
+        self.apply(Event::Destroyed).await.ok();
+    }
+
+    /// Output, exit and egress of a sandbox that runs now.
+    fn look_after(&mut self, sandbox: Sandbox, output: Output, process: Process) {
+        let directory = self.node.log_dir(self.subject.instance);
+        let events = self.node.events.clone();
+        let mut pump = OutputPump::start(output, &directory, self.subject.clone(), events);
+        self.last_lines = pump.last_lines.clone();
+        let waiting = sandbox.clone();
+        self.work.spawn(async move {
+            let status = waiting.wait().await;
+            pump.finish(OUTPUT_PATIENCE).await;
+            Report::Exited(exit_status(status))
+        });
+        if self.routed {
+            let rules = Arc::clone(&self.node.rules);
+            let events = self.node.events.clone();
+            let subject = self.subject.clone();
+            match Egress::start(&sandbox, rules, self.internet.clone(), subject, events) {
+                Ok(egress) => self.egress = Some(egress),
+                Err(error) => tracing::error!(%error, "an instance has no internet"),
+            }
+        }
+        let since = Instant::now();
+        self.running = Some(Running { sandbox, since, process: Arc::new(process) });
+    }
+
+    fn prepare(&mut self) {
+        self.preparation = Some(Preparation::begin(self.node.runtime.clone()));
+    }
+
+    fn create(&mut self, creation: Creation) {
+        creation.image.digest.as_str().clone_into(&mut self.image);
+        self.creation = Some(creation);
+    }
+
+    fn adopt(&mut self, record: Record, sandbox: Sandbox, output: Output) {
+        let Record { state, started, internet, image, env, cwd, user, .. } = record;
+        self.admission = Some(self.application.admit_running());
+        self.routed = internet;
+        self.image = image;
+        self.started = started;
+        let process = Process { args: Vec::new(), env, cwd, user, terminal: None };
+        self.look_after(sandbox, output, process);
+        let ran_for = Duration::from_millis(now().0.saturating_sub(started.0));
+        if let Some(running) = &mut self.running {
+            running.since = running.since.checked_sub(ran_for).unwrap_or(running.since);
+        }
+        self.end_full_speed();
+        self.enter(state);
+        self.tell(|subject| AgentEvent::Adopted { subject });
+    }
+
+    /// Feeds an event to the state machine and carries out what it says.
+    async fn apply(&mut self, event: Event) -> Result<(), Rejected> {
+        let stop_grace = self.application.settings().application.stop_grace;
+        let clock = Clock { now: now(), stop_grace, detach_window: DETACH_WINDOW };
+        let (next, effect) = self.state.step(event, clock)?;
+        self.enter(next);
+        match effect {
+            Some(Effect::Start) => self.spawn_start(),
+            Some(Effect::Signal(signal)) => self.signal(signal).await,
+            Some(Effect::Kill) => self.kill().await,
+            Some(Effect::Destroy) => self.spawn_destroy(),
+            Some(Effect::GiveBack) => self.preparation = None,
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// An event without any effect but the state's.
+    fn apply_now(&mut self, event: Event) {
+        let clock = Clock { now: now(), stop_grace: Duration::ZERO, detach_window: DETACH_WINDOW };
+        if let Ok((next, None)) = self.state.step(event, clock) {
+            self.enter(next);
+        }
+    }
+
+    /// Makes `next` the state, on disk first.
+    fn enter(&mut self, next: State) {
+        if next != self.state {
+            tracing::info!(instance = %self.subject.instance, object = self.subject.object.short(),
+                old = %self.state, new = %next, "instance");
+        }
+        self.state = next;
+        if !self.state.is_live() && !matches!(self.state, State::Removing { .. }) {
+            self.admission = None;
+            self.egress = None;
+            self.full_speed_until = None;
+        }
+        self.persist();
+        self.generation += 1;
+        self.publish.send_replace(self.published());
+    }
+
+    fn published(&self) -> Published {
+        Published {
+            generation: self.generation,
+            state: self.state.clone(),
+            running: self.running.clone(),
+        }
+    }
+
+    /// Writes or removes what an agent that comes after finds.
+    fn persist(&self) {
+        let directory = self.node.state_dir();
+        match &self.running {
+            Some(running) if self.state.is_live() => {
+                let record = Record {
+                    name: self.name.clone(),
+                    application: self.application.settings().unique_key.clone(),
+                    image: self.image.clone(),
+                    instance: self.subject.instance,
+                    state: self.state.clone(),
+                    started: self.started,
+                    internet: self.routed,
+                    env: running.process.env.clone(),
+                    cwd: running.process.cwd.clone(),
+                    user: running.process.user.clone(),
+                    sandbox: running.sandbox.handle(),
+                };
+                if let Err(error) = record.write(&directory) {
+                    tracing::error!(%error, "an instance would not survive a restart of the agent");
+                }
+            }
+            Some(_) => Record::remove(&directory, &self.name),
+            None => {}
+        }
+        if matches!(self.state, State::Removed { .. }) && self.running.is_some() {
+            let _ = fs_err::remove_dir_all(self.node.log_dir(self.subject.instance));
+        }
+    }
+
+    fn spawn_start(&mut self) {
+        let Some(creation) = self.creation.clone() else { return };
+        self.routed = *self.internet.borrow();
+        let start = Start {
+            node: Arc::clone(&self.node),
+            creation,
+            subject: self.subject.clone(),
+            internet: self.routed,
+            preparation: self.preparation.take(),
+        };
+        self.work.spawn(async move { Report::Started(Box::new(start.run().await)) });
+    }
+
+    fn spawn_destroy(&mut self) {
+        self.egress = None;
+        // Without a sandbox its start is still under way: it is destroyed when that is reported.
+        if let Some(running) = &self.running {
+            let sandbox = running.sandbox.clone();
+            self.work.spawn(async move { Report::Destroyed(sandbox.destroy().await) });
+        }
+    }
+
+    async fn signal(&self, signal: i32) {
+        let Some(running) = &self.running else { return };
+        match tokio::time::timeout(SIGNAL_PATIENCE, running.sandbox.signal(signal)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, signal, "a signal was not delivered"),
+            Err(_) => tracing::warn!(signal, "a signal was not delivered in time"),
+        }
+    }
+
+    async fn kill(&self) {
+        let Some(running) = &self.running else { return };
+        if let Err(error) = running.sandbox.kill().await {
+            tracing::error!(%error, "failed to kill an instance past its deadline");
+        }
+    }
+
+    /// The program is ready, or had its time: from now on its share of the CPU holds.
+    fn end_full_speed(&mut self) {
+        self.full_speed_until = None;
+        let Some(running) = &self.running else { return };
+        let limits = self.application.settings().application.instance_type.limits();
+        if let Err(error) = running.sandbox.set_cpu_quota(Some(limits.vcpu)) {
+            tracing::warn!(%error, "an instance's CPU quota could not be set");
+        }
+    }
+
+    fn tell_exit(&self, status: ExitStatus) {
+        let (expected, last_lines) = (self.asked_to_stop, self.last_lines.get());
+        self.tell(|subject| AgentEvent::Exited { subject, status, expected, last_lines });
+    }
+
+    fn tell(&self, event: impl FnOnce(Subject) -> AgentEvent) {
+        self.node.events.send(event(self.subject.clone()));
+    }
+}
+
+fn deadline_is_due(state: &State) -> bool {
+    state.deadline().is_some_and(|deadline| deadline <= now())
+}
+
+async fn sleep(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(time: Option<tokio::time::Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}

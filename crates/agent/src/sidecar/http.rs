@@ -1,0 +1,153 @@
+//! The sidecar's HTTP: `CONNECT`, `PUT /egress`, `GET /ca`.
+
+use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use model::messages::not_listening;
+use serde::Deserialize;
+use tokio::net::TcpStream;
+
+use super::Shared;
+use super::tunnel::{Connected, Tunnel, connect};
+
+type Reply = Response<Full<Bytes>>;
+
+/// Longest body of `PUT /egress`: a list of host names.
+const MOST_EGRESS_BYTES: usize = 1024 * 1024;
+
+/// Part of the body of `PUT /egress`. What is left out stays as it was.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+struct EgressSettings {
+    internet: Option<Internet>,
+}
+
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+struct Internet {
+    enabled: bool,
+}
+
+/// Serves one connection; a successful `CONNECT` turns it into a tunnel and ends with it.
+pub(super) async fn serve(stream: TcpStream, shared: Shared) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection from workerd went away");
+        return;
+    }
+    let tunnel: Arc<Mutex<Option<Tunnel>>> = Arc::default();
+    let place = Arc::clone(&tunnel);
+    let service = service_fn(move |request| {
+        let (shared, place) = (shared.clone(), Arc::clone(&place));
+        async move { Ok::<_, Infallible>(answer(request, &shared, &place).await) }
+    });
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = connection.with_upgrades().await {
+        tracing::debug!(%error, "a connection from workerd broke");
+    }
+    let tunnel = tunnel.lock().expect("no holder of this lock panics").take();
+    if let Some(tunnel) = tunnel {
+        tunnel.run().await;
+    }
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    shared: &Shared,
+    tunnel: &Mutex<Option<Tunnel>>,
+) -> Reply {
+    match (request.method(), request.uri().path()) {
+        (&Method::CONNECT, _) => open(request, shared, tunnel).await,
+        (&Method::PUT, "/egress") => egress(request, shared).await,
+        (&Method::GET, "/ca") => certificate(shared),
+        _ => text(StatusCode::NOT_FOUND, "the sidecar knows CONNECT, PUT /egress and GET /ca"),
+    }
+}
+
+/// `CONNECT 127.0.0.1:<port>`. The address is not looked at: a program of the instance is meant.
+async fn open(
+    mut request: Request<Incoming>,
+    shared: &Shared,
+    tunnel: &Mutex<Option<Tunnel>>,
+) -> Reply {
+    // Any status but 400: that one means "not listening".
+    let Some(port) = request.uri().port_u16().filter(|port| *port != 0) else {
+        return text(StatusCode::UNPROCESSABLE_ENTITY, "CONNECT needs a port");
+    };
+    match connect(shared, port).await {
+        Connected::Yes { upstream, instance } => {
+            let upgrade = hyper::upgrade::on(&mut request);
+            *tunnel.lock().expect("no holder of this lock panics") =
+                Some(Tunnel { upgrade, upstream, instance: *instance });
+            Response::new(Full::default())
+        }
+        Connected::NotListening => text(StatusCode::BAD_REQUEST, &not_listening(port)),
+        Connected::Unavailable(reason) => text(StatusCode::SERVICE_UNAVAILABLE, &reason),
+    }
+}
+
+async fn egress(request: Request<Incoming>, shared: &Shared) -> Reply {
+    let body = Limited::new(request.into_body(), MOST_EGRESS_BYTES);
+    let read = tokio::time::timeout(Duration::from_secs(10), body.collect()).await;
+    let Ok(Ok(body)) = read else {
+        return text(StatusCode::BAD_REQUEST, "the egress settings could not be read");
+    };
+    match serde_json::from_slice::<EgressSettings>(&body.to_bytes()) {
+        Ok(settings) => {
+            if let Some(internet) = settings.internet {
+                shared.internet.send_replace(internet.enabled);
+            }
+            Response::new(Full::default())
+        }
+        Err(error) => text(StatusCode::BAD_REQUEST, &format!("egress settings: {error}")),
+    }
+}
+
+fn certificate(shared: &Shared) -> Reply {
+    match shared.node.certificate.pem() {
+        Ok(pem) => {
+            let mut reply = Response::new(Full::from(pem.to_owned()));
+            let kind = header::HeaderValue::from_static("application/x-pem-file");
+            reply.headers_mut().insert(header::CONTENT_TYPE, kind);
+            reply
+        }
+        Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+    }
+}
+
+fn text(status: StatusCode, text: &str) -> Reply {
+    let mut reply = Response::new(Full::from(text.to_owned()));
+    *reply.status_mut() = status;
+    reply
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn internet(body: &str) -> Option<bool> {
+        let settings: EgressSettings = serde_json::from_str(body).unwrap();
+        settings.internet.map(|internet| internet.enabled)
+    }
+
+    #[test]
+    fn settings_of_the_port_alone_leave_the_internet_as_it_was() {
+        assert_eq!(internet(r#"{"port":33653}"#), None);
+        let whole = r#"{"port":1,"dns":{"allowHostnames":["*"]},"internet":{"enabled":true}}"#;
+        assert_eq!(internet(whole), Some(true));
+    }
+
+    proptest! {
+        #[test]
+        fn no_settings_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = serde_json::from_slice::<EgressSettings>(&bytes);
+        }
+    }
+}
