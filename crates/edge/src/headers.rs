@@ -1,0 +1,153 @@
+//! Which headers pass a proxy (RFC 9110, 7.6.1) and which it adds.
+
+use std::net::IpAddr;
+
+use http::header::{
+    CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use http::uri::Authority;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Removes what is between two neighbours only. Framing headers among them are made anew by hyper
+/// from the body that it has parsed, so a smuggled length cannot pass.
+pub(crate) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+        // A client must not make us drop what the next hop relies on.
+        .filter(|name| *name != HOST)
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in [
+        CONNECTION,
+        KEEP_ALIVE,
+        PROXY_CONNECTION,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ] {
+        headers.remove(name);
+    }
+}
+
+/// The protocol a message wants to change to, if it does.
+pub(crate) fn upgrade_of(headers: &HeaderMap) -> Option<HeaderValue> {
+    let wanted = headers
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .any(|token| token.trim().eq_ignore_ascii_case("upgrade"));
+    headers.get(UPGRADE).filter(|_| wanted).cloned()
+}
+
+/// Asks for the change of protocol, or agrees to it.
+pub(crate) fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, protocol);
+}
+
+/// Makes the headers of a request those of a forwarded request.
+///
+/// `authority` is that of an absolute request target, which wins over `Host` (RFC 9112, 3.2.2).
+pub(crate) fn forwarded(
+    headers: &mut HeaderMap,
+    client: IpAddr,
+    authority: Option<&Authority>,
+    own: &[(HeaderName, HeaderValue)],
+) {
+    remove_hop_by_hop(headers);
+    // hyper has answered it.
+    headers.remove(EXPECT);
+    if let Some(authority) = authority
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        headers.insert(HOST, host);
+    }
+    headers.entry(HOST).or_insert(HeaderValue::from_static("localhost"));
+    let client = client.to_canonical().to_string();
+    let client = HeaderValue::from_str(&client).expect("an address is plain ASCII");
+    let chain: Vec<&[u8]> =
+        headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
+    let chain = match chain.is_empty() {
+        true => client.clone(),
+        false => {
+            HeaderValue::from_bytes(&[&chain.join(&b", "[..]), client.as_bytes()].join(&b", "[..]))
+                .unwrap_or_else(|_| client.clone())
+        }
+    };
+    headers.insert(X_FORWARDED_FOR, chain);
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(CF_CONNECTING_IP, client);
+    for (name, value) in own {
+        headers.insert(name.clone(), value.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (name.parse::<HeaderName>().expect("a name"), value.parse().expect("a value"))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn what_belongs_to_one_connection_does_not_pass() {
+        let mut headers = map(&[
+            ("connection", "close, X-Private, host"),
+            ("x-private", "1"),
+            ("transfer-encoding", "chunked"),
+            ("te", "trailers"),
+            ("host", "a"),
+            ("x-public", "2"),
+        ]);
+        remove_hop_by_hop(&mut headers);
+        assert_eq!(headers, map(&[("host", "a"), ("x-public", "2")]));
+    }
+
+    #[test]
+    fn a_client_cannot_choose_its_address_or_our_headers() {
+        let mut headers = map(&[
+            ("cf-connecting-ip", "6.6.6.6"),
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x-forwarded-for", "7.7.7.7"),
+            ("x-own", "client"),
+        ]);
+        let own = [(HeaderName::from_static("x-own"), HeaderValue::from_static("edge"))];
+        forwarded(&mut headers, "::ffff:1.2.3.4".parse().expect("an address"), None, &own);
+        assert_eq!(headers["cf-connecting-ip"], "1.2.3.4");
+        assert_eq!(headers["x-forwarded-for"], "6.6.6.6, 7.7.7.7, 1.2.3.4");
+        assert_eq!(headers.get_all("x-forwarded-for").iter().count(), 1);
+        assert_eq!(
+            (&headers["x-own"], &headers["host"]),
+            (&own[0].1, &"localhost".parse().expect(""))
+        );
+    }
+
+    #[test]
+    fn an_upgrade_needs_both_headers() {
+        assert_eq!(upgrade_of(&map(&[("upgrade", "websocket")])), None);
+        let both = map(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]);
+        assert_eq!(upgrade_of(&both), Some(HeaderValue::from_static("websocket")));
+    }
+}

@@ -1,0 +1,260 @@
+//! One request: wait for a process, forward, hand back its answer or say why there is none.
+
+use std::convert::Infallible;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http_body_util::Full;
+use hyper::body::{Body, Incoming};
+use hyper::upgrade::OnUpgrade;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::body::{Download, FromProcess, Record, Upload};
+use crate::config::Config;
+use crate::headers;
+use crate::in_flight::{Guard, InFlight};
+use crate::pool::{Lease, Pool};
+use crate::tunnel;
+
+/// What all requests of an edge share.
+#[derive(Debug)]
+pub(crate) struct Proxy {
+    pub(crate) config: Config,
+    pub(crate) in_flight: InFlight,
+    pub(crate) tunnels: TaskTracker,
+    /// Cancelled when the edge shuts down: nothing waits for a process any more.
+    pub(crate) stopping: CancellationToken,
+    /// Cancelled when tunnels are to be cut.
+    pub(crate) cut: CancellationToken,
+    pool: Pool,
+}
+
+/// Why a request got no answer from a process.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("HTTP/1.1 requests need a Host header")]
+    NoHost,
+    #[error("CONNECT is not supported")]
+    Connect,
+    #[error("the Worker did not start within {0} s")]
+    NotRunning(u64),
+    #[error("berth is shutting down")]
+    Stopping,
+    #[error("the Worker's process did not answer: {0}")]
+    Process(String),
+    #[error("the Worker's process switched protocols without being asked to")]
+    Unasked,
+}
+
+impl Failure {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NoHost => StatusCode::BAD_REQUEST,
+            Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotRunning(_) | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Process(_) | Self::Unasked => StatusCode::BAD_GATEWAY,
+        }
+    }
+}
+
+/// An answer's head with what its body needs.
+struct Answered {
+    response: Response<Incoming>,
+    lease: Lease,
+    guard: Guard,
+}
+
+impl Proxy {
+    pub(crate) fn new(config: Config) -> Self {
+        Self {
+            config,
+            in_flight: InFlight::default(),
+            tunnels: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            cut: CancellationToken::new(),
+            pool: Pool::default(),
+        }
+    }
+
+    /// Answers one request of a client.
+    pub(crate) async fn serve(
+        &self,
+        request: Request<Incoming>,
+        client: IpAddr,
+    ) -> Result<Response<Download>, Infallible> {
+        let observe = self.config.observe.as_ref();
+        let mut record = Record::new(observe, request.method(), request.uri());
+        let (parts, body) = request.into_parts();
+        if let Some(answer) = self.config.intercept.as_ref().and_then(|ask| ask(&parts)) {
+            return Ok(own(answer.await, record));
+        }
+        match self.forward(Request::from_parts(parts, body), client, &mut record).await {
+            Ok(response) => Ok(response(record)),
+            Err(failure) => {
+                let text = format!("{failure}\n");
+                record.fail(failure.to_string());
+                let mut response = Response::new(Full::new(Bytes::from(text)));
+                *response.status_mut() = failure.status();
+                let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+                response.headers_mut().insert(CONTENT_TYPE, plain);
+                Ok(own(response, record))
+            }
+        }
+    }
+
+    async fn forward(
+        &self,
+        mut request: Request<Incoming>,
+        client: IpAddr,
+        record: &mut Record,
+    ) -> Result<impl FnOnce(Record) -> Response<Download> + use<>, Failure> {
+        check(&request)?;
+        let upgrade = headers::upgrade_of(request.headers());
+        // Taken before the request is taken apart.
+        let client_upgrade = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
+        let authority = request.uri().authority().cloned();
+        headers::forwarded(request.headers_mut(), client, authority.as_ref(), &self.config.headers);
+        if let Some(protocol) = upgrade {
+            headers::set_upgrade(request.headers_mut(), protocol);
+        }
+        *request.uri_mut() = target(request.uri());
+        *request.version_mut() = Version::HTTP_11;
+        let request = request.map(|body| match body.is_end_stream() {
+            true => Upload::Empty,
+            false => Upload::Client(body),
+        });
+        let Answered { mut response, lease, guard } = self.send(request).await?;
+        record.status(response.status());
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let protocol = headers::upgrade_of(response.headers()).filter(|_| switches);
+        headers::remove_hop_by_hop(response.headers_mut());
+        let tunnel = match (switches, client_upgrade) {
+            (true, Some(client)) => {
+                self.open_tunnel(client, hyper::upgrade::on(&mut response));
+                true
+            }
+            (true, None) => return Err(Failure::Unasked),
+            (false, _) => false,
+        };
+        if let Some(protocol) = protocol {
+            headers::set_upgrade(response.headers_mut(), protocol);
+        }
+        Ok(move |record| {
+            response.map(|body| match tunnel {
+                true => Download::tunnel(record),
+                false => Download::process(FromProcess { body, lease, _guard: guard }, record),
+            })
+        })
+    }
+
+    fn open_tunnel(&self, client: OnUpgrade, process: OnUpgrade) {
+        self.tunnels.spawn(tunnel::run(client, process, self.cut.clone()));
+    }
+
+    /// Sends the request to the current process, as soon as there is one.
+    async fn send(&self, mut request: Request<Upload>) -> Result<Answered, Failure> {
+        let deadline = Instant::now() + self.config.hold;
+        let mut dead = None;
+        let mut fresh = false;
+        loop {
+            let (path, guard) = self.process(dead.as_deref(), deadline).await?;
+            let leased = match fresh {
+                true => self.pool.connect(&path).await,
+                false => self.pool.lease(&path).await,
+            };
+            let mut lease = match leased {
+                Ok(lease) => lease,
+                // It has just ended: nothing was sent, so the next one can serve this.
+                Err(error) => {
+                    tracing::debug!(%error, path = %path.display(), "connect");
+                    dead = Some(path);
+                    continue;
+                }
+            };
+            let again = (lease.reused && !fresh).then(|| repeat(&request)).flatten();
+            match lease.sender.try_send_request(request).await {
+                Ok(response) => return Ok(Answered { response, lease, guard }),
+                Err(mut error) => {
+                    // Unsent, it is ours again. Sent on a connection that had served before and that
+                    // the process may have been about to close, it is repeated once if that is safe.
+                    let unsent = error.take_message();
+                    match unsent.or(again).filter(|_| !fresh) {
+                        Some(repeated) => request = repeated,
+                        None => return Err(Failure::Process(error.error().to_string())),
+                    }
+                    fresh = true;
+                }
+            }
+        }
+    }
+
+    /// The current process, which is counted as busy, once it is another than `dead`.
+    async fn process(
+        &self,
+        dead: Option<&Path>,
+        deadline: Instant,
+    ) -> Result<(PathBuf, Guard), Failure> {
+        let mut upstream = self.config.upstream.clone();
+        loop {
+            // Counted before looking: whoever sees no request in flight after taking the process
+            // away knows that none will follow.
+            let guard = self.in_flight.enter();
+            let current = upstream.borrow_and_update().clone();
+            if let Some(path) = current.filter(|path| dead != Some(path.as_path())) {
+                return Ok((path, guard));
+            }
+            drop(guard);
+            tokio::select! {
+                changed = upstream.changed() => if changed.is_err() {
+                    return Err(Failure::Stopping);
+                },
+                () = tokio::time::sleep_until(deadline) => {
+                    return Err(Failure::NotRunning(self.config.hold.as_secs()));
+                }
+                () = self.stopping.cancelled() => return Err(Failure::Stopping),
+            }
+        }
+    }
+}
+
+fn own(response: Response<Full<Bytes>>, mut record: Record) -> Response<Download> {
+    record.status(response.status());
+    response.map(|text| Download::text(text, record))
+}
+
+fn check(request: &Request<Incoming>) -> Result<(), Failure> {
+    if request.method() == Method::CONNECT {
+        return Err(Failure::Connect);
+    }
+    let host = request.headers().contains_key(HOST) || request.uri().authority().is_some();
+    if !host && request.version() == Version::HTTP_11 {
+        return Err(Failure::NoHost);
+    }
+    Ok(())
+}
+
+/// The request target that a server (not a proxy) is sent.
+fn target(uri: &Uri) -> Uri {
+    match uri.path_and_query() {
+        Some(path) => Uri::from(path.clone()),
+        None => Uri::from_static("/"),
+    }
+}
+
+/// The same request, if it may be sent twice.
+fn repeat(request: &Request<Upload>) -> Option<Request<Upload>> {
+    if !request.method().is_idempotent() || !matches!(request.body(), Upload::Empty) {
+        return None;
+    }
+    let mut copy = Request::new(Upload::Empty);
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}

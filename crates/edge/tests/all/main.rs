@@ -1,0 +1,7 @@
+//! What the edge promises, kept against small processes of our own and against workerd.
+
+mod forwarding;
+mod holding;
+mod process;
+mod tunnels;
+mod workerd;
