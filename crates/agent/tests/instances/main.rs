@@ -1,0 +1,9 @@
+//! The agent against real sandboxes, spoken to as workerd speaks to it. Where sandboxes cannot be
+//! made, because the tests do not run as root, each test says so and does nothing.
+#![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
+
+mod adoption;
+mod egress;
+mod exec;
+mod lifecycle;
+mod support;
