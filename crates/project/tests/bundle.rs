@@ -3,6 +3,8 @@
 //! The only tests of this crate that need npm: they install pinned packages once, into a cache in
 //! the target directory.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;

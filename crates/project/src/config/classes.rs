@@ -26,6 +26,8 @@ pub(super) struct Classes {
     /// Whether classes are declared by `exports`.
     pub(super) by_exports: bool,
     has_migrations: bool,
+    /// How often each name was created.
+    created: BTreeMap<String, usize>,
 }
 
 /// `exports.<class>.container`.
@@ -101,8 +103,13 @@ impl Classes {
         self.classes.iter().position(|class| class.name == name)
     }
 
+    /// A new class. A name that was used before, by a class renamed or deleted since, gets storage
+    /// of its own: `A`, then `A-2`, which no class can be called.
     fn create(&mut self, name: &str, sqlite: bool) {
-        self.classes.push(Class { name: name.to_owned(), created_as: name.to_owned(), sqlite });
+        let count = self.created.entry(name.to_owned()).or_insert(0);
+        *count += 1;
+        let created_as = if *count == 1 { name.to_owned() } else { format!("{name}-{count}") };
+        self.classes.push(Class { name: name.to_owned(), created_as, sqlite });
     }
 
     fn migrations(&mut self, report: &mut Report, node: &Node) {

@@ -115,7 +115,8 @@ pub struct DurableObjectBinding {
 pub struct DurableObjectClass {
     /// The class's name in code.
     pub name: String,
-    /// Names the storage: `<worker>-<class when it was created>`, so that a rename keeps the data.
+    /// Names the storage: `<worker>-<class when it was created>`, so that a rename keeps the data;
+    /// with `-2` and so on where the name had been used by an earlier class.
     pub unique_key: String,
     /// Whether storage is SQLite (`new_sqlite_classes`); containers need it.
     pub sqlite: bool,

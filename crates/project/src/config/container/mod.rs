@@ -127,7 +127,10 @@ fn draft<'a>(
     let named = check::value(object, "name").map(|entry| &entry.node);
     let name = named.and_then(|node| check::string(report, "containers.name", node));
     let name = name.filter(|name| !name.is_empty()).map(str::to_owned);
-    let name = name.or_else(|| default_name(report, item, class, context));
+    // A class name that is no text was reported; that there is no default name then is not news.
+    let wrong_class = class.is_none() && check::value(object, "class_name").is_some();
+    let name = name
+        .or_else(|| if wrong_class { None } else { default_name(report, item, class, context) });
     let name_span = named.or(class).unwrap_or(item).span.clone();
     Draft { span: &item.span, name, name_span, class, object }
 }
