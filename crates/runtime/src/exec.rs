@@ -1,8 +1,15 @@
 //! A further program inside a running sandbox.
 
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 
-use crate::{ExitStatus, StreamReader, StreamWriter};
+use init::message;
+use rustix::pipe::PipeFlags;
+use rustix::termios::Winsize;
+use tokio::sync::watch;
+
+use crate::events::{self, Events};
+use crate::{ExitStatus, Process, StreamReader, StreamWriter, process_info};
 
 /// Which standard streams of an exec the caller wants; the others are `/dev/null`. Ignored when
 /// the process has a terminal.
@@ -26,40 +33,47 @@ pub struct Exec {
     pub stdout: Option<StreamReader>,
     /// Standard error.
     pub stderr: Option<StreamReader>,
+    pid: u32,
+    inner_pid: u32,
+    pidfd: OwnedFd,
+    terminal: Option<OwnedFd>,
+    exit: watch::Receiver<Option<ExitStatus>>,
 }
 
 impl Exec {
-    /// The program's pid as the host sees it.
+    /// The program's pid as the host sees it; 0 if it ended before that could be looked up.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        0
+        self.pid
     }
 
     /// The program's pid as the sandbox sees it.
     #[must_use]
     pub fn inner_pid(&self) -> u32 {
-        0
+        self.inner_pid
     }
 
     /// The program's end. May be awaited more than once.
     pub async fn wait(&self) -> ExitStatus {
-        std::future::pending().await
+        events::wait(self.exit.clone()).await
     }
 
     /// Sends a signal to the program; succeeds when it has ended already.
     ///
     /// # Errors
     /// The number is no signal.
-    pub fn signal(&self, _signal: i32) -> io::Result<()> {
-        Ok(())
+    pub fn signal(&self, signal: i32) -> io::Result<()> {
+        process_info::signal(self.pidfd.as_fd(), signal)
     }
 
     /// Sets the terminal's size.
     ///
     /// # Errors
-    /// The program has no terminal.
-    pub fn resize(&self, _columns: u16, _rows: u16) -> io::Result<()> {
-        Ok(())
+    /// `Unsupported` if the program has no terminal.
+    pub fn resize(&self, columns: u16, rows: u16) -> io::Result<()> {
+        let terminal = self.terminal.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        let size = Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
+        Ok(rustix::termios::tcsetwinsize(terminal, size)?)
     }
 }
 
@@ -72,10 +86,10 @@ pub enum ExecFailure {
     /// The file is not executable for that user.
     #[error("permission denied")]
     PermissionDenied,
-    /// The file is no program of this machine, or its interpreter (`#!`) is missing a format.
+    /// The file is no program of this machine.
     #[error("exec format error")]
     Format,
-    /// Anything else the kernel says.
+    /// Anything else the kernel says: an errno.
     #[error("{}", io::Error::from_raw_os_error(*.0))]
     Other(i32),
 }
@@ -113,4 +127,71 @@ pub enum ExecError {
     /// The sandbox ended before or meanwhile.
     #[error("reach the sandbox: it has ended")]
     Ended,
+}
+
+/// Starts a program through a sandbox's init.
+pub(crate) async fn start(
+    events: &Events,
+    process: &Process,
+    streams: ExecStreams,
+) -> Result<Exec, ExecError> {
+    let failed = |source| ExecError::Setup { step: "connect the program".to_owned(), source };
+    let wanted = match process.terminal {
+        Some(_) => ExecStreams::default(),
+        None => streams,
+    };
+    let pipes = Pipes::new(wanted).map_err(failed)?;
+    let request = message::Exec {
+        id: 0,
+        process: process.to_message(),
+        streams: [wanted.stdin, wanted.stdout, wanted.stderr],
+    };
+    let (answer, exit) = events.exec(request, &pipes.theirs).await.ok_or(ExecError::Ended)?;
+    // Ours of theirs must go, or their end would never be seen.
+    let Pipes { stdin, stdout, stderr, theirs } = pipes;
+    drop(theirs);
+    let executed = answer?;
+    let mut fds = executed.fds.into_iter();
+    let pidfd = fds.next().ok_or(ExecError::Ended)?;
+    let pid = process_info::pid_of(pidfd.as_fd()).map_err(failed)?.unwrap_or(0);
+    let terminal = fds.next();
+    let mut exec =
+        Exec { stdin, stdout, stderr, pid, inner_pid: executed.pid, pidfd, terminal: None, exit };
+    if let Some(master) = terminal {
+        let copy = || master.try_clone();
+        exec.stdin = Some(copy().and_then(StreamWriter::new).map_err(failed)?);
+        exec.stdout = Some(copy().and_then(StreamReader::new).map_err(failed)?);
+        exec.terminal = Some(master);
+    }
+    Ok(exec)
+}
+
+/// Our ends of the wanted pipes, and the program's.
+struct Pipes {
+    stdin: Option<StreamWriter>,
+    stdout: Option<StreamReader>,
+    stderr: Option<StreamReader>,
+    theirs: Vec<OwnedFd>,
+}
+
+impl Pipes {
+    fn new(wanted: ExecStreams) -> io::Result<Self> {
+        let mut pipes = Self { stdin: None, stdout: None, stderr: None, theirs: Vec::new() };
+        let pipe = || rustix::pipe::pipe_with(PipeFlags::CLOEXEC);
+        if wanted.stdin {
+            let (read, write) = pipe()?;
+            pipes.theirs.push(read);
+            pipes.stdin = Some(StreamWriter::new(write)?);
+        }
+        for (wanted, ours) in
+            [(wanted.stdout, &mut pipes.stdout), (wanted.stderr, &mut pipes.stderr)]
+        {
+            if wanted {
+                let (read, write) = pipe()?;
+                pipes.theirs.push(write);
+                *ours = Some(StreamReader::new(read)?);
+            }
+        }
+        Ok(pipes)
+    }
 }

@@ -1,5 +1,6 @@
 //! How a program ended.
 
+use init::message::Status;
 use serde::{Deserialize, Serialize};
 
 /// How a program ended.
@@ -9,6 +10,20 @@ pub struct ExitStatus {
     pub code: i32,
     /// The signal that ended it.
     pub signal: Option<i32>,
-    /// Whether the kernel ended it because the sandbox's memory was used up.
+    /// Whether it was ended because the sandbox's memory was used up.
     pub oom: bool,
+}
+
+impl ExitStatus {
+    pub(crate) fn new(status: Status, oom: bool) -> Self {
+        match status {
+            Status::Code(code) => Self { code, signal: None, oom },
+            Status::Signal(signal) => Self { code: 128 + signal, signal: Some(signal), oom },
+        }
+    }
+
+    /// Of a program that went down with its sandbox's init.
+    pub(crate) fn killed(oom: bool) -> Self {
+        Self::new(Status::Signal(libc::SIGKILL), oom)
+    }
 }

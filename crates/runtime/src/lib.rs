@@ -8,20 +8,39 @@
 //! This crate knows nothing of Docker, workerd, images or applications, and decides nothing about
 //! when to start or stop.
 
+mod adopt;
+mod capabilities;
+mod cgroup;
+mod connection;
 mod egress;
+mod events;
 mod exec;
 mod exit;
+mod footprint;
 mod handle;
+mod launcher;
+mod network;
 mod output;
+mod park;
+mod pool;
+mod process_info;
 mod runtime;
 mod sandbox;
+mod seccomp;
 mod spec;
+mod start;
+mod sys;
 
+pub use adopt::AdoptError;
+pub use cgroup::Stats;
 pub use egress::{Datagram, EGRESS_PORT, EgressUdp, EgressUnsupported, NAMESERVER};
 pub use exec::{Exec, ExecError, ExecFailure, ExecStreams};
 pub use exit::ExitStatus;
+pub use footprint::DestroyError;
 pub use handle::{Leftover, SandboxHandle};
 pub use output::{Output, StreamReader, StreamWriter};
-pub use runtime::{AdoptError, Parked, Runtime, RuntimeConfig, RuntimeError, StartError, Warning};
-pub use sandbox::{DestroyError, Sandbox, Stats};
+pub use park::Parked;
+pub use runtime::{Runtime, RuntimeConfig, RuntimeError, Warning};
+pub use sandbox::Sandbox;
 pub use spec::{BindMount, Process, SandboxSpec, TmpfsMount};
+pub use start::StartError;

@@ -6,7 +6,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+
+use crate::sys;
 
 /// What the main program prints. Both ends of each pipe are also held by the sandbox's init, so
 /// dropping this neither breaks the program nor loses bytes: they wait for the next adoption.
@@ -35,7 +37,7 @@ impl StreamReader {
     /// Wraps `fd` and makes it non-blocking. Must be called inside a tokio runtime.
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
         set_nonblocking(&fd)?;
-        Ok(Self { fd: Some(AsyncFd::new(fd)?) })
+        Ok(Self { fd: Some(sys::watch(fd, Interest::READABLE)?) })
     }
 
     /// A stream that is at its end.
@@ -48,7 +50,7 @@ impl StreamWriter {
     /// Wraps `fd` and makes it non-blocking. Must be called inside a tokio runtime.
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
         set_nonblocking(&fd)?;
-        Ok(Self { fd: AsyncFd::new(fd)? })
+        Ok(Self { fd: sys::watch(fd, Interest::WRITABLE)? })
     }
 }
 

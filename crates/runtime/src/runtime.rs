@@ -1,12 +1,20 @@
 //! The runtime: a launcher, a pool of parked sandboxes, and the directory they live in.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use crate::{
-    DestroyError, EgressUnsupported, ExecError, ExitStatus, Leftover, Output, Sandbox,
-    SandboxHandle, SandboxSpec,
-};
+use fs_err as fs;
+use init::message::Confinement;
+use rustix::thread::CapabilitySet;
+
+use crate::cgroup::{Cgroup, Hierarchies};
+use crate::footprint::{self, Footprint};
+use crate::launcher::Launcher;
+use crate::park::Parked;
+use crate::pool::Pool;
+use crate::{DestroyError, Leftover, SandboxHandle, capabilities, process_info, seccomp};
 
 /// Where and how sandboxes are made.
 #[derive(Debug, Clone)]
@@ -21,17 +29,28 @@ pub struct RuntimeConfig {
 
 /// Makes and finds sandboxes; clones are the same one.
 #[derive(Debug, Clone)]
-pub struct Runtime {}
+pub struct Runtime {
+    pub(crate) inner: Arc<Inner>,
+}
 
-/// A sandbox that waits for its program. Dropping it removes it.
+/// What the clones share.
 #[derive(Debug)]
-pub struct Parked {}
+pub(crate) struct Inner {
+    pub(crate) config: RuntimeConfig,
+    pub(crate) hierarchies: Hierarchies,
+    pub(crate) launcher: Launcher,
+    pub(crate) pool: Pool,
+    pub(crate) confinement: Confinement,
+    warnings: Vec<Warning>,
+    /// Ids of sandboxes this runtime has started or adopted and not destroyed.
+    known: Mutex<HashSet<String>>,
+}
 
 /// Something the host lacks that sandboxes can live without.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Warning {
-    /// A limit is not enforced because its cgroup controller is missing.
-    #[error("no cgroup controller `{controller}`: {reason}")]
+    /// A limit is not enforced because its cgroup controller cannot be had.
+    #[error("the limit of `{controller}` is not enforced: no such cgroup controller: {reason}")]
     NoController {
         /// `cpu`, `memory` or `pids`.
         controller: &'static str,
@@ -52,68 +71,31 @@ pub enum RuntimeError {
         source: io::Error,
     },
     /// The process may not make namespaces.
-    #[error("make namespaces: berth must run as root")]
+    #[error("make namespaces: run as root (CAP_SYS_ADMIN and CAP_NET_ADMIN are needed)")]
     NotPermitted,
 }
 
-/// A sandbox could not be started; nothing of it is left. Texts complete "failed to …".
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The program, its user or its working directory: see [`ExecError`].
-    #[error(transparent)]
-    Process(#[from] ExecError),
-    /// The root file system could not be put together.
-    #[error("{step}: {source}")]
-    Rootfs {
-        /// What was being done.
-        step: String,
-        /// Why it failed.
-        source: io::Error,
-    },
-    /// Internet was asked for and the kernel cannot do it.
-    #[error(transparent)]
-    Egress(#[from] EgressUnsupported),
-    /// The parked sandbox ended before it was started.
-    #[error("reach the sandbox's init: it has ended")]
-    Ended,
+impl RuntimeError {
+    pub(crate) fn step(step: &str, source: io::Error) -> Self {
+        Self::Step { step: step.to_owned(), source }
+    }
 }
 
-/// A sandbox could not be adopted. Texts complete "failed to …".
-#[derive(Debug, thiserror::Error)]
-pub enum AdoptError {
-    /// It ended meanwhile. Its directory is still there: call
-    /// [`Runtime::remove`] once the record is dealt with.
-    #[error("adopt sandbox {id}: it ended with code {}", status.code)]
-    Exited {
-        /// The sandbox.
-        id: String,
-        /// How it ended.
-        status: ExitStatus,
-        /// What it printed that nobody had read.
-        stdout: Vec<u8>,
-        /// The same of standard error.
-        stderr: Vec<u8>,
-    },
-    /// There is no trace of it.
-    #[error("adopt sandbox {0}: it is gone")]
-    Gone(String),
-    /// Its init could not be talked to.
-    #[error("{step}: {source}")]
-    Step {
-        /// What was being done.
-        step: String,
-        /// Why it failed.
-        source: io::Error,
-    },
-}
+impl Inner {
+    /// Sandboxes this runtime looks after.
+    pub(crate) fn known(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.known.lock().expect("no code panics while it holds the lock")
+    }
 
-impl Parked {
-    /// Whether internet can be had in this sandbox.
-    ///
-    /// # Errors
-    /// The kernel cannot redirect connections.
-    pub fn egress(&self) -> Result<(), EgressUnsupported> {
-        Ok(())
+    /// The traces of a sandbox that was started earlier.
+    pub(crate) fn footprint(&self, handle: &SandboxHandle) -> Footprint {
+        Footprint {
+            id: handle.id.clone(),
+            dir: handle.dir.clone(),
+            cgroup: Cgroup::named(&self.hierarchies, &self.config.cgroup, &handle.id),
+            work: handle.work.clone(),
+            stubs: None,
+        }
     }
 }
 
@@ -123,14 +105,43 @@ impl Runtime {
     ///
     /// # Errors
     /// The directory or the launcher could not be made, or namespaces are not permitted.
-    pub async fn open(_config: RuntimeConfig) -> Result<Self, RuntimeError> {
-        std::future::pending().await
+    pub async fn open(config: RuntimeConfig) -> Result<Self, RuntimeError> {
+        let needed = CapabilitySet::SYS_ADMIN | CapabilitySet::NET_ADMIN;
+        if !rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(needed)) {
+            return Err(RuntimeError::NotPermitted);
+        }
+        let opened = tokio::task::spawn_blocking(move || prepare(config)).await;
+        let (config, hierarchies, warnings) = opened
+            .map_err(|e| RuntimeError::step("prepare the runtime's directory", e.into()))??;
+        let launcher =
+            Launcher::start().map_err(|e| RuntimeError::step("start the launcher", e))?;
+        let confinement = Confinement {
+            capabilities: capabilities::BOUNDING,
+            seccomp: seccomp::filter(),
+            open_files: model::limits::OPEN_FILES,
+        };
+        let inner = Arc::new(Inner {
+            config,
+            hierarchies,
+            launcher,
+            pool: Pool::default(),
+            confinement,
+            warnings,
+            known: Mutex::default(),
+        });
+        Pool::fill(&inner);
+        Ok(Self { inner })
     }
 
     /// What the host lacks; limits that are not enforced.
     #[must_use]
     pub fn warnings(&self) -> &[Warning] {
-        &[]
+        &self.inner.warnings
+    }
+
+    /// The launcher's pid while it runs, for diagnosis.
+    pub async fn launcher_pid(&self) -> Option<u32> {
+        self.inner.launcher.pid().await
     }
 
     /// A parked sandbox, from the pool or made now.
@@ -138,27 +149,10 @@ impl Runtime {
     /// # Errors
     /// None could be made.
     pub async fn prepare(&self) -> Result<Parked, RuntimeError> {
-        std::future::pending().await
-    }
-
-    /// Runs `spec` in a parked sandbox; returns once the program was executed.
-    ///
-    /// # Errors
-    /// The root file system could not be made or the program not be executed; nothing is left then.
-    pub async fn start(
-        &self,
-        _parked: Parked,
-        _spec: SandboxSpec,
-    ) -> Result<(Sandbox, Output), StartError> {
-        std::future::pending().await
-    }
-
-    /// Takes up a running sandbox that another process started.
-    ///
-    /// # Errors
-    /// It ended meanwhile, or there is no trace of it.
-    pub async fn adopt(&self, _handle: SandboxHandle) -> Result<(Sandbox, Output), AdoptError> {
-        std::future::pending().await
+        match self.inner.pool.take() {
+            Some(parked) => Ok(parked),
+            None => Parked::make(self.inner.clone()).await,
+        }
     }
 
     /// Started sandboxes in the directory that this runtime has neither started nor adopted.
@@ -166,17 +160,90 @@ impl Runtime {
     /// # Errors
     /// The directory could not be read.
     pub async fn leftovers(&self) -> io::Result<Vec<Leftover>> {
-        std::future::pending().await
+        let inner = self.inner.clone();
+        tokio::task::spawn_blocking(move || {
+            let handles = started(&inner.config.dir)?;
+            let known = inner.known();
+            let mut leftovers = Vec::new();
+            for handle in handles.into_iter().filter(|handle| !known.contains(&handle.id)) {
+                let running = process_info::open(handle.pid, handle.start_time).is_some();
+                leftovers.push(Leftover { handle, running });
+            }
+            Ok(leftovers)
+        })
+        .await?
     }
 
     /// Ends a sandbox that was not adopted and removes everything of it.
     ///
     /// # Errors
     /// Something could not be removed.
-    pub async fn remove(&self, _handle: &SandboxHandle) -> Result<(), DestroyError> {
-        std::future::pending().await
+    pub async fn remove(&self, handle: &SandboxHandle) -> Result<(), DestroyError> {
+        let footprint = self.inner.footprint(handle);
+        let failed = |source| DestroyError { step: "end the sandbox".to_owned(), source };
+        if let Some(pidfd) = process_info::open(handle.pid, handle.start_time) {
+            use std::os::fd::AsFd;
+            process_info::kill(pidfd.as_fd()).map_err(failed)?;
+            process_info::ended(pidfd.as_fd()).await.map_err(failed)?;
+        }
+        let removed = tokio::task::spawn_blocking(move || footprint.remove()).await;
+        removed.map_err(|e| failed(e.into()))?
     }
 
     /// Ends the launcher and removes parked sandboxes. Running ones go on.
-    pub async fn close(self) {}
+    pub async fn close(self) {
+        self.inner.pool.close().await;
+        self.inner.launcher.stop().await;
+        let inner = self.inner;
+        let _ = tokio::task::spawn_blocking(move || {
+            inner.hierarchies.remove_parent(&inner.config.cgroup);
+        })
+        .await;
+    }
+}
+
+/// Makes the directory and the parent cgroups, and sweeps both.
+fn prepare(
+    mut config: RuntimeConfig,
+) -> Result<(RuntimeConfig, Hierarchies, Vec<Warning>), RuntimeError> {
+    let at = |step: &'static str| move |e| RuntimeError::step(step, e);
+    fs::create_dir_all(&config.dir).map_err(at("make the runtime's directory"))?;
+    // The launcher works from `/`, and handles are read by processes that work from elsewhere.
+    config.dir = fs::canonicalize(&config.dir).map_err(at("find the runtime's directory"))?;
+    let (hierarchies, warnings) =
+        Hierarchies::prepare(&config.cgroup).map_err(at("prepare cgroups"))?;
+    sweep(&config, &hierarchies).map_err(at("sweep the runtime's directory"))?;
+    Ok((config, hierarchies, warnings))
+}
+
+/// Handles of all sandboxes in `dir` that were started.
+fn started(dir: &std::path::Path) -> io::Result<Vec<SandboxHandle>> {
+    let mut handles = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let dir = entry?.path();
+        let started = footprint::read_record(&dir) != init::record::Record::Parked;
+        handles.extend(footprint::read_handle(&dir).filter(|_| started));
+    }
+    Ok(handles)
+}
+
+/// Removes directories and cgroups of sandboxes that were only ever parked: their inits have ended
+/// with the runtime that made them.
+fn sweep(config: &RuntimeConfig, hierarchies: &Hierarchies) -> io::Result<()> {
+    let started: HashSet<String> =
+        started(&config.dir)?.into_iter().map(|handle| handle.id).collect();
+    for entry in fs::read_dir(&config.dir)? {
+        let entry = entry?;
+        let id = entry.file_name().to_string_lossy().into_owned();
+        if started.contains(&id) {
+            continue;
+        }
+        let cgroup = Cgroup::named(hierarchies, &config.cgroup, &id);
+        let dir = entry.path();
+        if let Err(e) = (Footprint { id, dir, cgroup, work: None, stubs: None }).remove() {
+            tracing::warn!("failed to {e}");
+        }
+    }
+    hierarchies.sweep(&config.cgroup, |id| started.contains(id));
+    Ok(())
 }

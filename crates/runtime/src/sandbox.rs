@@ -1,13 +1,24 @@
 //! One running sandbox.
 
 use std::io;
-use std::sync::Arc;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
 
-use crate::{EgressUdp, Exec, ExecError, ExecStreams, ExitStatus, Process, SandboxHandle};
+use crate::connection::Connection;
+use crate::events::Events;
+use crate::footprint::Footprint;
+use crate::network::{self, EgressSockets};
+use crate::runtime;
+use crate::{
+    DestroyError, EgressUdp, Exec, ExecError, ExecStreams, ExitStatus, Process, SandboxHandle,
+    Stats, exec, process_info,
+};
 
-/// A running sandbox; clones are the same one. Dropping all of them stops nothing.
+/// A running sandbox; clones are the same one. Dropping all of them stops nothing: it goes on
+/// without an agent until it is adopted.
 #[derive(Debug, Clone)]
 pub struct Sandbox {
     inner: Arc<Inner>,
@@ -16,34 +27,58 @@ pub struct Sandbox {
 #[derive(Debug)]
 struct Inner {
     handle: SandboxHandle,
+    events: Arc<Events>,
+    main: OwnedFd,
+    main_pid: u32,
+    /// Taken at the end, because they would keep the network namespace.
+    network: Mutex<Option<Network>>,
+    runtime: Weak<runtime::Inner>,
+    follower: AbortHandle,
+    /// Held during a removal; true once it is done.
+    destroyed: tokio::sync::Mutex<bool>,
 }
 
-/// What a sandbox uses and used.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Stats {
-    /// CPU time used in microseconds.
-    pub cpu_usec: u64,
-    /// Time in microseconds that the CPU quota held its threads back.
-    pub throttled_usec: u64,
-    /// Memory in use in bytes, without page cache that can be dropped.
-    pub memory_bytes: u64,
-    /// Processes the kernel ended because memory was used up.
-    pub oom_kills: u64,
-    /// Processes and threads alive.
-    pub pids: u64,
+#[derive(Debug)]
+struct Network {
+    netns: Arc<OwnedFd>,
+    egress: Option<EgressSockets>,
 }
 
-/// Something of a sandbox could not be removed. Texts complete "failed to …".
-#[derive(Debug, thiserror::Error)]
-#[error("{step}: {source}")]
-pub struct DestroyError {
-    /// What was being done.
-    pub step: String,
-    /// Why it failed.
-    pub source: io::Error,
+/// What a sandbox is made from.
+pub(crate) struct Running {
+    pub(crate) handle: SandboxHandle,
+    pub(crate) footprint: Footprint,
+    pub(crate) connection: Connection,
+    /// pidfd of its PID 1.
+    pub(crate) init: OwnedFd,
+    /// pidfd of its main program.
+    pub(crate) main: OwnedFd,
+    pub(crate) netns: OwnedFd,
+    pub(crate) egress: Option<EgressSockets>,
 }
 
 impl Sandbox {
+    pub(crate) fn new(running: Running, runtime: &Arc<runtime::Inner>) -> io::Result<Self> {
+        let Running { handle, footprint, connection, init, main, netns, egress } = running;
+        // A program that has ended already has no pid any more.
+        let main_pid = process_info::pid_of(main.as_fd())?.unwrap_or(0);
+        runtime.known().insert(handle.id.clone());
+        let events = Arc::new(Events::new(footprint, connection, init));
+        let follower = tokio::spawn(events.clone().follow()).abort_handle();
+        let network = Mutex::new(Some(Network { netns: Arc::new(netns), egress }));
+        let inner = Inner {
+            handle,
+            events,
+            main,
+            main_pid,
+            network,
+            runtime: Arc::downgrade(runtime),
+            follower,
+            destroyed: tokio::sync::Mutex::new(false),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
     /// The sandbox's id.
     #[must_use]
     pub fn id(&self) -> &str {
@@ -59,27 +94,27 @@ impl Sandbox {
     /// The main program's pid as the host sees it.
     #[must_use]
     pub fn pid(&self) -> u32 {
-        0
+        self.inner.main_pid
     }
 
     /// The main program's end; when this returns, nothing runs in the sandbox any more. May be
     /// awaited by many.
     pub async fn wait(&self) -> ExitStatus {
-        std::future::pending().await
+        self.inner.events.wait().await
     }
 
     /// How the sandbox ended, if it has.
     #[must_use]
     pub fn exit_status(&self) -> Option<ExitStatus> {
-        None
+        self.inner.events.exit_status()
     }
 
     /// Sends a signal to the main program; succeeds when it has ended already.
     ///
     /// # Errors
     /// The number is no signal.
-    pub async fn signal(&self, _signal: i32) -> io::Result<()> {
-        Ok(())
+    pub async fn signal(&self, signal: i32) -> io::Result<()> {
+        process_info::signal(self.inner.main.as_fd(), signal)
     }
 
     /// Ends everything inside at once (SIGKILL). Does not wait.
@@ -87,40 +122,54 @@ impl Sandbox {
     /// # Errors
     /// The kernel refused.
     pub async fn kill(&self) -> io::Result<()> {
-        Ok(())
+        self.inner.events.kill()
     }
 
     /// Starts a further program inside; returns once it was executed.
     ///
     /// # Errors
     /// It could not be executed, or the sandbox has ended.
-    pub async fn exec(&self, _process: Process, _streams: ExecStreams) -> Result<Exec, ExecError> {
-        std::future::pending().await
+    pub async fn exec(&self, process: Process, streams: ExecStreams) -> Result<Exec, ExecError> {
+        exec::start(&self.inner.events, &process, streams).await
     }
 
     /// Connects to `port` on the sandbox's 127.0.0.1, or its ::1 when that refuses.
     ///
     /// # Errors
     /// `ConnectionRefused` when nothing listens; `NotConnected` when the sandbox has ended.
-    pub async fn connect(&self, _port: u16) -> io::Result<TcpStream> {
-        std::future::pending().await
+    pub async fn connect(&self, port: u16) -> io::Result<TcpStream> {
+        let netns = self.network().as_ref().map(|network| network.netns.clone());
+        let netns = netns.filter(|_| self.exit_status().is_none());
+        network::connect(&*netns.ok_or(io::ErrorKind::NotConnected)?, port).await
     }
 
     /// The listener that every outbound TCP connection ends in; `local_addr` of an accepted stream
-    /// is its original destination. Each call gives another handle of the same socket.
+    /// is its original destination. Each call gives another handle of the same socket, which holds
+    /// the sandbox's network namespace: drop it when the sandbox has ended.
     ///
     /// # Errors
-    /// The sandbox was started without internet, or has ended.
+    /// `Unsupported` if the sandbox was started without internet, `NotConnected` if it has been
+    /// destroyed.
     pub fn egress_tcp(&self) -> io::Result<TcpListener> {
-        Err(io::ErrorKind::Unsupported.into())
+        self.egress(|sockets| TcpListener::from_std(sockets.tcp.try_clone()?))
     }
 
     /// Where every outbound datagram ends.
     ///
     /// # Errors
-    /// The sandbox was started without internet, or has ended.
+    /// As of [`Self::egress_tcp`].
     pub fn egress_udp(&self) -> io::Result<EgressUdp> {
-        Err(io::ErrorKind::Unsupported.into())
+        self.egress(EgressUdp::new)
+    }
+
+    fn egress<T>(&self, open: impl FnOnce(&EgressSockets) -> io::Result<T>) -> io::Result<T> {
+        let network = self.network();
+        let network = network.as_ref().ok_or(io::ErrorKind::NotConnected)?;
+        open(network.egress.as_ref().ok_or(io::ErrorKind::Unsupported)?)
+    }
+
+    fn network(&self) -> MutexGuard<'_, Option<Network>> {
+        self.inner.network.lock().expect("no code panics while it holds the lock")
     }
 
     /// Limits CPU time to `vcpu` CPUs; `None` is full speed. No-op where the host has no CPU
@@ -128,8 +177,8 @@ impl Sandbox {
     ///
     /// # Errors
     /// The cgroup could not be written.
-    pub fn set_cpu_quota(&self, _vcpu: Option<f64>) -> io::Result<()> {
-        Ok(())
+    pub fn set_cpu_quota(&self, vcpu: Option<f64>) -> io::Result<()> {
+        self.inner.events.footprint().cgroup.set_cpu_quota(vcpu)
     }
 
     /// What the sandbox uses; zero where the host has no controller for it.
@@ -137,15 +186,40 @@ impl Sandbox {
     /// # Errors
     /// A cgroup file could not be read.
     pub fn stats(&self) -> io::Result<Stats> {
-        Ok(Stats::default())
+        self.inner.events.footprint().cgroup.stats()
     }
 
     /// Ends everything inside, waits for it and removes cgroups, directories and sockets. Calling
-    /// it again is harmless.
+    /// it again, also on a clone and at the same time, is harmless.
     ///
     /// # Errors
     /// Something could not be removed; the rest was.
     pub async fn destroy(self) -> Result<(), DestroyError> {
-        std::future::pending().await
+        let mut destroyed = self.inner.destroyed.lock().await;
+        if *destroyed {
+            return Ok(());
+        }
+        let failed = |source| DestroyError { step: "end the sandbox".to_owned(), source };
+        self.inner.events.kill().map_err(failed)?;
+        self.inner.events.wait().await;
+        drop(self.network().take());
+        let events = self.inner.events.clone();
+        let removed = tokio::task::spawn_blocking(move || events.footprint().remove()).await;
+        removed.map_err(|e| failed(e.into()))??;
+        if let Some(runtime) = self.inner.runtime.upgrade() {
+            runtime.known().remove(self.id());
+        }
+        *destroyed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Closes the connection, so init knows that it is on its own.
+        self.follower.abort();
+        if let Some(runtime) = self.runtime.upgrade() {
+            runtime.known().remove(&self.handle.id);
+        }
     }
 }

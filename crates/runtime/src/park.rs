@@ -1,0 +1,184 @@
+//! Making a parked sandbox: our half of what init does in its `park`.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
+
+use init::message::{Event, Fork};
+
+use crate::cgroup::Cgroup;
+use crate::connection::{self, Connection};
+use crate::footprint::Footprint;
+use crate::runtime::{Inner, RuntimeError};
+use crate::{EgressUnsupported, process_info};
+
+/// A sandbox that waits for its program. Dropping it removes it.
+#[derive(Debug)]
+pub struct Parked {
+    /// Taken by the start.
+    parts: Option<Parts>,
+}
+
+/// What a parked sandbox is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) footprint: Footprint,
+    pub(crate) connection: Connection,
+    pub(crate) pid: u32,
+    pub(crate) pidfd: OwnedFd,
+    /// Reading ends of the main program's output.
+    pub(crate) stdout: OwnedFd,
+    pub(crate) stderr: OwnedFd,
+    pub(crate) netns: OwnedFd,
+    no_egress: Option<String>,
+}
+
+impl Parked {
+    /// Whether internet can be had in this sandbox.
+    ///
+    /// # Errors
+    /// The kernel cannot redirect connections.
+    pub fn egress(&self) -> Result<(), EgressUnsupported> {
+        match self.parts.as_ref().and_then(|parts| parts.no_egress.as_ref()) {
+            Some(reason) => Err(EgressUnsupported { reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether its init still waits.
+    pub(crate) fn is_alive(&self) -> bool {
+        self.parts.as_ref().is_some_and(|parts| !process_info::has_ended(parts.pidfd.as_fd()))
+    }
+
+    pub(crate) fn into_parts(mut self) -> Parts {
+        self.parts.take().expect("only this and drop take the parts")
+    }
+
+    /// Ends and removes it.
+    pub(crate) async fn remove(mut self) {
+        if let Some(parts) = self.parts.take() {
+            parts.remove().await;
+        }
+    }
+
+    /// Makes one. Runs to its end even if the caller goes away.
+    pub(crate) async fn make(runtime: Arc<Inner>) -> Result<Self, RuntimeError> {
+        let made = tokio::spawn(async move {
+            // A whole `Parked`, so that one nobody waits for any more is removed.
+            make(&runtime).await.map(|parts| Self { parts: Some(parts) })
+        });
+        made.await.map_err(|e| RuntimeError::step("park a sandbox", e.into()))?
+    }
+}
+
+impl Drop for Parked {
+    fn drop(&mut self) {
+        let Some(parts) = self.parts.take() else { return };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(parts.remove())),
+            // Its init ends with the connection; the next runtime's sweep finds the rest.
+            Err(_) => drop(parts),
+        }
+    }
+}
+
+impl Parts {
+    pub(crate) async fn remove(self) {
+        let Self { footprint, connection, pidfd, netns, .. } = self;
+        drop((connection, netns));
+        let _ = process_info::kill(pidfd.as_fd());
+        let _ = process_info::ended(pidfd.as_fd()).await;
+        let removed = tokio::task::spawn_blocking(move || footprint.remove()).await;
+        if let Ok(Err(e)) = removed {
+            tracing::warn!("failed to {e}");
+        }
+    }
+}
+
+/// The descriptors a fork needs, and the fork.
+struct Made {
+    footprint: Footprint,
+    record: OwnedFd,
+    listener: OwnedFd,
+    ours: OwnedFd,
+}
+
+async fn make(runtime: &Arc<Inner>) -> Result<Parts, RuntimeError> {
+    let at = |step: &'static str| move |e| RuntimeError::step(step, e);
+    let id = uuid::Uuid::new_v4().simple().to_string();
+    let (inner, name) = (runtime.clone(), id.clone());
+    let prepared = tokio::task::spawn_blocking(move || prepare(&inner, name)).await;
+    let made = prepared.map_err(|e| e.into()).flatten().map_err(at("prepare a sandbox's files"))?;
+    match fork(runtime, &made).await {
+        Ok((pid, pidfd)) => wait_until_parked(made, pid, pidfd).await,
+        Err(e) => {
+            let _ = tokio::task::spawn_blocking(move || made.footprint.remove()).await;
+            Err(RuntimeError::step("fork a sandbox", e))
+        }
+    }
+}
+
+/// Directory, socket and cgroups.
+fn prepare(runtime: &Inner, id: String) -> io::Result<Made> {
+    let cgroup = Cgroup::create(&runtime.hierarchies, &runtime.config.cgroup, &id)?;
+    let dir = runtime.config.dir.join(&id);
+    let (footprint, record) = Footprint::create(dir, id, cgroup)?;
+    let dir = File::open(&footprint.dir)?;
+    let listener = connection::listen(dir.as_fd())?;
+    let ours = connection::connect(dir.as_fd())?;
+    Ok(Made { footprint, record, listener, ours })
+}
+
+async fn fork(runtime: &Inner, made: &Made) -> io::Result<(u32, OwnedFd)> {
+    let cgroup = &made.footprint.cgroup;
+    let (v2, v1) = cgroup.join()?;
+    let oom_event = cgroup.oom_event();
+    let fork = Fork {
+        dir: made.footprint.dir.as_os_str().as_bytes().to_vec(),
+        cgroup: v2.is_some(),
+        cgroup_procs: u8::try_from(v1.len()).expect("at most five"),
+        oom_event: oom_event.is_some(),
+        cgroup_v1: runtime.hierarchies.shown_inside(),
+    };
+    let mut fds = vec![made.listener.as_fd(), made.record.as_fd()];
+    fds.extend(v2.iter().chain(&v1).chain(&oom_event).map(AsFd::as_fd));
+    runtime.launcher.fork(&fork, &fds).await
+}
+
+async fn wait_until_parked(made: Made, pid: u32, pidfd: OwnedFd) -> Result<Parts, RuntimeError> {
+    let Made { footprint, ours, .. } = made;
+    let error = match wait_for_event(ours).await {
+        Ok((connection, Event::Parked { no_egress }, fds)) => {
+            if let Ok([stdout, stderr, netns]) = <[OwnedFd; 3]>::try_from(fds) {
+                return Ok(Parts {
+                    footprint,
+                    connection,
+                    pid,
+                    pidfd,
+                    stdout,
+                    stderr,
+                    netns,
+                    no_egress,
+                });
+            }
+            RuntimeError::step("park a sandbox", io::ErrorKind::InvalidData.into())
+        }
+        Ok((_, Event::Failed { failure, .. }, _)) => {
+            RuntimeError::step(&failure.what, io::Error::from_raw_os_error(failure.errno))
+        }
+        Ok(_) => RuntimeError::step("park a sandbox", io::ErrorKind::InvalidData.into()),
+        Err(e) => RuntimeError::step("park a sandbox", e),
+    };
+    let _ = process_info::kill(pidfd.as_fd());
+    let _ = process_info::ended(pidfd.as_fd()).await;
+    let _ = tokio::task::spawn_blocking(move || footprint.remove()).await;
+    Err(error)
+}
+
+async fn wait_for_event(socket: OwnedFd) -> io::Result<(Connection, Event, Vec<OwnedFd>)> {
+    let connection = Connection::new(socket)?;
+    let (event, fds) = connection.receive().await?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    Ok((connection, event, fds))
+}

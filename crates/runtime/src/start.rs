@@ -1,0 +1,254 @@
+//! Starting a program in a parked sandbox.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use init::message::{self, Event, Failure, FailureKind, Request};
+
+use crate::footprint::{self, Footprint};
+use crate::network::EgressSockets;
+use crate::park::{Parked, Parts};
+use crate::runtime::Runtime;
+use crate::sandbox::Running;
+use crate::{
+    EgressUnsupported, ExecError, ExecFailure, NAMESERVER, Output, Process, Sandbox, SandboxHandle,
+    SandboxSpec, StreamReader, process_info,
+};
+
+/// A sandbox could not be started; nothing of it is left. Texts complete "failed to …".
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The program, its user or its working directory: see [`ExecError`].
+    #[error(transparent)]
+    Process(#[from] ExecError),
+    /// The sandbox could not be put together: limits, mounts, network.
+    #[error("{step}: {source}")]
+    Rootfs {
+        /// What was being done.
+        step: String,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// Internet was asked for and the kernel cannot do it.
+    #[error(transparent)]
+    Egress(#[from] EgressUnsupported),
+    /// The parked sandbox ended before its program was executed.
+    #[error("reach the sandbox's init: it has ended")]
+    Ended,
+}
+
+impl StartError {
+    fn step(step: &str, source: io::Error) -> Self {
+        Self::Rootfs { step: step.to_owned(), source }
+    }
+}
+
+impl From<Failure> for StartError {
+    fn from(failure: Failure) -> Self {
+        match ExecError::from(failure) {
+            ExecError::Setup { step, source } => Self::Rootfs { step, source },
+            error => Self::Process(error),
+        }
+    }
+}
+
+impl From<Failure> for ExecError {
+    fn from(Failure { kind, what, errno }: Failure) -> Self {
+        let source = io::Error::from_raw_os_error(errno);
+        match kind {
+            FailureKind::Setup => Self::Setup { step: what, source },
+            FailureKind::User => Self::User(what),
+            FailureKind::Cwd => Self::Cwd { path: what, source },
+            FailureKind::Exec => {
+                let reason = match errno {
+                    libc::ENOENT | libc::ENOTDIR => ExecFailure::NotFound,
+                    libc::EACCES | libc::EPERM => ExecFailure::PermissionDenied,
+                    libc::ENOEXEC => ExecFailure::Format,
+                    errno => ExecFailure::Other(errno),
+                };
+                Self::Exec { program: what, reason }
+            }
+        }
+    }
+}
+
+impl Runtime {
+    /// Runs `spec` in a parked sandbox; returns once the program was executed.
+    ///
+    /// # Errors
+    /// The root file system could not be made or the program not be executed; nothing is left then.
+    pub async fn start(
+        &self,
+        parked: Parked,
+        spec: SandboxSpec,
+    ) -> Result<(Sandbox, Output), StartError> {
+        if spec.internet {
+            parked.egress()?;
+        }
+        let mut parts = parked.into_parts();
+        match self.try_start(&mut parts, &spec).await {
+            Ok(started) => Ok(self.running(parts, started)?),
+            Err(e) => {
+                parts.remove().await;
+                Err(e)
+            }
+        }
+    }
+
+    async fn try_start(
+        &self,
+        parts: &mut Parts,
+        spec: &SandboxSpec,
+    ) -> Result<Started, StartError> {
+        let at = |step: &'static str| move |e| StartError::step(step, e);
+        let footprint = &mut parts.footprint;
+        let (upper, work) = writable(footprint, spec).map_err(at("make the upper directory"))?;
+        footprint.cgroup.limit(&spec.limits).map_err(at("set the sandbox's limits"))?;
+        let egress = match spec.internet {
+            true => Some(EgressSockets::open(&parts.netns).map_err(at("listen for egress"))?),
+            false => None,
+        };
+        let start_time =
+            process_info::start_time(parts.pid).map_err(at("look at the sandbox's init"))?;
+        let handle = SandboxHandle {
+            id: footprint.id.clone(),
+            pid: parts.pid,
+            start_time,
+            dir: footprint.dir.clone(),
+            cgroups: footprint.cgroup.dirs().cloned().collect(),
+            work: footprint.work.clone(),
+            internet: spec.internet,
+        };
+        footprint::write_handle(&handle).map_err(at("write the sandbox's handle"))?;
+        let start = self.message(spec, &footprint.dir, &upper, &work);
+        let ended = |_| StartError::Ended;
+        parts.connection.send(&Request::Start(Box::new(start)), &[]).await.map_err(ended)?;
+        match parts.connection.receive().await.map_err(ended)? {
+            Some((Event::Started { created }, fds)) => {
+                if spec.upper.is_some() {
+                    footprint.stubs = Some((upper, created));
+                }
+                Ok(Started { handle, egress, fds })
+            }
+            Some((Event::Failed { failure, .. }, _)) => Err(failure.into()),
+            _ => Err(StartError::Ended),
+        }
+    }
+
+    fn message(&self, spec: &SandboxSpec, dir: &Path, upper: &Path, work: &Path) -> message::Start {
+        let bytes = |path: &Path| path.as_os_str().as_bytes().to_vec();
+        let mut layers: Vec<Vec<u8>> = spec.layers.iter().map(|layer| bytes(layer)).collect();
+        if layers.is_empty() {
+            layers.push(bytes(&dir.join("empty")));
+        }
+        let name = &spec.hostname;
+        message::Start {
+            layers,
+            upper: bytes(upper),
+            work: bytes(work),
+            volatile: spec.upper.is_none(),
+            hostname: name.clone(),
+            hosts: format!("127.0.0.1\tlocalhost {name}\n::1\tlocalhost ip6-localhost {name}\n"),
+            resolv_conf: match spec.internet {
+                true => format!("nameserver {NAMESERVER}\n"),
+                false => "# This instance has no internet.\n".to_owned(),
+            },
+            internet: spec.internet,
+            binds: spec
+                .mounts
+                .iter()
+                .map(|mount| message::Bind {
+                    source: bytes(&mount.source),
+                    target: mount.target.clone(),
+                    read_only: mount.read_only,
+                })
+                .collect(),
+            tmpfs: spec
+                .tmpfs
+                .iter()
+                .map(|tmpfs| message::Tmpfs {
+                    target: tmpfs.target.clone(),
+                    size: tmpfs.size,
+                    mode: tmpfs.mode,
+                })
+                .collect(),
+            confinement: self.inner.confinement.clone(),
+            process: spec.process.to_message(),
+        }
+    }
+
+    /// The sandbox and its output, once its program runs.
+    fn running(&self, parts: Parts, started: Started) -> Result<(Sandbox, Output), StartError> {
+        let Started { handle, egress, fds } = started;
+        let mut fds = fds.into_iter();
+        let (Some(main), terminal) = (fds.next(), fds.next()) else {
+            return Err(StartError::Ended);
+        };
+        let at = |step: &'static str| move |e| StartError::step(step, e);
+        let output = output(parts.stdout, parts.stderr, terminal)
+            .map_err(at("read the program's output"))?;
+        let running = Running {
+            handle,
+            footprint: parts.footprint,
+            connection: parts.connection,
+            init: parts.pidfd,
+            main,
+            netns: parts.netns,
+            egress,
+        };
+        let sandbox = Sandbox::new(running, &self.inner).map_err(at("watch the sandbox"))?;
+        Ok((sandbox, output))
+    }
+}
+
+/// What init's answer gave.
+struct Started {
+    handle: SandboxHandle,
+    egress: Option<EgressSockets>,
+    /// The main program's pidfd and its terminal.
+    fds: Vec<OwnedFd>,
+}
+
+/// Output from the pipes, or from the terminal alone.
+pub(crate) fn output(
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    terminal: Option<OwnedFd>,
+) -> io::Result<Output> {
+    Ok(match terminal {
+        Some(terminal) => {
+            Output { stdout: StreamReader::new(terminal)?, stderr: StreamReader::empty() }
+        }
+        None => Output { stdout: StreamReader::new(stdout)?, stderr: StreamReader::new(stderr)? },
+    })
+}
+
+/// The upper and working directories: our own, or the caller's and one beside it.
+fn writable(footprint: &mut Footprint, spec: &SandboxSpec) -> io::Result<(PathBuf, PathBuf)> {
+    let Some(upper) = &spec.upper else {
+        return Ok((footprint.dir.join("upper"), footprint.dir.join("work")));
+    };
+    fs::create_dir_all(upper)?;
+    let upper = fs::canonicalize(upper)?;
+    let mut work = upper.clone().into_os_string();
+    work.push(".work");
+    let work = PathBuf::from(work);
+    fs::create_dir_all(&work)?;
+    footprint.work = Some(work.clone());
+    Ok((upper, work))
+}
+
+impl Process {
+    pub(crate) fn to_message(&self) -> message::Process {
+        message::Process {
+            args: self.args.clone(),
+            env: self.env.clone(),
+            cwd: if self.cwd.is_empty() { "/".to_owned() } else { self.cwd.clone() },
+            user: self.user.clone(),
+            terminal: self.terminal,
+        }
+    }
+}

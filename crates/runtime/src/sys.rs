@@ -1,0 +1,103 @@
+//! System calls that have no safe wrapper. The only `unsafe` of this crate.
+#![expect(unsafe_code, reason = "some system calls and tokio's descriptors have no safe wrapper")]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+
+use libc::{c_int, c_void};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
+/// Lets tokio watch a descriptor. Must be called inside a tokio runtime.
+pub(crate) fn watch(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is an open descriptor, always the same one, until it is dropped, and the
+    // `AsyncFd` owns it.
+    unsafe { AsyncFd::register_with_interest(fd, interest) }.map_err(io::Error::from)
+}
+
+/// Lets a socket accept what is addressed to any address (TPROXY needs it). CAP_NET_ADMIN.
+pub(crate) fn set_transparent(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(socket, libc::SOL_IP, libc::IP_TRANSPARENT, 1)
+}
+
+/// Lets a datagram socket say where each datagram was sent to.
+pub(crate) fn set_receive_destination(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(socket, libc::SOL_IP, libc::IP_RECVORIGDSTADDR, 1)
+}
+
+/// Marks every packet of a socket. CAP_NET_ADMIN.
+pub(crate) fn set_mark(socket: BorrowedFd<'_>, mark: u32) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_MARK, mark.cast_signed())
+}
+
+fn set_option(socket: BorrowedFd<'_>, level: c_int, name: c_int, value: c_int) -> io::Result<()> {
+    let len = socklen(size_of::<c_int>());
+    // SAFETY: the pointer is to a c_int of this frame, and `len` is its size.
+    let result = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), level, name, (&raw const value).cast(), len)
+    };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Sends signal `number` (real-time ones included) to a process.
+pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, number: c_int) -> io::Result<()> {
+    let (fd, none) = (pidfd.as_raw_fd(), std::ptr::null::<libc::siginfo_t>());
+    // SAFETY: without siginfo no memory is involved; the descriptor is borrowed for the call.
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, number, none, 0) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Receives a datagram: its length, its source, and where it was sent to.
+pub(crate) fn receive_with_destination(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> io::Result<(usize, SocketAddrV4, SocketAddrV4)> {
+    // Aligned as control messages must be; 64 bytes are more than the one message we ask for.
+    let mut control = [0_u64; 8];
+    let mut source = MaybeUninit::<libc::sockaddr_in>::zeroed();
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: zero is a valid value for every field.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_name = source.as_mut_ptr().cast();
+    message.msg_namelen = socklen(size_of::<libc::sockaddr_in>());
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = size_of_val(&control) as _;
+    // SAFETY: every pointer in `message` is to live memory of the length beside it.
+    let len = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT) };
+    let len = usize::try_from(len).map_err(|_| io::Error::last_os_error())?;
+    // SAFETY: zeroed above, and any bytes the kernel wrote are a valid sockaddr_in.
+    let source = unsafe { source.assume_init() };
+    let destination = destination_of(&message)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no destination"))?;
+    Ok((len, address(&source), address(&destination)))
+}
+
+fn destination_of(message: &libc::msghdr) -> Option<libc::sockaddr_in> {
+    // SAFETY: `message` was filled by recvmsg, so its control buffer is a chain of control messages
+    // within msg_controllen; the macros stay within it. The data of the one we look for is a
+    // sockaddr_in, read unaligned.
+    unsafe {
+        let mut header = libc::CMSG_FIRSTHDR(message);
+        while let Some(h) = header.as_ref() {
+            if h.cmsg_level == libc::SOL_IP && h.cmsg_type == libc::IP_ORIGDSTADDR {
+                let data: *const c_void = libc::CMSG_DATA(header).cast();
+                return Some(data.cast::<libc::sockaddr_in>().read_unaligned());
+            }
+            header = libc::CMSG_NXTHDR(message, header);
+        }
+    }
+    None
+}
+
+fn address(address: &libc::sockaddr_in) -> SocketAddrV4 {
+    let ip = Ipv4Addr::from_bits(u32::from_be(address.sin_addr.s_addr));
+    SocketAddrV4::new(ip, u16::from_be(address.sin_port))
+}
+
+fn socklen(len: usize) -> libc::socklen_t {
+    libc::socklen_t::try_from(len).expect("a small struct")
+}

@@ -1,0 +1,4 @@
+//! Promises of the sandbox, on the real kernel, as root.
+
+mod host;
+mod start;

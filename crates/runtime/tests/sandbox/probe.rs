@@ -1,0 +1,175 @@
+//! The program the tests run inside sandboxes: one verb, one thing to find out. Compiled by the tests
+//! themselves, statically, with nothing but std; not part of the workspace.
+
+use std::ffi::{c_int, c_long};
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::process::{Command, exit};
+use std::time::Duration;
+
+unsafe extern "C" {
+    fn syscall(number: c_long, ...) -> c_long;
+    fn signal(number: c_int, handler: usize) -> usize;
+    fn isatty(fd: c_int) -> c_int;
+    fn ioctl(fd: c_int, request: u64, ...) -> c_int;
+    fn getuid() -> u32;
+    fn getgid() -> u32;
+}
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args[..] {
+        ["serve", address] => serve(address),
+        ["sleep"] => sleep(),
+        ["stubborn"] => {
+            unsafe { signal(15, 1) };
+            println!("ready");
+            sleep();
+        }
+        ["exit", code] => exit(code.parse().unwrap()),
+        ["die", number] => {
+            unsafe { syscall(39) };
+            let _ = Command::new("/bin/probe").args(["kill", number]).status();
+            sleep();
+        }
+        ["kill", number] => {
+            unsafe { syscall(62, std::os::unix::process::parent_id() as c_long, number.parse::<c_long>().unwrap()) };
+        }
+        ["say", text] => print!("{text}"),
+        ["say", text, wrong] => {
+            print!("{text}");
+            eprint!("{wrong}");
+        }
+        ["say-on-connect", address] => {
+            let listener = TcpListener::bind(address).unwrap();
+            for (i, stream) in listener.incoming().enumerate() {
+                println!("line {i}");
+                eprintln!("error {i}");
+                let _ = stream.unwrap().write_all(b"said");
+            }
+        }
+        ["echo"] => {
+            std::io::copy(&mut std::io::stdin(), &mut std::io::stdout()).unwrap();
+            eprint!("done");
+        }
+        ["cat", path] => match std::fs::read(path) {
+            Ok(bytes) => std::io::stdout().write_all(&bytes).unwrap(),
+            Err(e) => fail(&e),
+        },
+        ["write", path, text] => {
+            if let Err(e) = std::fs::write(path, text) {
+                fail(&e);
+            }
+        }
+        ["ls", path] => ls(path),
+        ["links", path] => {
+            for entry in std::fs::read_dir(path).unwrap() {
+                let link = std::fs::read_link(entry.unwrap().path());
+                println!("{}", link.map_or_else(|e| e.to_string(), |l| l.display().to_string()));
+            }
+        }
+        ["who"] => println!("{} {}", unsafe { getuid() }, unsafe { getgid() }),
+        ["where"] => println!("{}", std::env::current_dir().unwrap().display()),
+        ["env", name] => println!("{}", std::env::var(name).unwrap_or("unset".into())),
+        ["eat", mib] => {
+            let mut eaten = Vec::new();
+            for _ in 0..mib.parse::<usize>().unwrap() {
+                eaten.push(vec![1u8; 1024 * 1024]);
+            }
+            println!("ate {}", eaten.len());
+        }
+        ["child-eats", mib] => {
+            let _ = Command::new("/bin/probe").args(["eat", mib]).status();
+            println!("survived");
+        }
+        ["fork-until-refused"] => {
+            let mut children = Vec::new();
+            let refused = loop {
+                match Command::new("/bin/probe").arg("sleep").spawn() {
+                    Ok(child) => children.push(child),
+                    Err(e) => break e,
+                }
+            };
+            println!("{} {}", children.len(), refused.raw_os_error().unwrap_or(0));
+        }
+        ["orphan"] => {
+            // Outlives us, holding our output.
+            Command::new("/bin/probe").arg("sleep").spawn().unwrap();
+            println!("left one");
+        }
+        ["spin", milliseconds] => {
+            let end = std::time::Instant::now() + Duration::from_millis(milliseconds.parse().unwrap());
+            while std::time::Instant::now() < end {}
+        }
+        ["connect", address] => match TcpStream::connect_timeout(&address.parse().unwrap(), Duration::from_secs(10)) {
+            Ok(mut stream) => {
+                let mut answer = String::new();
+                stream.write_all(b"hello").unwrap();
+                let _ = stream.shutdown(std::net::Shutdown::Write);
+                let _ = stream.read_to_string(&mut answer);
+                println!("{} {answer}", stream.local_addr().unwrap().ip());
+            }
+            Err(e) => fail(&e),
+        },
+        ["udp", address] => {
+            let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+            socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+            if let Err(e) = socket.send_to(b"ping", address) {
+                fail(&e);
+            }
+            let mut answer = [0; 2000];
+            let (n, from) = socket.recv_from(&mut answer).unwrap();
+            println!("{from} {}", String::from_utf8_lossy(&answer[..n]));
+        }
+        ["syscall", number, argument] => {
+            let (number, argument): (c_long, c_long) = (number.parse().unwrap(), argument.parse().unwrap());
+            let result = unsafe { syscall(number, argument, 0, 0, 0, 0) };
+            let error = std::io::Error::last_os_error().raw_os_error().unwrap();
+            println!("{}", if result == -1 { error } else { 0 });
+        }
+        ["terminal"] => {
+            let mut size = [0u16; 4];
+            unsafe { ioctl(0, 0x5413, size.as_mut_ptr()) };
+            let all = (0..3).all(|fd| unsafe { isatty(fd) } == 1);
+            println!("{all} {} {}", size[1], size[0]);
+            let mut line = String::new();
+            std::io::stdin().read_line(&mut line).unwrap();
+            unsafe { ioctl(0, 0x5413, size.as_mut_ptr()) };
+            println!("{} {} {}", line.trim(), size[1], size[0]);
+        }
+        _ => {
+            eprintln!("probe: what is {args:?}?");
+            exit(64)
+        }
+    }
+}
+
+fn serve(address: &str) {
+    for stream in TcpListener::bind(address).unwrap().incoming() {
+        let _ = stream.unwrap().write_all(b"hello from inside");
+    }
+}
+
+fn ls(path: &str) {
+    match std::fs::read_dir(path) {
+        Ok(entries) => {
+            let names = entries.map(|e| e.unwrap().file_name().into_string().unwrap());
+            let mut names: Vec<String> = names.collect();
+            names.sort();
+            println!("{}", names.join(" "));
+        }
+        Err(e) => fail(&e),
+    }
+}
+
+fn fail(error: &std::io::Error) -> ! {
+    println!("errno {}", error.raw_os_error().unwrap_or(0));
+    exit(1)
+}
+
+fn sleep() -> ! {
+    loop {
+        std::thread::sleep(Duration::from_secs(3600));
+    }
+}
