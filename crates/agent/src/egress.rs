@@ -58,8 +58,8 @@ impl Rules {
 struct Guard {
     rules: Arc<Rules>,
     internet: watch::Receiver<bool>,
-    subject: Subject,
-    events: EventSender,
+    /// Who hears of refusals, and of whom they are.
+    reports: Option<(Subject, EventSender)>,
     told: Mutex<BTreeSet<SocketAddr>>,
 }
 
@@ -82,10 +82,12 @@ impl Guard {
     }
 
     fn tell(&self, destination: SocketAddr, reason: Denied) {
+        let Some((subject, events)) = &self.reports else { return };
+        let Some((subject, events)) = &self.listener else { return };
         let mut told = self.told.lock().expect("no holder of this lock panics");
         if told.len() < MOST_TOLD && told.insert(destination) {
-            let subject = self.subject.clone();
-            self.events.send(AgentEvent::EgressDenied { subject, destination, reason });
+            let subject = subject.clone();
+            events.send(AgentEvent::EgressDenied { subject, destination, reason });
         }
     }
 }
@@ -117,12 +119,68 @@ impl Egress {
         subject: Subject,
         events: EventSender,
     ) -> io::Result<Self> {
+        Self::guarded(
+            sandbox,
+            Guard { rules, internet, reports: Some((subject, events)), told: Mutex::default() },
+        )
+    }
+
+    fn guarded(sandbox: &Sandbox, guard: Guard) -> io::Result<Self> {
         let (tcp, udp) = (sandbox.egress_tcp()?, sandbox.egress_udp()?);
-        let guard = Arc::new(Guard { rules, internet, subject, events, told: Mutex::default() });
+        let guard = Arc::new(guard);
         let tasks = [
             AbortOnDropHandle::new(tokio::spawn(tcp::relay(tcp, Arc::clone(&guard)))),
             AbortOnDropHandle::new(tokio::spawn(udp::relay(udp, guard))),
         ];
         Ok(Self { _tasks: tasks })
+    }
+}
+
+/// The outbound connections of a sandbox that is no instance: a `RUN` step of an image. The same
+/// rules hold. Dropping it closes them all.
+#[derive(Debug)]
+pub struct BuildEgress {
+    _egress: Egress,
+    _internet: watch::Sender<bool>,
+}
+
+impl BuildEgress {
+    /// Begins to take connections; `allow` are networks that may be reached in spite of the rules.
+    ///
+    /// # Errors
+    /// The sandbox has no egress, or has ended.
+    pub fn serve(sandbox: &Sandbox, allow: Vec<Network>) -> io::Result<Self> {
+        let (internet, receiver) = watch::channel(true);
+        let guard = Guard {
+            rules: Arc::new(Rules::new(allow)),
+            internet: receiver,
+            reports: None,
+            told: Mutex::default(),
+        };
+        Ok(Self { _egress: Egress::guarded(sandbox, guard)?, _internet: internet })
+    }
+}
+
+/// The outbound connections of a build step, which is no instance but is judged by the same rules.
+/// Dropping it closes them all.
+#[derive(Debug)]
+pub struct BuildEgress {
+    _egress: Egress,
+}
+
+impl BuildEgress {
+    /// Begins to take the connections of a sandbox that was started with internet. `allow` are
+    /// networks it may reach although they are the host's or private.
+    ///
+    /// # Errors
+    /// The sandbox has no egress, or has ended.
+    pub fn serve(sandbox: &Sandbox, allow: Vec<Network>) -> io::Result<Self> {
+        let guard = Guard {
+            rules: Arc::new(Rules::new(allow)),
+            internet: watch::channel(true).1,
+            listener: None,
+            told: Mutex::default(),
+        };
+        Ok(Self { _egress: Egress::relay(sandbox, guard)? })
     }
 }

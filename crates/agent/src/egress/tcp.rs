@@ -51,7 +51,8 @@ async fn carry(mut program: TcpStream, guard: Arc<Guard>) {
     let _ = (program.set_nodelay(true), world.set_nodelay(true));
     match copy_bidirectional_with_sizes(&mut program, &mut world, BUFFER, BUFFER).await {
         Ok((sent, received)) => {
-            tracing::debug!(instance = %guard.subject.instance, %destination, sent, received, "egress");
+            let instance = guard.reports.as_ref().map(|(subject, _)| subject.instance.to_string());
+            tracing::debug!(instance, %destination, sent, received, "egress");
         }
         // Whatever broke one side, the other must not take it for a regular end.
         Err(_) => {
