@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST};
@@ -35,7 +36,7 @@ pub(crate) struct Proxy {
 }
 
 /// Why a request got no answer from a process.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 enum Failure {
     #[error("HTTP/1.1 requests need a Host header")]
     NoHost,
@@ -61,6 +62,20 @@ impl Failure {
         }
     }
 }
+
+/// Which connection a request is sent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Attempt {
+    /// A kept one, or a new one if there is none.
+    Any,
+    /// A new one, because a kept one failed.
+    NewConnection,
+    /// A new one to the next process, because one to the last failed.
+    NewProcess,
+}
+
+/// How long the end of a process may take to be known after its connections have broken.
+const NEWS: Duration = Duration::from_secs(1);
 
 /// An answer's head with what its body needs.
 struct Answered {
@@ -157,15 +172,20 @@ impl Proxy {
     }
 
     /// Sends the request to the current process, as soon as there is one.
+    ///
+    /// A request that was not sent whole is sent again. One that was sent without an answer is
+    /// repeated only if that is safe ([`repeat`]): once on a new connection, if it was on a kept one
+    /// that the process may have been about to close, and once to the next process, if this one
+    /// turns out to have ended.
     async fn send(&self, mut request: Request<Upload>) -> Result<Answered, Failure> {
         let deadline = Instant::now() + self.config.hold;
+        let mut attempt = Attempt::Any;
         let mut dead = None;
-        let mut fresh = false;
         loop {
             let (path, guard) = self.process(dead.as_deref(), deadline).await?;
-            let leased = match fresh {
-                true => self.pool.connect(&path).await,
-                false => self.pool.lease(&path).await,
+            let leased = match attempt {
+                Attempt::Any => self.pool.lease(&path).await,
+                Attempt::NewConnection | Attempt::NewProcess => self.pool.connect(&path).await,
             };
             let mut lease = match leased {
                 Ok(lease) => lease,
@@ -176,20 +196,32 @@ impl Proxy {
                     continue;
                 }
             };
-            let again = (lease.reused && !fresh).then(|| repeat(&request)).flatten();
-            match lease.sender.try_send_request(request).await {
+            let copy = if attempt == Attempt::NewProcess { None } else { repeat(&request) };
+            let mut error = match lease.sender.try_send_request(request).await {
                 Ok(response) => return Ok(Answered { response, lease, guard }),
-                Err(mut error) => {
-                    // Unsent, it is ours again. Sent on a connection that had served before and that
-                    // the process may have been about to close, it is repeated once if that is safe.
-                    let unsent = error.take_message();
-                    match unsent.or(again).filter(|_| !fresh) {
-                        Some(repeated) => request = repeated,
-                        None => return Err(Failure::Process(error.error().to_string())),
-                    }
-                    fresh = true;
+                Err(error) => error,
+            };
+            let failure = Failure::Process(describe(error.error()));
+            drop(guard);
+            request = error.take_message().or(copy).ok_or(failure.clone())?;
+            attempt = match attempt {
+                Attempt::Any if lease.reused => Attempt::NewConnection,
+                Attempt::Any | Attempt::NewConnection => {
+                    self.ended(&path).await.map_err(|()| failure)?;
+                    Attempt::NewProcess
                 }
-            }
+                Attempt::NewProcess => return Err(failure),
+            };
+        }
+    }
+
+    /// Waits a moment for the news that the process at `path` has ended.
+    async fn ended(&self, path: &Path) -> Result<(), ()> {
+        let mut upstream = self.config.upstream.clone();
+        let other = upstream.wait_for(|current| current.as_deref() != Some(path));
+        match tokio::time::timeout(NEWS, other).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(()),
         }
     }
 
@@ -257,4 +289,15 @@ fn repeat(request: &Request<Upload>) -> Option<Request<Upload>> {
     *copy.version_mut() = request.version();
     *copy.headers_mut() = request.headers().clone();
     Some(copy)
+}
+
+/// An error of hyper with its causes.
+fn describe(error: &hyper::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
