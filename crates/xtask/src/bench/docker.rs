@@ -40,6 +40,8 @@ impl Docker {
         dockerd.arg("--pidfile").arg(home.join("pid"));
         dockerd.arg("--containerd").arg(home.join("containerd.sock"));
         dockerd.arg("--host").arg(format!("unix://{}", socket.display()));
+        // Without it, the bridge network of a fresh engine names no gateway, and workerd needs one.
+        dockerd.args(["--bip", "172.17.0.1/16"]);
         dockerd.arg("--cgroup-parent").arg(Path::new("/").join(enclosure::cgroup(dir)));
         let log = home.join("dockerd.log");
         let dockerd = Program::start(&mut dockerd, &log)?;

@@ -37,6 +37,7 @@ pub(crate) struct Row {
 /// A figure and its unit.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Figure {
+    Missing,
     Count(usize),
     Time(Duration),
     PerSecond(f64),
@@ -151,9 +152,9 @@ impl Row {
         self = self.with("n", Figure::Count(sample.count()));
         self = self.with("failed", Figure::Count(sample.failures().len()));
         for (column, percent) in percentiles {
-            self = self.with(column, Figure::Time(sample.percentile(*percent)));
+            self = self.with(column, Figure::of(sample.percentile(*percent)));
         }
-        self.with("max", Figure::Time(sample.max()))
+        self.with("max", Figure::of(sample.max()))
     }
 
     fn value(&self, column: &str) -> Option<f64> {
@@ -163,8 +164,14 @@ impl Row {
 }
 
 impl Figure {
+    /// A time, if there is one.
+    fn of(time: Option<Duration>) -> Self {
+        time.map_or(Self::Missing, Self::Time)
+    }
+
     fn text(self) -> String {
         match self {
+            Self::Missing => "-".to_owned(),
             Self::Count(count) => count.to_string(),
             Self::Time(_) if self.number() < 10.0 => format!("{:.2} ms", self.number()),
             Self::Time(_) if self.number() < 100.0 => format!("{:.1} ms", self.number()),
@@ -172,7 +179,7 @@ impl Figure {
             Self::PerSecond(rate) => format!("{rate:.0} /s"),
             Self::Kibibytes(size) if size.abs() < 10_240.0 => format!("{size:.0} KiB"),
             Self::Kibibytes(size) => format!("{:.1} MiB", size / 1024.0),
-            Self::Ratio(ratio) if ratio.is_nan() => "-".to_owned(),
+            Self::Ratio(ratio) if !ratio.is_finite() => "-".to_owned(),
             Self::Ratio(ratio) if ratio < 10.0 => format!("{ratio:.2}×"),
             Self::Ratio(ratio) => format!("{ratio:.1}×"),
         }
@@ -181,6 +188,7 @@ impl Figure {
     /// Ends the names of its kind in JSON.
     fn unit(self) -> &'static str {
         match self {
+            Self::Missing => "_ms",
             Self::Count(_) => "",
             Self::Time(_) => "_ms",
             Self::PerSecond(_) => "_per_second",
@@ -191,6 +199,7 @@ impl Figure {
 
     fn number(self) -> f64 {
         match self {
+            Self::Missing => f64::NAN,
             #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
             Self::Count(count) => count as f64,
             Self::Time(time) => time.as_secs_f64() * 1e3,

@@ -39,15 +39,15 @@ impl Sample {
         &self.failures
     }
 
-    /// The smallest duration that at least `percent` of those that succeeded did not exceed; zero
-    /// where none did.
-    pub(crate) fn percentile(&self, percent: usize) -> Duration {
+    /// The smallest duration that at least `percent` of those that succeeded did not exceed;
+    /// `None` where none did.
+    pub(crate) fn percentile(&self, percent: usize) -> Option<Duration> {
         let rank = (self.durations.len() * percent).div_ceil(100);
-        self.durations.get(rank.saturating_sub(1)).copied().unwrap_or_default()
+        self.durations.get(rank.saturating_sub(1)).copied()
     }
 
-    pub(crate) fn max(&self) -> Duration {
-        self.durations.last().copied().unwrap_or_default()
+    pub(crate) fn max(&self) -> Option<Duration> {
+        self.durations.last().copied()
     }
 }
 
@@ -62,20 +62,20 @@ mod tests {
     #[test]
     fn percentiles_are_values_that_were_measured() {
         let sample = milliseconds(&[40, 10, 30, 20]);
-        let percentile = |percent| sample.percentile(percent).as_millis();
+        let percentile = |percent| sample.percentile(percent).unwrap().as_millis();
         assert_eq!(
             (percentile(50), percentile(75), percentile(76), percentile(95)),
             (20, 30, 40, 40)
         );
-        assert_eq!(sample.max().as_millis(), 40);
+        assert_eq!(sample.max().unwrap().as_millis(), 40);
     }
 
     #[test]
     fn failures_count_as_attempts_and_not_as_durations() {
         let mut sample = Sample::of([Err("503".to_owned())]);
-        assert_eq!(sample.percentile(50), Duration::ZERO);
+        assert_eq!(sample.percentile(50), None);
         sample.merge(milliseconds(&[5]));
         assert_eq!((sample.count(), sample.failures().len()), (2, 1));
-        assert_eq!(sample.percentile(50).as_millis(), 5);
+        assert_eq!(sample.percentile(50).unwrap().as_millis(), 5);
     }
 }

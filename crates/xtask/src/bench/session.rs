@@ -22,6 +22,10 @@ const STOP: Duration = Duration::from_secs(300);
 /// What a session prepares in the background once it is ready is done after this time.
 const SETTLE: Duration = Duration::from_secs(1);
 
+/// Of what a session printed, this much is shown when something fails.
+const SHOWN_LINES: usize = 15;
+const LONGEST_LINE: usize = 240;
+
 /// Names of the images that are not Berth's.
 pub(crate) const SERVER_IMAGE: &str = "berth-bench-server:latest";
 pub(crate) const SIDECAR_IMAGE: &str = "berth-bench-sidecar:latest";
@@ -89,8 +93,9 @@ impl Session {
     /// The last lines that it printed.
     pub(crate) fn said(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(30)..].join("\n")
+        let lines: Vec<String> =
+            text.lines().map(|line| line.chars().take(LONGEST_LINE).collect()).collect();
+        lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n")
     }
 
     /// Stops it as Ctrl-C does.
