@@ -83,7 +83,6 @@ impl Guard {
 
     fn tell(&self, destination: SocketAddr, reason: Denied) {
         let Some((subject, events)) = &self.reports else { return };
-        let Some((subject, events)) = &self.listener else { return };
         let mut told = self.told.lock().expect("no holder of this lock panics");
         if told.len() < MOST_TOLD && told.insert(destination) {
             let subject = subject.clone();
@@ -158,29 +157,5 @@ impl BuildEgress {
             told: Mutex::default(),
         };
         Ok(Self { _egress: Egress::guarded(sandbox, guard)?, _internet: internet })
-    }
-}
-
-/// The outbound connections of a build step, which is no instance but is judged by the same rules.
-/// Dropping it closes them all.
-#[derive(Debug)]
-pub struct BuildEgress {
-    _egress: Egress,
-}
-
-impl BuildEgress {
-    /// Begins to take the connections of a sandbox that was started with internet. `allow` are
-    /// networks it may reach although they are the host's or private.
-    ///
-    /// # Errors
-    /// The sandbox has no egress, or has ended.
-    pub fn serve(sandbox: &Sandbox, allow: Vec<Network>) -> io::Result<Self> {
-        let guard = Guard {
-            rules: Arc::new(Rules::new(allow)),
-            internet: watch::channel(true).1,
-            listener: None,
-            told: Mutex::default(),
-        };
-        Ok(Self { _egress: Egress::relay(sandbox, guard)? })
     }
 }

@@ -27,7 +27,6 @@ mod socket;
 pub use agent::{Agent, AgentConfig, AgentError, InstanceSummary, StopAll, UnknownApplication};
 pub use application::{ApplicationRuntime, StartRate};
 pub use egress::BuildEgress;
-pub use egress::BuildEgress;
 pub use egress::policy::{Denied, Network, NetworkError};
 pub use event::{AgentEvent, Events, Stream, Subject};
 pub use socket::{EngineSocket, SocketError};

@@ -127,6 +127,7 @@ mod tests {
                 dir: "/x".into(),
                 cgroups: vec![],
                 work: None,
+                internet: true,
             },
         }
     }
