@@ -13,6 +13,11 @@ use std::time::Duration;
 use berth_project::bundle::{BuildCommandError, run_build_command};
 use berth_project::{Bundle, BundleError, BundleOptions, Config, ModuleKind, bundle};
 
+/// The npm package that holds the native binary for this machine.
+fn esbuild_package() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "@esbuild/linux-arm64" } else { "@esbuild/linux-x64" }
+}
+
 /// The folder of the installed packages.
 fn packages() -> &'static Path {
     static PACKAGES: OnceLock<PathBuf> = OnceLock::new();
@@ -23,7 +28,8 @@ fn packages() -> &'static Path {
             fs_err::write(dir.join("package.json"), "{\"private\":true}").unwrap();
             let status = Command::new("npm")
                 .args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"])
-                .args(["@esbuild/linux-x64@0.28.2", "@cloudflare/containers@0.3.7"])
+                .arg(format!("{}@0.28.2", esbuild_package()))
+                .arg("@cloudflare/containers@0.3.7")
                 .current_dir(&dir)
                 .status()
                 .unwrap();
@@ -78,7 +84,7 @@ impl Project {
     }
 
     async fn bundle(&self) -> Result<Bundle, BundleError> {
-        let esbuild = packages().join("node_modules/@esbuild/linux-x64/bin/esbuild");
+        let esbuild = packages().join("node_modules").join(esbuild_package()).join("bin/esbuild");
         let options = BundleOptions { esbuild: &esbuild, node_env: "development" };
         let config = self.config();
         let bundle = bundle(&config, &options);
@@ -411,6 +417,11 @@ async fn dropping_a_custom_build_ends_everything_it_started() {
     }
     task.abort();
     let _ = task.await;
+    ended(&processes).await;
+}
+
+/// Waits until none of these folders of `/proc` belongs to a running process.
+async fn ended(processes: &[PathBuf]) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
     let alive = |path: &PathBuf| {
         fs_err::read_to_string(path.join("stat")).is_ok_and(|stat| !stat.contains(") Z "))
@@ -419,4 +430,31 @@ async fn dropping_a_custom_build_ends_everything_it_started() {
         assert!(tokio::time::Instant::now() < deadline, "still running: {processes:?}");
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn dropping_a_bundle_ends_esbuild() {
+    use std::os::unix::fs::PermissionsExt;
+    let project = Project::new("\"minify\": true", &[("src/index.ts", HANDLER)]);
+    // Says its version, then hangs as a service that never greets.
+    project.write("fake", b"#!/bin/sh\n[ $1 = --version ] && { echo 1; exit; }\necho $$ > \"$0.pid\"\nexec sleep 1000\n");
+    let esbuild = project.path("fake");
+    fs_err::set_permissions(&esbuild, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let config = project.config();
+    let task = tokio::spawn(async move {
+        let options = BundleOptions { esbuild: &esbuild, node_env: "development" };
+        bundle(&config, &options).await.map(|_| ())
+    });
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    let pid = loop {
+        let pid = fs_err::read_to_string(project.path("fake.pid")).unwrap_or_default();
+        if pid.ends_with('\n') {
+            break pid.trim().to_owned();
+        }
+        assert!(tokio::time::Instant::now() < deadline, "esbuild was not started");
+        tokio::task::yield_now().await;
+    };
+    task.abort();
+    let _ = task.await;
+    ended(&[PathBuf::from("/proc").join(pid)]).await;
 }

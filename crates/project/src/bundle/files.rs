@@ -51,7 +51,10 @@ fn walk(dir: &Path, files: &mut Vec<PathBuf>) -> Result<(), BundleError> {
         let entry = entry.map_err(failed)?;
         let kind = entry.file_type().map_err(failed)?;
         if !kind.is_dir() {
-            files.push(entry.path());
+            // A link to a folder is not followed: it may lead back up.
+            if entry.path().is_file() {
+                files.push(entry.path());
+            }
         } else if !SKIPPED.iter().any(|name| entry.file_name() == *name) {
             walk(&entry.path(), files)?;
         }

@@ -43,7 +43,8 @@ impl Config {
     ///
     /// `path` is a configuration file, or a folder: then it and the folders above it are searched
     /// for `wrangler.json`, `wrangler.jsonc` and `wrangler.toml`, in wrangler's order.
-    /// `environment` picks `env.<name>`. Warnings come back beside the configuration.
+    /// `environment` picks `env.<name>`; without one `CLOUDFLARE_ENV` does, as in wrangler. Warnings
+    /// come back beside the configuration.
     ///
     /// # Errors
     /// There is no file, it cannot be read, or anything in it is wrong.
@@ -65,6 +66,7 @@ pub(super) fn load(
     process: &ProcessEnvironment,
 ) -> Result<(Config, Vec<Diagnostic>), ConfigError> {
     let path = discover::find(path)?;
+    let environment = environment.or(process.get("CLOUDFLARE_ENV").map(String::as_str));
     let (mut report, root) = discover::read(&path)?;
     let config = read(&mut report, &root, &path, environment, process)?;
     let diagnostics = report.finish();
@@ -151,4 +153,43 @@ fn read(
         secret_files: files.read,
     };
     Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = r#"{ "name": "a", "main": "x.js", "compatibility_date": "2026-09-01",
+        "vars": { "V": "v" }, "secrets": { "required": ["S"] },
+        "env": { "staging": { "vars": { "V": "v" } } } }"#;
+
+    fn loaded(process: &[(&str, &str)]) -> Config {
+        let dir = tempfile::tempdir().unwrap();
+        fs_err::write(dir.path().join("wrangler.json"), CONFIG).unwrap();
+        fs_err::write(dir.path().join(".env"), "S=file").unwrap();
+        let process =
+            process.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        load(dir.path(), None, &process).unwrap().0
+    }
+
+    #[test]
+    fn required_secrets_and_vars_come_from_the_process_too() {
+        let config = loaded(&[("S", "process"), ("V", "process"), ("OTHER", "x")]);
+        let secrets: Vec<_> =
+            config.secrets.iter().map(|(name, value)| (name.as_str(), value.expose())).collect();
+        assert_eq!(secrets, [("S", "process"), ("V", "process")]);
+        assert!(config.vars.is_empty());
+    }
+
+    #[test]
+    fn the_process_can_name_the_environment_and_switch_files_off() {
+        let config = loaded(&[("CLOUDFLARE_ENV", "staging")]);
+        assert_eq!(
+            (config.name.as_str(), config.environment.as_deref()),
+            ("a-staging", Some("staging"))
+        );
+        // Without the file nothing gives a value, and the environment has no `secrets`.
+        let config = loaded(&[("CLOUDFLARE_LOAD_DEV_VARS_FROM_DOT_ENV", "false")]);
+        assert!(config.secrets.is_empty() && config.secret_files.is_empty());
+    }
 }

@@ -51,7 +51,8 @@ pub(super) fn image(
         }
         Ok(Kind::Reference) => Some(ImageSource::Reference(text.to_owned())),
         Err(message) => {
-            let help = format!("there is no file {}", root.join(text).display());
+            let path: PathBuf = root.join(text).components().collect();
+            let help = format!("there is no file {}", path.display());
             report.error_with(&entry.node.span, message, help);
             None
         }

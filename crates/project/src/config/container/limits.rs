@@ -88,7 +88,8 @@ fn custom_type(report: &mut Report, path: &str, entries: Entries<'_>) -> Instanc
     let (vcpu_entry, memory_entry, disk_entry) = entries;
     let vcpu = vcpu_entry.and_then(|entry| {
         let value = number(report, path, entry)?;
-        if !(VCPU.0..=VCPU.1).contains(&value) {
+        let within = (VCPU.0..=VCPU.1).contains(&value);
+        if !within {
             report.error(
                 &entry.node.span,
                 format!(
@@ -97,7 +98,7 @@ fn custom_type(report: &mut Report, path: &str, entries: Entries<'_>) -> Instanc
                 ),
             );
         }
-        Some(value)
+        within.then_some(value)
     });
     let memory = memory_entry.and_then(|e| whole(report, path, e, "memory_mib", MEMORY_MIB));
     let disk = disk_entry.and_then(|entry| whole(report, path, entry, "disk_mb", DISK_MB));
