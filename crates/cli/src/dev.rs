@@ -1,5 +1,17 @@
-//! What `berth dev` is made of: its lock, its keys, its build steps and its loop.
+//! What `berth dev` is made of; `session` puts it together.
 
+mod containers;
+mod images;
+mod instances;
 pub(crate) mod keys;
-pub(crate) mod lock;
-pub(crate) mod packages;
+mod lines;
+mod lock;
+mod packages;
+mod progress;
+mod project;
+mod run_step;
+mod scheduled;
+pub(crate) mod session;
+pub(crate) mod signals;
+pub(crate) mod watch;
+mod worker;

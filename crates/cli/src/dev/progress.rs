@@ -100,7 +100,8 @@ impl Progress for ImageProgress {
     fn output(&self, task: TaskId, _stream: Stream, bytes: &[u8]) {
         let lines = self.with(task, |shown| {
             shown.partial.extend_from_slice(bytes);
-            let whole = shown.partial.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            let whole =
+                shown.partial.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
             shown.partial.drain(..whole).collect::<Vec<u8>>()
         });
         for line in lines.unwrap_or_default().split_inclusive(|byte| *byte == b'\n') {

@@ -1,0 +1,216 @@
+//! The project's containers: sandboxes, images, and the agent that runs them for workerd.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ::project::config::Config;
+use agent::{Agent, AgentConfig, ApplicationRuntime, EngineSocket, StartRate, StopAll};
+use image::{Image, ImageStore};
+use model::{Application, Placement};
+use runtime::{Runtime, RuntimeConfig};
+use sha2::{Digest, Sha256};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::images::Images;
+use super::instances;
+use super::run_step::SandboxRunStep;
+use crate::args::DevArgs;
+use crate::error::{CliError, Kind};
+use crate::paths;
+use crate::printer::Printer;
+
+/// Sandboxes kept ready. Each costs about 50 KiB; a burst beyond them is made on demand.
+const PARKED: usize = 8;
+
+/// Longest time instances get between SIGTERM and SIGKILL when `dev` ends or rebuilds: somebody
+/// waits at the terminal.
+const STOP_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Containers that can be started.
+pub(crate) struct Containers {
+    runtime: Runtime,
+    images: Images,
+    agent: Agent,
+    applications: Vec<Application>,
+    /// The unique key of each application's class, in the same order.
+    keys: Vec<String>,
+    engines: Mutex<Engines>,
+}
+
+/// One socket for each workerd process: the one that serves, and the one that is to.
+#[derive(Default)]
+struct Engines {
+    count: u32,
+    current: Option<EngineSocket>,
+    next: Option<EngineSocket>,
+}
+
+impl Containers {
+    /// Makes the images, then opens the agent, which takes up what a killed session left running.
+    pub(crate) async fn start(
+        config: &Config,
+        applications: Vec<Application>,
+        args: &DevArgs,
+        paths: &paths::Session,
+        printer: &Printer,
+        stop: &CancellationToken,
+    ) -> Result<Self, CliError> {
+        let runtime = open_runtime(paths, printer).await?;
+        let images = images(config, args, &runtime, printer)?;
+        let made = match images.make(&applications, stop).await {
+            Ok(made) => made,
+            Err(error) => {
+                runtime.close().await;
+                return Err(error);
+            }
+        };
+        let keys = unique_keys(config, &applications);
+        let settings = applications.iter().zip(&keys).zip(made);
+        let settings =
+            settings.map(|((application, key), image)| settings_of(application, key, image));
+        let agent_config = AgentConfig {
+            dir: paths.agent.clone(),
+            applications: settings.collect(),
+            placement: placement(),
+            start_rate: StartRate::default(),
+            egress_allow: Vec::new(),
+        };
+        let agent = Agent::open(agent_config, runtime.clone())
+            .await
+            .map_err(|error| CliError::failure("open the node agent", error))?;
+        instances::print_events(agent.events(), printer.clone());
+        Ok(Self { runtime, images, agent, applications, keys, engines: Mutex::default() })
+    }
+
+    /// The socket for the next workerd process. What the current one deletes from now on only
+    /// detaches, so that its instances live on under the next.
+    pub(crate) async fn next_engine(&self) -> Result<PathBuf, CliError> {
+        let mut engines = self.engines.lock().await;
+        engines.count += 1;
+        let socket = self
+            .agent
+            .engine_socket(&format!("e{}", engines.count))
+            .map_err(|error| CliError::failure("open the container engine's socket", error))?;
+        let path = socket.path().to_owned();
+        if let Some(current) = &engines.current {
+            current.drain();
+        }
+        engines.next = Some(socket);
+        Ok(path)
+    }
+
+    /// Whether the process that [`Self::next_engine`] was for serves; otherwise the one before it
+    /// does.
+    pub(crate) async fn deployed(&self, serves: bool) {
+        let mut engines = self.engines.lock().await;
+        let next = engines.next.take();
+        match &engines.current {
+            Some(current) if !serves => current.undrain(),
+            _ => engines.current = next,
+        }
+    }
+
+    /// Makes the images anew and stops the instances of those that changed or not: the next request
+    /// for each object starts a fresh one.
+    pub(crate) async fn rebuild(&self, stop: &CancellationToken) -> Result<(), CliError> {
+        let made = self.images.make(&self.applications, stop).await?;
+        for ((application, key), image) in self.applications.iter().zip(&self.keys).zip(made) {
+            self.agent
+                .restart_application(key, image, patience(application.stop_grace))
+                .await
+                .map_err(|error| CliError::failure("restart the instances", error))?;
+        }
+        Ok(())
+    }
+
+    /// From now on what workerd deletes only detaches: [`Self::close`] stops the instances itself,
+    /// and kindly.
+    pub(crate) async fn stop_serving(&self) {
+        if let Some(current) = &self.engines.lock().await.current {
+            current.drain();
+        }
+    }
+
+    /// Stops and removes every instance. The workerd process has ended before.
+    pub(crate) async fn close(self) {
+        drop(self.engines);
+        let grace = self.applications.iter().map(|application| application.stop_grace).max();
+        self.agent.shutdown(StopAll { grace: patience(grace.unwrap_or_default()) }).await;
+        self.runtime.close().await;
+    }
+}
+
+fn patience(grace: Duration) -> Duration {
+    grace.min(STOP_PATIENCE)
+}
+
+async fn open_runtime(paths: &paths::Session, printer: &Printer) -> Result<Runtime, CliError> {
+    let config = RuntimeConfig {
+        dir: paths.instances.clone(),
+        cgroup: format!("berth/dev-{}", paths.key),
+        parked: PARKED,
+    };
+    let runtime = Runtime::open(config)
+        .await
+        .map_err(|error| CliError::attempt(Kind::Host, "start the sandbox runtime", error))?;
+    for warning in runtime.warnings() {
+        printer.warning(warning);
+    }
+    Ok(runtime)
+}
+
+fn images(
+    config: &Config,
+    args: &DevArgs,
+    runtime: &Runtime,
+    printer: &Printer,
+) -> Result<Images, CliError> {
+    let store = ImageStore::open(paths::Shared::under(&paths::home()).images)
+        .map_err(|error| CliError::failure("open the image store", error))?;
+    let mut mirrors: BTreeMap<String, String> = config.berth.registry_mirrors.clone();
+    mirrors.extend(args.registry_mirrors.iter().cloned());
+    let handle = tokio::runtime::Handle::current();
+    Ok(Images {
+        store,
+        run: SandboxRunStep { runtime: runtime.clone(), allow: Vec::new(), handle },
+        mirrors,
+        build_args: args.build_args.clone(),
+        printer: printer.clone(),
+    })
+}
+
+/// The unique key of each application's Durable Object class; the configuration has made sure that
+/// there is one.
+fn unique_keys(config: &Config, applications: &[Application]) -> Vec<String> {
+    let key = |application: &Application| {
+        let class = config.classes.iter().find(|class| class.name == application.class_name);
+        class.map(|class| class.unique_key.clone()).unwrap_or_default()
+    };
+    applications.iter().map(key).collect()
+}
+
+fn settings_of(application: &Application, key: &str, image: Image) -> ApplicationRuntime {
+    ApplicationRuntime {
+        application: application.clone(),
+        id: application_id(key),
+        unique_key: key.to_owned(),
+        image_name: None,
+        image: Some(image),
+    }
+}
+
+/// A UUID that stays the same for the same application.
+fn application_id(key: &str) -> String {
+    let digest = Sha256::digest(key.as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&digest[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid().to_string()
+}
+
+/// One machine is one place. The country is the code that means "unknown".
+fn placement() -> Placement {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Placement { country: "XX".into(), location: "local".into(), region: "local".into(), node: name }
+}

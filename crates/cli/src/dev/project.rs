@@ -1,0 +1,128 @@
+//! The project that `berth dev` runs: its configuration, and its code as a bundle.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+
+use model::Application;
+use project::config::{Config, ConfigError};
+use project::{Bundle, BundleError, BundleOptions, bundle};
+
+use crate::args::DevArgs;
+use crate::error::{CliError, Kind};
+use crate::printer::{Printer, style, styled};
+
+/// Port when neither the command line nor the configuration says one; wrangler's.
+const DEFAULT_PORT: u16 = 8787;
+
+/// Reads the configuration and prints its warnings.
+pub(crate) fn load(args: &DevArgs, printer: &Printer) -> Result<Config, CliError> {
+    let (config, warnings) =
+        Config::load(&args.project, args.env.as_deref()).map_err(config_error)?;
+    for warning in warnings {
+        printer.info(warning.render(printer.draws_bars()));
+    }
+    Ok(config)
+}
+
+fn config_error(error: ConfigError) -> CliError {
+    match error {
+        ConfigError::NotFound { .. } => CliError::new(Kind::Config, error.to_string())
+            .hint("name the project's folder, or write a new one: `berth init my-app`"),
+        ConfigError::Invalid { .. } => {
+            CliError::new(Kind::Config, format!("the configuration is wrong\n\n{error}"))
+        }
+        error => CliError::attempt(Kind::Config, "read the configuration", error),
+    }
+}
+
+/// The applications of the project; none when containers are turned off.
+pub(crate) fn applications(config: &Config, args: &DevArgs) -> Vec<Application> {
+    if args.enable_containers.unwrap_or(config.dev.enable_containers) {
+        config.containers.iter().map(|container| container.application.clone()).collect()
+    } else {
+        Vec::new()
+    }
+}
+
+/// Where to listen: the command line, else the configuration, else wrangler's defaults.
+pub(crate) fn address(config: &Config, args: &DevArgs) -> Result<(IpAddr, u16), CliError> {
+    let ip = match (&args.ip, config.dev.ip.as_deref()) {
+        (Some(ip), _) => *ip,
+        (None, None | Some("localhost")) => Ipv4Addr::LOCALHOST.into(),
+        (None, Some("*")) => Ipv4Addr::UNSPECIFIED.into(),
+        (None, Some(text)) => text.parse().map_err(|_| {
+            CliError::new(Kind::Config, format!("dev.ip \"{text}\" is not an IP address"))
+        })?,
+    };
+    Ok((ip, args.port.or(config.dev.port).unwrap_or(DEFAULT_PORT)))
+}
+
+/// Runs the custom build, then bundles.
+pub(crate) async fn build(
+    config: &Config,
+    esbuild: &Path,
+    printer: &Printer,
+) -> Result<Bundle, CliError> {
+    run_build_command(config, printer).await?;
+    bundle_code(config, esbuild, printer).await
+}
+
+/// Runs `build.command`, its output behind a prefix.
+pub(crate) async fn run_build_command(config: &Config, printer: &Printer) -> Result<(), CliError> {
+    if let Some(command) = &config.build.command {
+        printer.info(format_args!("Running the custom build: {command}"));
+    }
+    let printer = printer.clone();
+    let mut output = move |line: &str| {
+        printer.info(format_args!("{} {line}", styled(style::DIM, "build")));
+    };
+    project::bundle::run_build_command(&config.build, &mut output)
+        .await
+        .map_err(|error| CliError::attempt(Kind::Build, "run the custom build", error))
+}
+
+async fn bundle_code(
+    config: &Config,
+    esbuild: &Path,
+    printer: &Printer,
+) -> Result<Bundle, CliError> {
+    if config.main.is_none() && config.assets.is_some() {
+        return Ok(assets_only());
+    }
+    let options = BundleOptions { esbuild, node_env: "development" };
+    let bundle = bundle(config, &options).await.map_err(bundle_failed)?;
+    for warning in &bundle.warnings {
+        printer.info(&warning.frame);
+    }
+    Ok(bundle)
+}
+
+fn bundle_failed(error: BundleError) -> CliError {
+    CliError::attempt(Kind::Build, "bundle the Worker", error)
+}
+
+/// A Worker of assets alone has no code.
+fn assets_only() -> Bundle {
+    Bundle {
+        main: String::new(),
+        modules: Vec::new(),
+        source_map: None,
+        inputs: Vec::new(),
+        exports: Vec::new(),
+        warnings: Vec::new(),
+    }
+}
+
+/// Files and folders whose changes matter: the configuration's, the code's, the custom build's.
+pub(crate) fn watched(
+    config: &Config,
+    inputs: &[PathBuf],
+) -> (BTreeSet<PathBuf>, BTreeSet<PathBuf>) {
+    let files = config.inputs.iter().chain(inputs).cloned().collect();
+    let trees = match config.build.command {
+        Some(_) => config.build.watch_dirs.iter().cloned().collect(),
+        None => BTreeSet::new(),
+    };
+    (files, trees)
+}

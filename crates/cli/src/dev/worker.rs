@@ -1,0 +1,166 @@
+//! From a project's configuration and bundle to what the Worker host runs.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use project::config::{self, Config};
+use project::{Bundle, ModuleKind};
+use workers::spec::{
+    Assets, Binding, BindingValue, ContainerEngine, DurableObjectNamespace, HtmlHandling, Module,
+    NotFoundHandling, RunWorkerFirst,
+};
+use workers::{WorkerSpec, toolchain};
+
+/// How long requests may finish before the Worker is replaced or stopped.
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
+
+/// The image name that workerd asks for when it wants the network companion of a container. The
+/// agent knows companions by their names and needs no image for them.
+const INTERCEPTOR: &str = "berth-sidecar";
+
+/// What the Worker host is to run. `engine` is the agent's socket; without it no class has
+/// `ctx.container`.
+pub(crate) fn spec(
+    config: &Config,
+    bundle: Bundle,
+    vars: &[(String, String)],
+    objects: PathBuf,
+    engine: Option<PathBuf>,
+) -> WorkerSpec {
+    WorkerSpec {
+        name: config.name.clone(),
+        compatibility_date: compatibility_date(config),
+        compatibility_flags: config.compatibility_flags.clone(),
+        bindings: bindings(config, vars),
+        durable_objects: durable_objects(config, engine.is_some()),
+        assets: config.assets.as_ref().map(assets),
+        crons: config.crons.clone(),
+        container_engine: engine
+            .map(|socket| ContainerEngine { socket, interceptor_image: INTERCEPTOR.to_owned() }),
+        modules: modules(bundle),
+        objects,
+        private_network: true,
+        attribute_logs: true,
+    }
+}
+
+fn newest_date() -> String {
+    toolchain::newest_compatibility_date(&Timestamp::now().strftime("%Y-%m-%d").to_string())
+}
+
+/// The configuration's date; what the runtime does not know yet becomes the newest it knows.
+fn compatibility_date(config: &Config) -> String {
+    let newest = newest_date();
+    match &config.compatibility_date {
+        Some(date) if *date < newest => date.clone(),
+        _ => newest,
+    }
+}
+
+/// A warning, when the configuration asks for a date that the pinned workerd does not know.
+pub(crate) fn date_warning(config: &Config) -> Option<String> {
+    let newest = newest_date();
+    let date = config.compatibility_date.as_ref().filter(|date| **date > newest)?;
+    Some(format!(
+        "the installed workerd knows compatibility dates up to {newest}; using that in place of {date}"
+    ))
+}
+
+fn modules(bundle: Bundle) -> Vec<Module> {
+    let Bundle { main, modules, source_map, .. } = bundle;
+    let kind = |kind| match kind {
+        ModuleKind::EsModule => workers::spec::ModuleKind::EsModule,
+        ModuleKind::CommonJs => workers::spec::ModuleKind::CommonJs,
+        ModuleKind::Text => workers::spec::ModuleKind::Text,
+        ModuleKind::Data => workers::spec::ModuleKind::Data,
+        ModuleKind::Wasm => workers::spec::ModuleKind::Wasm,
+    };
+    modules
+        .into_iter()
+        .map(|module| Module {
+            source_map: source_map.clone().filter(|_| module.name == main),
+            kind: kind(module.kind),
+            name: module.name,
+            contents: module.contents,
+        })
+        .collect()
+}
+
+fn bindings(config: &Config, vars: &[(String, String)]) -> Vec<Binding> {
+    let given = |name: &str| vars.iter().any(|(key, _)| key == name);
+    let binding = |name: &str, value| Binding { name: name.to_owned(), value };
+    let mut bindings: Vec<Binding> =
+        vars.iter().map(|(key, value)| binding(key, BindingValue::Text(value.clone()))).collect();
+    for (name, value) in config.vars.iter().filter(|(name, _)| !given(name)) {
+        let value = match value {
+            serde_json::Value::String(text) => BindingValue::Text(text.clone()),
+            other => BindingValue::Json(other.clone()),
+        };
+        bindings.push(binding(name, value));
+    }
+    for (name, secret) in config.secrets.iter().filter(|(name, _)| !given(name)) {
+        bindings.push(binding(name, BindingValue::Secret(secret.expose().to_owned())));
+    }
+    for object in &config.durable_objects {
+        let class_name = object.class_name.clone();
+        bindings.push(binding(&object.name, BindingValue::DurableObject { class_name }));
+    }
+    for service in &config.services {
+        let (entrypoint, props) = (service.entrypoint.clone(), service.props.clone());
+        bindings.push(binding(&service.binding, BindingValue::Service { entrypoint, props }));
+    }
+    for secret in &config.secrets_store {
+        let value = secret.value.as_ref().map(|value| value.expose().to_owned());
+        let name = secret.secret_name.clone();
+        bindings.push(binding(&secret.binding, BindingValue::SecretsStoreSecret { name, value }));
+    }
+    if let Some(name) = config.assets.as_ref().and_then(|assets| assets.binding.as_ref()) {
+        bindings.push(binding(name, BindingValue::Assets));
+    }
+    if let Some(name) = &config.version_metadata {
+        let version = serde_json::json!({ "id": "dev", "tag": "", "timestamp": "" });
+        bindings.push(binding(name, BindingValue::Json(version)));
+    }
+    bindings
+}
+
+fn durable_objects(config: &Config, containers: bool) -> Vec<DurableObjectNamespace> {
+    let image = |class: &str| {
+        let container = config.containers.iter().find(|c| c.application.class_name == class);
+        container.filter(|_| containers).map(|container| container.application.name.clone())
+    };
+    config
+        .classes
+        .iter()
+        .map(|class| DurableObjectNamespace {
+            class_name: class.name.clone(),
+            unique_key: class.unique_key.clone(),
+            sqlite: class.sqlite,
+            container_image: image(&class.name),
+        })
+        .collect()
+}
+
+fn assets(assets: &config::Assets) -> Assets {
+    Assets {
+        directory: assets.directory.clone(),
+        html_handling: match assets.html_handling {
+            config::HtmlHandling::AutoTrailingSlash => HtmlHandling::AutoTrailingSlash,
+            config::HtmlHandling::ForceTrailingSlash => HtmlHandling::ForceTrailingSlash,
+            config::HtmlHandling::DropTrailingSlash => HtmlHandling::DropTrailingSlash,
+            config::HtmlHandling::None => HtmlHandling::None,
+        },
+        not_found_handling: match assets.not_found_handling {
+            config::NotFoundHandling::None => NotFoundHandling::None,
+            config::NotFoundHandling::NotFoundPage => NotFoundHandling::NotFoundPage,
+            config::NotFoundHandling::SinglePageApplication => {
+                NotFoundHandling::SinglePageApplication
+            }
+        },
+        run_worker_first: match &assets.run_worker_first {
+            config::RunWorkerFirst::Always(always) => RunWorkerFirst::Always(*always),
+            config::RunWorkerFirst::Paths(paths) => RunWorkerFirst::Paths(paths.clone()),
+        },
+    }
+}
