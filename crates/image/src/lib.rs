@@ -13,14 +13,17 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod build;
 mod cache;
 mod content;
 mod digest;
 mod document;
 mod error;
 mod image;
+mod layer;
 mod layout;
 mod options;
+mod overlay;
 mod progress;
 mod pull;
 mod records;

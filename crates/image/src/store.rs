@@ -145,8 +145,7 @@ impl ImageStore {
         run: &dyn RunStep,
         progress: &dyn Progress,
     ) -> Result<Image, BuildError> {
-        let _ = (request, run, progress);
-        Err(BuildError::Cancelled)
+        crate::build::build(&self.layout, request, run, progress)
     }
 }
 
@@ -196,7 +195,11 @@ impl Layout {
         let mut layers = Vec::with_capacity(manifest.layers.len());
         let pairs = manifest.layers.iter().zip(&document.rootfs.diff_ids);
         for (layer, diff_id) in pairs.rev() {
-            layers.push(self.ensure_snapshot(layer, diff_id, limits, progress)?);
+            let directory = self.ensure_snapshot(layer, diff_id, limits, progress)?;
+            // overlayfs refuses a directory twice, and twice is the same as once on top.
+            if !layers.contains(&directory) {
+                layers.push(directory);
+            }
         }
         if layers.is_empty() {
             layers.push(self.empty()?);

@@ -11,6 +11,9 @@ mod guard;
 use std::io::{self, Read};
 use std::path::Path;
 
+pub(crate) use attributes::{PAX_XATTR, is_kept, times};
+pub(crate) use entry::{OPAQUE, OPAQUE_XATTR, WHITEOUT};
+
 use crate::document::Compression;
 use crate::error::UnpackError;
 use crate::options::UnpackLimits;

@@ -1,0 +1,404 @@
+//! Where `COPY` and `ADD` read from: the build context, or the files of a stage or an image.
+//!
+//! Nothing outside the tree can be read, whatever symlinks it has.
+
+use std::ffi::OsStr;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, OFlags, Stat};
+use rustix::io::Errno;
+
+use super::glob::Glob;
+use super::ignore::Ignore;
+use crate::digest::{Digest, Hasher};
+use crate::error::{StepProblem, StoreError, at};
+use crate::layer::{xattr, xattr_names};
+use crate::root::{Root, kind, names};
+use crate::unpack::is_kept;
+
+/// A tree to copy from.
+pub(super) struct Tree<'a> {
+    pub(super) root: Root,
+    /// Where its root is, for messages.
+    pub(super) place: String,
+    /// The context's rules.
+    pub(super) ignore: Option<&'a Ignore>,
+    /// Whether owners and extended attributes are part of the content: those of a stage are, those
+    /// of the context are whoever checked it out.
+    pub(super) owned: bool,
+}
+
+/// One thing in a source.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Path from the source; empty for the source itself.
+    pub(super) path: PathBuf,
+    pub(super) stat: Stat,
+}
+
+/// A source with everything in it, parents first.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// Path from the tree's root; the last component is no symlink.
+    pub(super) path: PathBuf,
+    /// The name it has where it is copied into a directory.
+    pub(super) name: PathBuf,
+    pub(super) entries: Vec<Entry>,
+}
+
+impl Source {
+    pub(super) fn is_directory(&self) -> bool {
+        self.entries.first().is_some_and(|entry| kind(&entry.stat) == FileType::Directory)
+    }
+}
+
+/// A path within a root: no leading slash, no `.`, and no `..` that would lead out.
+pub(super) fn within_root(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::Normal(name) => clean.push(name),
+            Component::ParentDir => {
+                clean.pop();
+            }
+            _ => {}
+        }
+    }
+    clean
+}
+
+impl Tree<'_> {
+    /// The sources that a source of `COPY` means: one, or what its pattern matches.
+    pub(super) fn select(&self, pattern: &str) -> Result<Vec<Source>, StepProblem> {
+        let clean = within_root(Path::new(pattern));
+        let missing = |note: &str| StepProblem::SourceMissing {
+            source_path: pattern.to_owned(),
+            place: format!("{}{note}", self.place),
+        };
+        let text = clean.to_string_lossy();
+        if !Glob::is_pattern(&text) {
+            return match self.source(&clean) {
+                Ok(Some(source)) => Ok(vec![source]),
+                Ok(None) if self.exists(&clean) => Err(missing(" (.dockerignore excludes it)")),
+                Ok(None) => Err(missing("")),
+                Err(error) => Err(error),
+            };
+        }
+        let mut found = vec![PathBuf::new()];
+        for component in clean.components() {
+            found = self.expand(&found, &component.as_os_str().to_string_lossy())?;
+        }
+        let mut sources = Vec::new();
+        for path in found {
+            sources.extend(self.source(&path)?);
+        }
+        if sources.is_empty() { Err(missing("")) } else { Ok(sources) }
+    }
+
+    /// The paths one component further: those below `parents` that match.
+    fn expand(&self, parents: &[PathBuf], pattern: &str) -> Result<Vec<PathBuf>, StepProblem> {
+        let mut found = Vec::new();
+        if !Glob::is_pattern(pattern) {
+            found.extend(parents.iter().map(|parent| parent.join(pattern)));
+            found.retain(|path| self.exists(path));
+            return Ok(found);
+        }
+        let glob = Glob::new(pattern, false).map_err(StepProblem::Invalid)?;
+        for parent in parents {
+            let children = match self.root.directory(parent) {
+                Ok(fd) => names(fd.as_fd()).map_err(|errno| self.error(parent, errno))?,
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
+                Err(errno) => return Err(self.error(parent, errno)),
+            };
+            let matching = children.iter().filter(|name| glob.matches(name));
+            found.extend(matching.map(|name| parent.join(OsStr::from_bytes(name))));
+        }
+        Ok(found)
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        matches!(self.root.stat(path), Ok(Some(_)))
+    }
+
+    fn error(&self, path: &Path, errno: Errno) -> StepProblem {
+        StepProblem::Io(at(&Path::new(&self.place).join(path), errno.into()))
+    }
+
+    fn is_ignored(&self, path: &Path) -> bool {
+        self.ignore.is_some_and(|ignore| ignore.is_ignored(path))
+    }
+
+    /// The source at `path` with what is in it, or nothing when it is not there or ignored. The
+    /// source itself may be a symlink (it is followed); those in it stay symlinks.
+    fn source(&self, path: &Path) -> Result<Option<Source>, StepProblem> {
+        let Some(stat) = self.root.stat(path).map_err(|errno| self.error(path, errno))? else {
+            return Ok(None);
+        };
+        let name = path.file_name().map(PathBuf::from).unwrap_or_default();
+        let mut entries = Vec::new();
+        if kind(&stat) == FileType::Directory {
+            self.list(path, Path::new(""), stat, &mut entries)?;
+            let top_only = entries.len() == 1 && !path.as_os_str().is_empty();
+            if top_only && self.is_ignored(path) {
+                return Ok(None);
+            }
+        } else if !self.is_ignored(path) {
+            entries.push(Entry { path: PathBuf::new(), stat });
+        } else {
+            return Ok(None);
+        }
+        Ok(Some(Source { path: path.to_owned(), name, entries }))
+    }
+
+    /// Lists the directory `below` the source at `top`, itself first.
+    fn list(
+        &self,
+        top: &Path,
+        below: &Path,
+        stat: Stat,
+        entries: &mut Vec<Entry>,
+    ) -> Result<(), StepProblem> {
+        entries.push(Entry { path: below.to_owned(), stat });
+        let path = top.join(below);
+        let error = |errno| self.error(&path, errno);
+        let directory = self.root.directory(&path).map_err(error)?;
+        for name in names(directory.as_fd()).map_err(error)? {
+            let name = OsStr::from_bytes(&name);
+            let child = below.join(name);
+            let ignored = self.is_ignored(&top.join(&child));
+            if ignored && !self.ignore.is_some_and(Ignore::may_include_below) {
+                continue;
+            }
+            let stat = match rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => stat,
+                // An editor's or a build's temporary file that has just gone.
+                Err(Errno::NOENT) => continue,
+                Err(errno) => return Err(self.error(&path.join(name), errno)),
+            };
+            match kind(&stat) {
+                FileType::Directory => {
+                    let before = entries.len();
+                    self.list(top, &child, stat, entries)?;
+                    if ignored && entries.len() == before + 1 {
+                        entries.truncate(before);
+                    }
+                }
+                FileType::RegularFile | FileType::Symlink if !ignored => {
+                    entries.push(Entry { path: child, stat });
+                }
+                // Sockets, FIFOs and devices are no content.
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a regular file of a source.
+    pub(super) fn open(
+        &self,
+        source: &Source,
+        entry: &Entry,
+    ) -> Result<std::fs::File, StepProblem> {
+        let path = source.path.join(&entry.path);
+        // The source itself may be reached through a symlink, what is in it may not.
+        let follow = entry.path.as_os_str().is_empty();
+        let flags = if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
+        let fd = self
+            .root
+            .open_at(&path, flags | OFlags::RDONLY | OFlags::NONBLOCK)
+            .map_err(|errno| self.error(&path, errno))?;
+        Ok(std::fs::File::from(fd))
+    }
+
+    /// Where a symlink of a source points to.
+    pub(super) fn read_link(&self, source: &Source, entry: &Entry) -> Result<PathBuf, StepProblem> {
+        let path = source.path.join(&entry.path);
+        let fd = self
+            .root
+            .open_at(&path, OFlags::PATH | OFlags::NOFOLLOW)
+            .map_err(|errno| self.error(&path, errno))?;
+        let target = rustix::fs::readlinkat(&fd, "", Vec::new())
+            .map_err(|errno| self.error(&path, errno))?;
+        Ok(PathBuf::from(OsStr::from_bytes(target.as_bytes())))
+    }
+
+    /// Extended attributes that are part of a file's content.
+    pub(super) fn xattrs(&self, file: &std::fs::File) -> io::Result<Vec<(String, Vec<u8>)>> {
+        if !self.owned {
+            return Ok(Vec::new());
+        }
+        let mut kept: Vec<String> = xattr_names(file.as_fd())?;
+        kept.retain(|name| is_kept(name));
+        kept.sort();
+        kept.into_iter().map(|name| Ok((name.clone(), xattr(file.as_fd(), &name)?))).collect()
+    }
+
+    /// The digest of all that copying the source would copy: names, kinds, modes, bytes. Times do
+    /// not count: a checkout gives every file another one.
+    pub(super) fn digest(
+        &self,
+        source: &Source,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Digest, StepProblem> {
+        let mut hasher = Hasher::new();
+        let mut buffer = vec![0; 128 * 1024];
+        for entry in &source.entries {
+            if cancelled() {
+                return Err(StepProblem::Store(StoreError::Cancelled));
+            }
+            // The context itself is some directory of the host's: its mode says nothing.
+            if !self.owned && source.path.join(&entry.path).as_os_str().is_empty() {
+                continue;
+            }
+            hasher.field(entry.path.as_os_str().as_bytes());
+            hasher.field(&entry.stat.st_mode.to_le_bytes());
+            if self.owned {
+                hasher.field(&entry.stat.st_uid.to_le_bytes());
+                hasher.field(&entry.stat.st_gid.to_le_bytes());
+            }
+            match kind(&entry.stat) {
+                FileType::RegularFile => {
+                    let file = self.open(source, entry)?;
+                    let error = |source_error| {
+                        StepProblem::Io(at(&self.shown(source, entry), source_error))
+                    };
+                    for (name, value) in self.xattrs(&file).map_err(error)? {
+                        hasher.field(name.as_bytes());
+                        hasher.field(&value);
+                    }
+                    hasher
+                        .field(file_digest(file, &mut buffer).map_err(error)?.as_str().as_bytes());
+                }
+                FileType::Symlink => {
+                    hasher.field(self.read_link(source, entry)?.as_os_str().as_bytes());
+                }
+                _ => hasher.field(b""),
+            }
+        }
+        Ok(hasher.finish())
+    }
+
+    /// An entry's path for messages.
+    pub(super) fn shown(&self, source: &Source, entry: &Entry) -> PathBuf {
+        Path::new(&self.place).join(&source.path).join(&entry.path)
+    }
+}
+
+fn file_digest(mut file: std::fs::File, buffer: &mut [u8]) -> io::Result<Digest> {
+    let mut hasher = Hasher::new();
+    loop {
+        match file.read(buffer) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(count) => hasher.update(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn context(files: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = dir.path().join(file);
+            fs_err::create_dir_all(path.parent().unwrap()).unwrap();
+            fs_err::write(path, file).unwrap();
+        }
+        dir
+    }
+
+    fn tree<'a>(dir: &Path, ignore: Option<&'a Ignore>) -> Tree<'a> {
+        let root = Root::open(dir).unwrap();
+        Tree { root, place: "the context".to_owned(), ignore, owned: false }
+    }
+
+    fn paths(source: &Source) -> Vec<&str> {
+        source.entries.iter().map(|entry| entry.path.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_source_is_listed_sorted_with_its_parents_first() {
+        let dir = context(&["src/b", "src/a/z", "other"]);
+        let tree = tree(dir.path(), None);
+        let sources = tree.select("./src/").unwrap();
+        assert_eq!(paths(&sources[0]), ["", "a", "a/z", "b"]);
+        assert!(sources[0].is_directory());
+        assert_eq!(tree.select("/src/../other").unwrap()[0].path, Path::new("other"));
+    }
+
+    #[test]
+    fn patterns_match_one_directory_at_a_time() {
+        let dir = context(&["a.txt", "b.txt", "c.md", "x/1/k", "x/2/k", "x/3/other"]);
+        let tree = tree(dir.path(), None);
+        let found = |pattern: &str| -> Vec<String> {
+            let sources = tree.select(pattern).unwrap_or_default();
+            sources.iter().map(|source| source.path.display().to_string()).collect()
+        };
+        assert_eq!(found("*.txt"), ["a.txt", "b.txt"]);
+        assert_eq!(found("x/*/k"), ["x/1/k", "x/2/k"]);
+        assert_eq!(found("x/[12]/k"), ["x/1/k", "x/2/k"]);
+        assert_eq!(found("?.md"), ["c.md"]);
+        assert_eq!(found("*.zip"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_is_ignored_does_not_exist_and_the_error_says_why() {
+        let dir = context(&["keep/a", "drop/a", "drop/saved/b", "secret"]);
+        let ignore = Ignore::parse("drop\n!drop/saved\nsecret").unwrap();
+        let tree = tree(dir.path(), Some(&ignore));
+        let all = tree.select(".").unwrap();
+        assert_eq!(paths(&all[0]), ["", "drop", "drop/saved", "drop/saved/b", "keep", "keep/a"]);
+        let error = tree.select("secret").unwrap_err().to_string();
+        assert_eq!(error, "secret is not in the context (.dockerignore excludes it)");
+        let error = tree.select("nothing").unwrap_err().to_string();
+        assert_eq!(error, "nothing is not in the context");
+    }
+
+    #[test]
+    fn symlinks_lead_nowhere_outside_and_only_the_source_itself_is_followed() {
+        let dir = context(&["ctx/real/f", "outside/secret"]);
+        let ctx = dir.path().join("ctx");
+        symlink("real", ctx.join("alias")).unwrap();
+        symlink("../outside", ctx.join("up")).unwrap();
+        symlink(dir.path().join("outside"), ctx.join("absolute")).unwrap();
+        symlink(dir.path().join("outside/secret"), ctx.join("real/link")).unwrap();
+        let tree = tree(&ctx, None);
+        assert_eq!(paths(&tree.select("alias").unwrap()[0]), ["", "f", "link"]);
+        for path in ["up/secret", "absolute/secret", "up", "absolute", "../outside/secret"] {
+            assert!(tree.select(path).is_err(), "{path}");
+        }
+        let source = &tree.select("real").unwrap()[0];
+        assert_eq!(kind(&source.entries[2].stat), FileType::Symlink);
+        assert!(tree.open(source, &source.entries[2]).is_err());
+    }
+
+    #[test]
+    fn the_digest_follows_names_modes_bytes_and_not_times() {
+        let dir = context(&["s/a", "s/b"]);
+        let digest = || {
+            let tree = tree(dir.path(), None);
+            tree.digest(&tree.select("s").unwrap()[0], &|| false).unwrap()
+        };
+        let first = digest();
+        let file = fs_err::File::options().write(true).open(dir.path().join("s/a")).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+        assert_eq!(digest(), first);
+        let mode = std::fs::Permissions::from_mode(0o755);
+        fs_err::set_permissions(dir.path().join("s/a"), mode).unwrap();
+        let second = digest();
+        assert_ne!(second, first);
+        fs_err::write(dir.path().join("s/b"), "changed").unwrap();
+        let third = digest();
+        assert_ne!(third, second);
+        fs_err::rename(dir.path().join("s/b"), dir.path().join("s/c")).unwrap();
+        assert_ne!(digest(), third);
+    }
+}

@@ -1,0 +1,295 @@
+//! Words of an instruction: quotes, escapes and variables, as BuildKit's shell lexer reads them.
+
+use std::iter::Peekable;
+use std::str::Chars;
+
+/// Looks a variable up; `None` when it is not set.
+pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Replaces variables and takes quotes and escapes away.
+///
+/// # Errors
+/// A quote or brace is not closed, a modifier is not supported, or `${x:?message}` says so.
+pub(super) fn expand(text: &str, escape: char, lookup: Lookup<'_>) -> Result<String, String> {
+    let mut expander = Expander { chars: text.chars().peekable(), escape, lookup, depth: 0 };
+    expander.run(None)
+}
+
+/// Variables may stand within variables so deep.
+const DEPTH: usize = 16;
+
+struct Expander<'a> {
+    chars: Peekable<Chars<'a>>,
+    escape: char,
+    lookup: Lookup<'a>,
+    depth: usize,
+}
+
+impl Expander<'_> {
+    /// Reads until `stop`, which stays unread, or the end.
+    fn run(&mut self, stop: Option<char>) -> Result<String, String> {
+        let mut out = String::new();
+        while let Some(&c) = self.chars.peek() {
+            if Some(c) == stop {
+                break;
+            }
+            self.chars.next();
+            match c {
+                '\'' => self.single_quoted(&mut out)?,
+                '"' => self.double_quoted(&mut out)?,
+                '$' => self.variable(&mut out)?,
+                c if c == self.escape => out.extend(self.chars.next()),
+                c => out.push(c),
+            }
+        }
+        Ok(out)
+    }
+
+    fn single_quoted(&mut self, out: &mut String) -> Result<(), String> {
+        loop {
+            match self.chars.next() {
+                Some('\'') => return Ok(()),
+                Some(c) => out.push(c),
+                None => return Err("a single quote is not closed".to_owned()),
+            }
+        }
+    }
+
+    fn double_quoted(&mut self, out: &mut String) -> Result<(), String> {
+        loop {
+            match self.chars.next() {
+                Some('"') => return Ok(()),
+                Some('$') => self.variable(out)?,
+                Some(c) if c == self.escape => match self.chars.next() {
+                    Some(next) if next == '"' || next == '$' || next == self.escape => {
+                        out.push(next);
+                    }
+                    Some(next) => out.extend([c, next]),
+                    None => return Err("a double quote is not closed".to_owned()),
+                },
+                Some(c) => out.push(c),
+                None => return Err("a double quote is not closed".to_owned()),
+            }
+        }
+    }
+
+    /// What follows a `$`.
+    fn variable(&mut self, out: &mut String) -> Result<(), String> {
+        match self.chars.peek() {
+            Some('{') => {
+                self.chars.next();
+                out.push_str(&self.braced()?);
+            }
+            Some(c) if c.is_ascii_alphabetic() || *c == '_' => {
+                let name = self.name();
+                out.push_str(&(self.lookup)(&name).unwrap_or_default());
+            }
+            // Shells' special variables are never set in a build.
+            Some(c) if c.is_ascii_digit() || "@*#?-!$".contains(*c) => {
+                self.chars.next();
+            }
+            _ => out.push('$'),
+        }
+        Ok(())
+    }
+
+    fn name(&mut self) -> String {
+        let mut name = String::new();
+        while let Some(c) = self.chars.next_if(|c| c.is_ascii_alphanumeric() || *c == '_') {
+            name.push(c);
+        }
+        name
+    }
+
+    /// `${name}` and its modifiers, after the brace.
+    fn braced(&mut self) -> Result<String, String> {
+        let name = self.name();
+        if name.is_empty() {
+            return Err("${…} has no variable name".to_owned());
+        }
+        let value = (self.lookup)(&name);
+        let colon = self.chars.next_if_eq(&':').is_some();
+        match self.chars.next() {
+            Some('}') if !colon => Ok(value.unwrap_or_default()),
+            Some(modifier @ ('-' | '+' | '?')) => {
+                let word = self.nested()?;
+                // With a colon, empty counts as unset.
+                let set = value.as_ref().is_some_and(|value| !colon || !value.is_empty());
+                match (modifier, set) {
+                    ('-', true) => Ok(value.unwrap_or_default()),
+                    ('-', false) | ('+', true) => Ok(word),
+                    ('+', false) => Ok(String::new()),
+                    (_, true) => Ok(value.unwrap_or_default()),
+                    (_, false) if word.is_empty() => Err(format!("{name} is not set")),
+                    (_, false) => Err(format!("{name}: {word}")),
+                }
+            }
+            Some(other) => {
+                let colon = if colon { ":" } else { "" };
+                Err(format!("the modifier {colon}{other} in ${{{name}…}} is not supported"))
+            }
+            None => Err(format!("${{{name} is not closed")),
+        }
+    }
+
+    /// The word of a modifier, up to its closing brace.
+    fn nested(&mut self) -> Result<String, String> {
+        self.depth += 1;
+        if self.depth > DEPTH {
+            return Err("variables are nested too deep".to_owned());
+        }
+        let word = self.run(Some('}'))?;
+        self.depth -= 1;
+        match self.chars.next() {
+            Some('}') => Ok(word),
+            _ => Err("${…} is not closed".to_owned()),
+        }
+    }
+}
+
+/// Splits at white space outside quotes; quotes and escapes stay for [`expand`].
+pub(super) fn split(text: &str, escape: char) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut quote = None;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match quote {
+            None if c.is_whitespace() => {
+                if !word.is_empty() {
+                    words.push(std::mem::take(&mut word));
+                }
+                continue;
+            }
+            None if c == '\'' || c == '"' => quote = Some(c),
+            Some(open) if c == open => quote = None,
+            _ => {}
+        }
+        word.push(c);
+        if c == escape && quote != Some('\'') {
+            word.extend(chars.next());
+        }
+    }
+    if !word.is_empty() {
+        words.push(word);
+    }
+    words
+}
+
+/// The pairs of `ENV` and `LABEL`, not expanded: `a=b c="d e"`, or the old `name value of words`.
+pub(super) fn pairs(text: &str, escape: char) -> Result<Vec<(String, String)>, String> {
+    let words = split(text, escape);
+    let Some(first) = words.first() else { return Err("it needs a name and a value".to_owned()) };
+    if !first.contains('=') {
+        let value = text.trim_start().strip_prefix(first.as_str()).unwrap_or_default().trim();
+        if value.is_empty() {
+            return Err(format!("\"{first}\" has no value (write {first}=value)"));
+        }
+        return Ok(vec![(first.clone(), value.to_owned())]);
+    }
+    words
+        .iter()
+        .map(|word| match word.split_once('=') {
+            Some((name, _)) if name.is_empty() => Err(format!("\"{word}\" has no name")),
+            Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+            None => Err(format!("\"{word}\" is no name=value (quote values with spaces)")),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn lookup(name: &str) -> Option<String> {
+        match name {
+            "X" => Some("x value".to_owned()),
+            "EMPTY" => Some(String::new()),
+            _ => None,
+        }
+    }
+
+    fn run(text: &str) -> Result<String, String> {
+        expand(text, '\\', &lookup)
+    }
+
+    #[test]
+    fn variables_quotes_and_escapes() {
+        for (text, expected) in [
+            ("plain", "plain"),
+            ("$X", "x value"),
+            ("${X}y", "x valuey"),
+            ("$Xy", ""),
+            ("a$UNSET-b", "a-b"),
+            ("\\$X", "$X"),
+            ("'$X'", "$X"),
+            ("\"$X\"", "x value"),
+            ("\"\\$X \\\\ \\n\"", "$X \\ \\n"),
+            ("a\\ b", "a b"),
+            ("'a b'\"c d\"e", "a bc de"),
+            ("$", "$"),
+            ("a$/b", "a$/b"),
+            ("${UNSET:-d}", "d"),
+            ("${UNSET-d}", "d"),
+            ("${EMPTY:-d}", "d"),
+            ("${EMPTY-d}", ""),
+            ("${X:-d}", "x value"),
+            ("${X:+a}", "a"),
+            ("${EMPTY:+a}", ""),
+            ("${EMPTY+a}", "a"),
+            ("${UNSET:+a}", ""),
+            ("${UNSET:-${X:-d}}", "x value"),
+            ("${UNSET:-'a}b'}", "a}b"),
+            ("${X:?no}", "x value"),
+            ("", ""),
+        ] {
+            assert_eq!(run(text).as_deref(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_expanded_says_why() {
+        for (text, reason) in [
+            ("'open", "single quote"),
+            ("\"open", "double quote"),
+            ("${X", "not closed"),
+            ("${}", "no variable name"),
+            ("${X:-d", "not closed"),
+            ("${X#p}", "modifier #"),
+            ("${X:1}", "modifier :1"),
+            ("${UNSET:?must be given}", "UNSET: must be given"),
+        ] {
+            assert!(run(text).unwrap_err().contains(reason), "{text}: {:?}", run(text));
+        }
+        assert!(run(&"${UNSET:-".repeat(1000)).is_err());
+    }
+
+    #[test]
+    fn another_escape_character_leaves_backslashes_alone() {
+        assert_eq!(expand("C:\\x`$X", '`', &lookup).as_deref(), Ok("C:\\x$X"));
+    }
+
+    #[test]
+    fn pairs_come_in_the_new_and_the_old_form() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            pairs(r#"A=1 B="two words" C=th\ ree"#, '\\'),
+            Ok(vec![pair("A", "1"), pair("B", "\"two words\""), pair("C", "th\\ ree")])
+        );
+        assert_eq!(pairs("A b  c=d", '\\'), Ok(vec![pair("A", "b  c=d")]));
+        assert!(pairs("A=1 B", '\\').is_err());
+        assert!(pairs("A", '\\').is_err());
+        assert!(pairs("=1", '\\').is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_refused_or_expanded_without_panic(text in "[$X{}:'\"\\\\+?a -]{0,24}") {
+            let _ = run(&text);
+            let _ = split(&text, '\\');
+            let _ = pairs(&text, '\\');
+        }
+    }
+}
