@@ -35,7 +35,9 @@ async fn with_internet_the_hosts_networks_are_refused_and_told_of() {
     let mut events = node.agent.events();
     let client = instance(&node, true).await;
     for address in ["10.0.0.1:80", "169.254.169.254:80", "192.168.1.1:443"] {
-        assert_eq!(tried(&client, "connect", address).await, "read: ConnectionReset", "{address}");
+        // The kernel may report the reset at the connect or at the first read.
+        let outcome = tried(&client, "connect", address).await;
+        assert!(outcome.ends_with("ConnectionReset"), "{address}: {outcome}");
     }
     let wanted = |event| match event {
         AgentEvent::EgressDenied { destination, .. } => Some(destination.to_string()),
