@@ -177,3 +177,47 @@ async fn a_missing_workerd_is_named() {
     process.stop().await;
     host.process.stop().await;
 }
+
+/// Set for the process that [`a_host_to_be_killed`] runs in.
+const TO_BE_KILLED: &str = "BERTH_TEST_TO_BE_KILLED";
+
+/// Nothing by itself: the other half of the promise below.
+#[tokio::test]
+async fn a_host_to_be_killed() {
+    if std::env::var_os(TO_BE_KILLED).is_some() {
+        let host = Host::serving(OK).await;
+        println!(
+            "workerd={} dir={}",
+            host.process.pid().expect("a process"),
+            host.dir.path().display()
+        );
+        std::future::pending::<()>().await;
+    }
+}
+
+#[tokio::test]
+async fn a_host_that_is_killed_takes_its_process_along() {
+    use tokio::io::{AsyncBufReadExt, BufReader};
+    crate::host::toolchain().await;
+    let mut host = tokio::process::Command::new(std::env::current_exe().expect("this test"))
+        .args(["--exact", "replacing::a_host_to_be_killed", "--nocapture"])
+        .env(TO_BE_KILLED, "1")
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("this test again");
+    let mut lines = BufReader::new(host.stdout.take().expect("a pipe")).lines();
+    let (pid, dir) = loop {
+        let line = lines.next_line().await.expect("a pipe").expect("a host that serves");
+        if let Some((_, said)) = line.split_once("workerd=") {
+            let (pid, dir) = said.split_once(" dir=").expect("both");
+            break (pid.parse::<u32>().expect("a number"), dir.to_owned());
+        }
+    };
+    let stat = fs_err::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
+    let group = stat.rsplit(')').next().and_then(|rest| rest.split_whitespace().nth(2));
+    assert_eq!(group, Some(pid.to_string().as_str()), "Ctrl-C in a terminal does not reach it");
+    host.kill().await.expect("a process");
+    gone(pid).await;
+    fs_err::remove_dir_all(dir).expect("what it left behind");
+}
