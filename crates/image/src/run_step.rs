@@ -13,7 +13,8 @@ pub struct RunRequest<'a> {
     pub layers: &'a [PathBuf],
     /// Empty directory that takes what the command writes, as overlayfs's `upperdir`. It stands
     /// alone in its parent directory, on one file system with it, so a `workdir` can be made beside
-    /// it; what is beside it is removed afterwards.
+    /// it; what is beside it is removed afterwards. The mount must not use `redirect_dir` or
+    /// `metacopy` (off unless the kernel's configuration turns them on): a layer stands alone.
     pub upper: &'a Path,
     /// Program and arguments; never empty. The program is looked up in the command's own `PATH`.
     pub args: &'a [String],

@@ -12,7 +12,7 @@ use super::users;
 use super::words::expand;
 use crate::digest::{Digest, Hasher};
 use crate::error::StepProblem;
-use crate::progress::Outcome;
+use crate::progress::{Outcome, Task, TaskKind, next_task};
 
 /// A `COPY` with its variables expanded.
 struct Expanded {
@@ -163,18 +163,35 @@ impl Builder<'_> {
         if let Some(known) = memo.as_ref().and_then(|key| self.layout.cached_tree(key)) {
             return Ok(known);
         }
-        let tree = self.tree(from)?;
-        let mut hasher = Hasher::new();
-        let cancelled = || self.progress.cancelled();
-        for source in self.select(&tree, expanded)? {
-            hasher.field(source.name.as_os_str().as_encoded_bytes());
-            hasher.field(tree.digest(&source, &cancelled)?.as_str().as_bytes());
-        }
-        let digest = hasher.finish();
+        let digest = self.hash_sources(&self.tree(from)?, expanded)?;
         if let Some(key) = memo {
             self.layout.cache_tree(&key, &digest).map_err(StepProblem::Store)?;
         }
         Ok(digest)
+    }
+
+    /// Reads and hashes the sources; told as a task, as it may take a while.
+    fn hash_sources(&self, tree: &Tree<'_>, expanded: &Expanded) -> Result<Digest, StepProblem> {
+        let sources = self.select(tree, expanded)?;
+        let id = next_task();
+        let total = sources.iter().map(Source::bytes).sum();
+        let label = expanded.patterns.join(" ");
+        self.progress.begin(&Task { id, kind: TaskKind::Context, label, total: Some(total) });
+        let (mut hasher, mut done) = (Hasher::new(), 0);
+        let cancelled = || self.progress.cancelled();
+        let mut hash = || {
+            for source in &sources {
+                hasher.field(source.name.as_os_str().as_encoded_bytes());
+                hasher.field(tree.digest(source, &cancelled)?.as_str().as_bytes());
+                done += source.bytes();
+                self.progress.advance(id, done);
+            }
+            Ok(())
+        };
+        let result = hash();
+        let outcome = if result.is_ok() { Outcome::Done } else { Outcome::Failed };
+        self.progress.finish(id, outcome);
+        result.map(|()| hasher.finish())
     }
 
     fn copy_key(

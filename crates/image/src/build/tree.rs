@@ -50,6 +50,22 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// An entry's path from the tree's root.
+    fn full(&self, entry: &Entry) -> PathBuf {
+        // Joining an empty path would add a slash, which says "directory".
+        if entry.path.as_os_str().is_empty() {
+            self.path.clone()
+        } else {
+            self.path.join(&entry.path)
+        }
+    }
+
+    /// Bytes of its files.
+    pub(super) fn bytes(&self) -> u64 {
+        let files = self.entries.iter().filter(|e| kind(&e.stat) == FileType::RegularFile);
+        files.map(|entry| u64::try_from(entry.stat.st_size).unwrap_or_default()).sum()
+    }
+
     pub(super) fn is_directory(&self) -> bool {
         self.entries.first().is_some_and(|entry| kind(&entry.stat) == FileType::Directory)
     }
@@ -202,7 +218,7 @@ impl Tree<'_> {
         source: &Source,
         entry: &Entry,
     ) -> Result<std::fs::File, StepProblem> {
-        let path = source.path.join(&entry.path);
+        let path = source.full(entry);
         // The source itself may be reached through a symlink, what is in it may not.
         let follow = entry.path.as_os_str().is_empty();
         let flags = if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
@@ -215,7 +231,7 @@ impl Tree<'_> {
 
     /// Where a symlink of a source points to.
     pub(super) fn read_link(&self, source: &Source, entry: &Entry) -> Result<PathBuf, StepProblem> {
-        let path = source.path.join(&entry.path);
+        let path = source.full(entry);
         let fd = self
             .root
             .open_at(&path, OFlags::PATH | OFlags::NOFOLLOW)
@@ -250,7 +266,7 @@ impl Tree<'_> {
                 return Err(StepProblem::Store(StoreError::Cancelled));
             }
             // The context itself is some directory of the host's: its mode says nothing.
-            if !self.owned && source.path.join(&entry.path).as_os_str().is_empty() {
+            if !self.owned && source.full(entry).as_os_str().is_empty() {
                 continue;
             }
             hasher.field(entry.path.as_os_str().as_bytes());
@@ -283,7 +299,7 @@ impl Tree<'_> {
 
     /// An entry's path for messages.
     pub(super) fn shown(&self, source: &Source, entry: &Entry) -> PathBuf {
-        Path::new(&self.place).join(&source.path).join(&entry.path)
+        Path::new(&self.place).join(source.full(entry))
     }
 }
 

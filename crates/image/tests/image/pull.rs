@@ -1,17 +1,15 @@
 //! Pulling from registries: what is asked, what is believed, what is kept.
 
-mod support;
-
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use crate::support::registry::{Behaviour, Registry};
+use crate::support::{Form, Recorder, TestImage, names, options, tar};
 use berth_image::{
     Credentials, Image, ImageStore, Outcome, PullError, Silent, StoreError, TaskKind, UnpackError,
     UnpackLimits,
 };
-use support::registry::{Behaviour, Registry};
-use support::{Form, Recorder, TestImage, names, options, tar};
 
 struct Place {
     _dir: tempfile::TempDir,

@@ -13,32 +13,32 @@ use super::{TestImage, descriptor};
 
 /// What the registry does beside answering.
 #[derive(Default)]
-pub struct Behaviour {
+pub(crate) struct Behaviour {
     /// `user:password` that the token server wants; `None` gives anyone a token.
-    pub password: Option<String>,
+    pub(crate) password: Option<String>,
     /// Every request needs a token.
-    pub token: bool,
+    pub(crate) token: bool,
     /// Every request needs name and password.
-    pub basic: bool,
+    pub(crate) basic: bool,
     /// Blobs are served from another path, as from a storage bucket.
-    pub redirect: bool,
+    pub(crate) redirect: bool,
     /// So many answers are 503 before requests are served.
-    pub unavailable: usize,
+    pub(crate) unavailable: usize,
     /// Blob answers break off after this many bytes, each blob once.
-    pub cut_after: Option<usize>,
+    pub(crate) cut_after: Option<usize>,
     /// Blobs come with a flipped byte.
-    pub damage: bool,
+    pub(crate) damage: bool,
     /// Whether `Range` is understood.
-    pub ranges: bool,
+    pub(crate) ranges: bool,
     /// Every answer has this status.
-    pub status: Option<u16>,
+    pub(crate) status: Option<u16>,
 }
 
 /// One request as it came.
 #[derive(Debug, Clone)]
-pub struct Request {
-    pub path: String,
-    pub headers: HashMap<String, String>,
+pub(crate) struct Request {
+    pub(crate) path: String,
+    pub(crate) headers: HashMap<String, String>,
 }
 
 #[derive(Default)]
@@ -51,15 +51,15 @@ struct State {
 }
 
 /// Serves until dropped.
-pub struct Registry {
-    pub address: SocketAddr,
+pub(crate) struct Registry {
+    pub(crate) address: SocketAddr,
     state: Arc<Mutex<State>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Registry {
-    pub fn start(behaviour: Behaviour) -> Self {
+    pub(crate) fn start(behaviour: Behaviour) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State { behaviour, ..State::default() }));
@@ -80,16 +80,16 @@ impl Registry {
     }
 
     /// `127.0.0.1:port/name`.
-    pub fn name(&self, rest: &str) -> berth_image::Reference {
+    pub(crate) fn name(&self, rest: &str) -> berth_image::Reference {
         format!("{}/{rest}", self.address).parse().unwrap()
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Makes the image available as `tag` and by digest.
-    pub fn push(&self, tag: &str, image: &TestImage) -> Digest {
+    pub(crate) fn push(&self, tag: &str, image: &TestImage) -> Digest {
         let mut state = self.state.lock().unwrap();
         for blob in &image.blobs {
             state.blobs.insert(Digest::of(blob).to_string(), blob.clone());
@@ -102,7 +102,7 @@ impl Registry {
     }
 
     /// Makes an index of images for several architectures available as `tag`.
-    pub fn push_index(&self, tag: &str, images: &[(&str, &TestImage)]) -> Digest {
+    pub(crate) fn push_index(&self, tag: &str, images: &[(&str, &TestImage)]) -> Digest {
         let manifests: Vec<_> = images
             .iter()
             .map(|(architecture, image)| {
@@ -124,15 +124,15 @@ impl Registry {
         digest
     }
 
-    pub fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.state.lock().unwrap().requests.clone()
     }
 
-    pub fn requests_for(&self, part: &str) -> Vec<Request> {
+    pub(crate) fn requests_for(&self, part: &str) -> Vec<Request> {
         self.requests().into_iter().filter(|request| request.path.contains(part)).collect()
     }
 
-    pub fn forget_requests(&self) {
+    pub(crate) fn forget_requests(&self) {
         self.state.lock().unwrap().requests.clear();
     }
 }

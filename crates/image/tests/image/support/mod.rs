@@ -1,7 +1,7 @@
 //! What the tests of this crate share: a registry, images for it, and a progress that remembers.
-#![expect(dead_code, reason = "each test file uses its part")]
 
-pub mod registry;
+pub(crate) mod builder;
+pub(crate) mod registry;
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use berth_image::{Digest, Outcome, Progress, PullOptions, Stream, Task, TaskId, TaskKind};
 
 /// A tar archive of files, each with its content and mode.
-pub fn tar(files: &[(&str, &str, u32)]) -> Vec<u8> {
+pub(crate) fn tar(files: &[(&str, &str, u32)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (path, content, mode) in files {
         let mut header = tar::Header::new_gnu();
@@ -32,7 +32,7 @@ pub fn tar(files: &[(&str, &str, u32)]) -> Vec<u8> {
 
 /// How an image's layers are compressed and its documents named.
 #[derive(Clone, Copy, PartialEq)]
-pub enum Form {
+pub(crate) enum Form {
     OciGzip,
     OciZstd,
     OciPlain,
@@ -40,18 +40,18 @@ pub enum Form {
 }
 
 /// The blobs of an image with one manifest.
-pub struct TestImage {
-    pub manifest: Vec<u8>,
-    pub media_type: &'static str,
-    pub blobs: Vec<Vec<u8>>,
+pub(crate) struct TestImage {
+    pub(crate) manifest: Vec<u8>,
+    pub(crate) media_type: &'static str,
+    pub(crate) blobs: Vec<Vec<u8>>,
 }
 
 impl TestImage {
-    pub fn new(form: Form, layers: &[Vec<u8>]) -> Self {
+    pub(crate) fn new(form: Form, layers: &[Vec<u8>]) -> Self {
         Self::for_platform(form, layers, "amd64")
     }
 
-    pub fn for_platform(form: Form, layers: &[Vec<u8>], architecture: &str) -> Self {
+    pub(crate) fn for_platform(form: Form, layers: &[Vec<u8>], architecture: &str) -> Self {
         let diff_ids: Vec<String> = layers.iter().map(|l| Digest::of(l).to_string()).collect();
         let config = serde_json::json!({
             "architecture": architecture, "os": "linux",
@@ -87,7 +87,7 @@ impl TestImage {
 const OCI: &str = "application/vnd.oci.image.manifest.v1+json";
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
-pub fn descriptor(media_type: &str, blob: &[u8]) -> serde_json::Value {
+pub(crate) fn descriptor(media_type: &str, blob: &[u8]) -> serde_json::Value {
     serde_json::json!({
         "mediaType": media_type, "digest": Digest::of(blob).to_string(), "size": blob.len(),
     })
@@ -106,33 +106,33 @@ fn compress(form: Form, layer: &[u8]) -> Vec<u8> {
 }
 
 /// Options that know nothing of the machine the tests run on.
-pub fn options() -> PullOptions {
+pub(crate) fn options() -> PullOptions {
     PullOptions { docker_config: None, ..PullOptions::default() }
 }
 
 /// Remembers what it was told.
 #[derive(Default)]
-pub struct Recorder {
-    pub tasks: Mutex<Vec<(Task, Option<Outcome>)>>,
-    pub output: Mutex<Vec<u8>>,
-    pub lines: Mutex<Vec<String>>,
-    pub cancel: AtomicBool,
+pub(crate) struct Recorder {
+    pub(crate) tasks: Mutex<Vec<(Task, Option<Outcome>)>>,
+    pub(crate) output: Mutex<Vec<u8>>,
+    pub(crate) lines: Mutex<Vec<String>>,
+    pub(crate) cancel: AtomicBool,
 }
 
 impl Recorder {
     /// Labels of the steps that ended with this outcome.
-    pub fn steps(&self, outcome: Outcome) -> Vec<String> {
+    pub(crate) fn steps(&self, outcome: Outcome) -> Vec<String> {
         self.labels(outcome, |kind| matches!(kind, TaskKind::Step { .. }))
     }
 
-    pub fn labels(&self, outcome: Outcome, kind: impl Fn(TaskKind) -> bool) -> Vec<String> {
+    pub(crate) fn labels(&self, outcome: Outcome, kind: impl Fn(TaskKind) -> bool) -> Vec<String> {
         let tasks = self.tasks.lock().unwrap();
         let fits =
             |(task, ended): &&(Task, Option<Outcome>)| kind(task.kind) && *ended == Some(outcome);
         tasks.iter().filter(fits).map(|(task, _)| task.label.clone()).collect()
     }
 
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         self.lines.lock().unwrap().join("\n")
     }
 }
@@ -162,7 +162,7 @@ impl Progress for Recorder {
 }
 
 /// Names in a directory, sorted.
-pub fn names(path: impl Into<PathBuf>) -> Vec<String> {
+pub(crate) fn names(path: impl Into<PathBuf>) -> Vec<String> {
     let mut names: Vec<String> = fs_err::read_dir(path)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
