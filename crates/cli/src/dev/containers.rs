@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use ::project::config::Config;
-use agent::{Agent, AgentConfig, ApplicationRuntime, EngineSocket, StartRate, StopAll};
+use agent::{Agent, AgentConfig, ApplicationRuntime, EngineSocket, Network, StartRate, StopAll};
 use image::{Image, ImageStore};
 use model::{Application, Placement};
 use runtime::{Runtime, RuntimeConfig};
@@ -75,7 +75,7 @@ impl Containers {
             applications: settings.collect(),
             placement: placement(),
             start_rate: StartRate::default(),
-            egress_allow: Vec::new(),
+            egress_allow: egress_allow(config),
         };
         let agent = Agent::open(agent_config, runtime.clone())
             .await
@@ -174,7 +174,7 @@ fn images(
     let handle = tokio::runtime::Handle::current();
     Ok(Images {
         store,
-        run: SandboxRunStep { runtime: runtime.clone(), allow: Vec::new(), handle },
+        run: SandboxRunStep { runtime: runtime.clone(), allow: egress_allow(config), handle },
         mirrors,
         build_args: args.build_args.clone(),
         printer: printer.clone(),
@@ -199,6 +199,11 @@ fn settings_of(application: &Application, key: &str, image: Image) -> Applicatio
         image_name: None,
         image: Some(image),
     }
+}
+
+/// `berth.egress_allow`, which the configuration has checked.
+fn egress_allow(config: &Config) -> Vec<Network> {
+    config.berth.egress_allow.iter().filter_map(|text| text.parse().ok()).collect()
 }
 
 /// A UUID that stays the same for the same application.

@@ -36,13 +36,17 @@ fn config_error(error: ConfigError) -> CliError {
     }
 }
 
-/// The applications of the project; none when containers are turned off.
+/// Whether containers are turned on.
+pub(crate) fn runs_containers(config: &Config, args: &DevArgs) -> bool {
+    args.enable_containers.unwrap_or(config.dev.enable_containers)
+}
+
+/// The applications that Berth runs: none when containers are turned off or another engine has them.
 pub(crate) fn applications(config: &Config, args: &DevArgs) -> Vec<Application> {
-    if args.enable_containers.unwrap_or(config.dev.enable_containers) {
-        config.containers.iter().map(|container| container.application.clone()).collect()
-    } else {
-        Vec::new()
+    if !runs_containers(config, args) || config.dev.container_engine.is_some() {
+        return Vec::new();
     }
+    config.containers.iter().map(|container| container.application.clone()).collect()
 }
 
 /// Where to listen: the command line, else the configuration, else wrangler's defaults.

@@ -18,6 +18,7 @@ use workers::{DeployError, Event, WorkerProcess};
 use super::containers::Containers;
 use super::lock::Lock;
 use super::watch::Watch;
+use super::worker::Engine;
 use super::{lines, packages, project, scheduled, worker};
 use crate::args::{DevArgs, LogLevel};
 use crate::commands::doctor;
@@ -118,8 +119,11 @@ impl Session {
         let engine = match &self.containers {
             // A socket of its own for each process: the agent knows the old one's calls from the new
             // one's.
-            Some(containers) => Some(containers.next_engine().await?),
-            None => None,
+            Some(containers) => Engine::Agent(containers.next_engine().await?),
+            None if project::runs_containers(&self.config, &self.args) => {
+                Engine::external(&self.config).unwrap_or(Engine::None)
+            }
+            None => Engine::None,
         };
         let objects = self.paths.objects.clone();
         let spec = worker::spec(&self.config, bundle, &self.args.vars, objects, engine);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use model::{Application, ImageSource};
 use project::config::{self, Config};
 use project::{Bundle, ModuleKind};
 use workers::spec::{
@@ -19,25 +20,68 @@ pub(crate) const GRACE: Duration = Duration::from_secs(5);
 /// agent knows companions by their names and needs no image for them.
 const INTERCEPTOR: &str = "berth-sidecar";
 
-/// What the Worker host is to run. `engine` is the agent's socket; without it no class has
-/// `ctx.container`.
+/// The companion image of an engine that is not ours, as wrangler names it.
+const INTERCEPTOR_CLOUDFLARE: &str = "cloudflare/proxy-everything:3cb1195";
+
+/// Who runs the containers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Engine {
+    /// Nobody: no class has `ctx.container`.
+    None,
+    /// The agent, at this socket.
+    Agent(PathBuf),
+    /// The engine of `dev.container_engine`.
+    External(ContainerEngine),
+}
+
+impl Engine {
+    /// The engine of the configuration, if it names one.
+    pub(crate) fn external(config: &Config) -> Option<Self> {
+        let engine = config.dev.container_engine.as_ref()?;
+        let image = engine.interceptor_image.clone();
+        Some(Self::External(ContainerEngine {
+            socket: engine.socket.clone(),
+            interceptor_image: image.unwrap_or_else(|| INTERCEPTOR_CLOUDFLARE.to_owned()),
+        }))
+    }
+
+    /// The image name that workerd asks for; the agent knows applications by their class's key.
+    fn image_of(&self, application: &Application) -> Option<String> {
+        match (self, &application.image) {
+            (Self::None, _) => None,
+            (Self::External(_), ImageSource::Reference(reference)) => Some(reference.clone()),
+            (Self::Agent(_) | Self::External(_), _) => Some(application.name.clone()),
+        }
+    }
+
+    fn into_spec(self) -> Option<ContainerEngine> {
+        match self {
+            Self::None => None,
+            Self::Agent(socket) => {
+                Some(ContainerEngine { socket, interceptor_image: INTERCEPTOR.to_owned() })
+            }
+            Self::External(engine) => Some(engine),
+        }
+    }
+}
+
+/// What the Worker host is to run.
 pub(crate) fn spec(
     config: &Config,
     bundle: Bundle,
     vars: &[(String, String)],
     objects: PathBuf,
-    engine: Option<PathBuf>,
+    engine: Engine,
 ) -> WorkerSpec {
     WorkerSpec {
         name: config.name.clone(),
         compatibility_date: compatibility_date(config),
         compatibility_flags: config.compatibility_flags.clone(),
         bindings: bindings(config, vars),
-        durable_objects: durable_objects(config, engine.is_some()),
+        durable_objects: durable_objects(config, &bundle.exports, &engine),
         assets: config.assets.as_ref().map(assets),
         crons: config.crons.clone(),
-        container_engine: engine
-            .map(|socket| ContainerEngine { socket, interceptor_image: INTERCEPTOR.to_owned() }),
+        container_engine: engine.into_spec(),
         modules: modules(bundle),
         objects,
         private_network: true,
@@ -125,14 +169,19 @@ fn bindings(config: &Config, vars: &[(String, String)]) -> Vec<Binding> {
     bindings
 }
 
-fn durable_objects(config: &Config, containers: bool) -> Vec<DurableObjectNamespace> {
+/// Classes that the code exports: one that migrations made and the code dropped keeps its storage
+/// and is not loaded.
+fn durable_objects(
+    config: &Config,
+    exports: &[String],
+    engine: &Engine,
+) -> Vec<DurableObjectNamespace> {
     let image = |class: &str| {
-        let container = config.containers.iter().find(|c| c.application.class_name == class);
-        container.filter(|_| containers).map(|container| container.application.name.clone())
+        let container = config.containers.iter().find(|c| c.application.class_name == class)?;
+        engine.image_of(&container.application)
     };
-    config
-        .classes
-        .iter()
+    let exported = config.classes.iter().filter(|class| exports.contains(&class.name));
+    exported
         .map(|class| DurableObjectNamespace {
             class_name: class.name.clone(),
             unique_key: class.unique_key.clone(),

@@ -1,18 +1,20 @@
 //! `dev`, and Berth's own key `berth`.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use model::limits::STOP_GRACE;
 
-use super::{Berth, Dev};
+use super::{Berth, ContainerEngine, Dev};
 use crate::check::{self, Report};
 use crate::config::scope::Scope;
 use crate::tree::{Node, Object};
 
 /// `dev`.
 pub(super) fn dev(report: &mut Report, scope: &Scope<'_>) -> Dev {
-    let mut dev = Dev { ip: None, port: None, enable_containers: true };
+    let mut dev = Dev { ip: None, port: None, enable_containers: true, container_engine: None };
     let Some(field) = scope.top("dev") else { return dev };
     let Some(object) = check::object(report, "dev", field.node) else { return dev };
     let known = [
@@ -56,12 +58,34 @@ pub(super) fn dev(report: &mut Report, scope: &Scope<'_>) -> Dev {
     if let Some(node) = get("generate_types") {
         check::boolean(report, "dev.generate_types", node);
     }
-    if let Some(node) = get("container_engine")
-        && node.as_object().is_none()
-    {
-        check::string(report, "dev.container_engine", node);
-    }
+    dev.container_engine = get("container_engine").and_then(|node| container_engine(report, node));
     dev
+}
+
+/// A socket, or `{ localDocker: { socketPath, containerEgressInterceptorImage } }`.
+fn container_engine(report: &mut Report, node: &Node) -> Option<ContainerEngine> {
+    let Some(object) = node.as_object() else {
+        let socket = check::string(report, "dev.container_engine", node)?;
+        return Some(ContainerEngine { socket: socket_path(socket), interceptor_image: None });
+    };
+    report.unexpected_fields("dev.container_engine", object, &["localDocker"]);
+    let path = "dev.container_engine.localDocker";
+    let local = check::object(report, path, &check::value(object, "localDocker")?.node)?;
+    report.unexpected_fields(path, local, &["socketPath", "containerEgressInterceptorImage"]);
+    let mut text = |key: &str| {
+        let node = &check::value(local, key)?.node;
+        check::string(report, &format!("{path}.{key}"), node).map(str::to_owned)
+    };
+    Some(ContainerEngine {
+        socket: socket_path(&text("socketPath")?),
+        interceptor_image: text("containerEgressInterceptorImage"),
+    })
+}
+
+/// The path of `unix:///run/docker.sock`, `unix:/run/docker.sock` or `/run/docker.sock`.
+fn socket_path(text: &str) -> PathBuf {
+    let path = text.strip_prefix("unix:").unwrap_or(text);
+    PathBuf::from(path.strip_prefix("//").unwrap_or(path))
 }
 
 fn port(report: &mut Report, object: &Object, key: &str) -> Option<u16> {
@@ -79,10 +103,14 @@ fn port(report: &mut Report, object: &Object, key: &str) -> Option<u16> {
 
 /// `berth`.
 pub(super) fn berth(report: &mut Report, scope: &Scope<'_>) -> Berth {
-    let mut berth = Berth { stop_grace: STOP_GRACE, registry_mirrors: BTreeMap::new() };
+    let mut berth = Berth {
+        stop_grace: STOP_GRACE,
+        registry_mirrors: BTreeMap::new(),
+        egress_allow: Vec::new(),
+    };
     let Some(field) = scope.top("berth") else { return berth };
     let Some(object) = check::object(report, "berth", field.node) else { return berth };
-    report.unexpected_fields("berth", object, &["stop_grace", "registry_mirrors"]);
+    report.unexpected_fields("berth", object, &["stop_grace", "registry_mirrors", "egress_allow"]);
     if let Some(entry) = check::value(object, "stop_grace") {
         match duration(&entry.node) {
             Some(grace) => berth.stop_grace = grace,
@@ -95,15 +123,22 @@ pub(super) fn berth(report: &mut Report, scope: &Scope<'_>) -> Berth {
             ),
         }
     }
-    let Some(entry) = check::value(object, "registry_mirrors") else { return berth };
+    berth.registry_mirrors = registry_mirrors(report, object);
+    berth.egress_allow = egress_allow(report, object);
+    berth
+}
+
+fn registry_mirrors(report: &mut Report, object: &Object) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let Some(entry) = check::value(object, "registry_mirrors") else { return found };
     let Some(mirrors) = check::object(report, "berth.registry_mirrors", &entry.node) else {
-        return berth;
+        return found;
     };
     for mirror in &mirrors.entries {
         let path = format!("berth.registry_mirrors.{}", mirror.key);
         let Some(url) = check::string(report, &path, &mirror.node) else { continue };
         if url.starts_with("http://") || url.starts_with("https://") {
-            berth.registry_mirrors.insert(mirror.key.clone(), url.to_owned());
+            found.insert(mirror.key.clone(), url.to_owned());
         } else {
             report.error(
                 &mirror.node.span,
@@ -111,7 +146,31 @@ pub(super) fn berth(report: &mut Report, scope: &Scope<'_>) -> Berth {
             );
         }
     }
-    berth
+    found
+}
+
+fn egress_allow(report: &mut Report, object: &Object) -> Vec<String> {
+    let Some(entry) = check::value(object, "egress_allow") else { return Vec::new() };
+    let path = "berth.egress_allow";
+    let Some(networks) = check::strings(report, path, &entry.node) else { return Vec::new() };
+    if let Some(wrong) = networks.iter().find(|text| !is_network(text)) {
+        report.error(
+            &entry.node.span,
+            format!("\"{path}\" must be a list of networks such as \"192.168.1.0/24\" or \"10.0.0.7\", but got \"{wrong}\"."),
+        );
+    }
+    networks
+}
+
+/// An IP address, with the length of its network's prefix or without.
+fn is_network(text: &str) -> bool {
+    let (address, prefix) = text.split_once('/').unwrap_or((text, "0"));
+    let longest = match address.parse::<IpAddr>() {
+        Ok(IpAddr::V4(_)) => 32,
+        Ok(IpAddr::V6(_)) => 128,
+        Err(_) => return false,
+    };
+    prefix.parse::<u8>().is_ok_and(|prefix| prefix <= longest)
 }
 
 /// A number of seconds, or a text of a number and a unit.

@@ -341,6 +341,17 @@ pub struct Dev {
     pub port: Option<u16>,
     /// `dev.enable_containers`; by default true.
     pub enable_containers: bool,
+    /// `dev.container_engine`: somebody else's engine in the place of Berth's.
+    pub container_engine: Option<ContainerEngine>,
+}
+
+/// `dev.container_engine`: a Docker Engine that runs the containers. It must have their images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerEngine {
+    /// Its unix socket, without `unix://`.
+    pub socket: PathBuf,
+    /// `localDocker.containerEgressInterceptorImage`.
+    pub interceptor_image: Option<String>,
 }
 
 /// `berth`: optional, at the top level only. wrangler warns of the key and ignores it.
@@ -350,4 +361,7 @@ pub struct Berth {
     pub stop_grace: Duration,
     /// `registry_mirrors`: for a registry's host the URL that is asked instead.
     pub registry_mirrors: BTreeMap<String, String>,
+    /// `egress_allow`: networks (`192.168.1.0/24`, `10.0.0.7`) that instances with internet may reach
+    /// although they are private or the machine's own.
+    pub egress_allow: Vec<String>,
 }

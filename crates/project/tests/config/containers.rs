@@ -323,11 +323,12 @@ fn two_containers_cannot_share_a_name_or_a_class() {
 #[test]
 fn berths_own_keys_are_read() {
     let loaded = worker(
-        r#""berth": { "stop_grace": "1500ms", "registry_mirrors": { "docker.io": "http://127.0.0.1:5000" } }"#,
+        r#""berth": { "stop_grace": "1500ms", "registry_mirrors": { "docker.io": "http://127.0.0.1:5000" }, "egress_allow": ["192.168.1.0/24", "::1"] }"#,
     );
     let config = loaded.clean();
     assert_eq!(config.containers[0].application.stop_grace, Duration::from_millis(1500));
     assert_eq!(config.berth.registry_mirrors["docker.io"], "http://127.0.0.1:5000");
+    assert_eq!(config.berth.egress_allow, ["192.168.1.0/24", "::1"]);
     for (value, wanted) in
         [("5", 5_000), ("\"5s\"", 5_000), ("\"2m\"", 120_000), ("\"1h\"", 3_600_000), ("0.5", 500)]
     {
@@ -344,10 +345,29 @@ fn berths_own_keys_are_read() {
             "\"berth.stop_grace\" must be a duration such as \"500ms\", \"5s\", \"2m\" or \"1h\", but got -1.",
         ),
         (
+            r#"{ "egress_allow": ["10.0.0.0/33"] }"#,
+            "\"berth.egress_allow\" must be a list of networks such as \"192.168.1.0/24\" or \"10.0.0.7\", but got \"10.0.0.0/33\".",
+        ),
+        (
             r#"{ "registry_mirrors": { "docker.io": "mirror" } }"#,
             "\"berth.registry_mirrors.docker.io\" must be a URL that begins with http:// or https://, but got \"mirror\".",
         ),
     ] {
         assert_eq!(worker(&format!("\"berth\": {value}")).errors(), [text]);
     }
+}
+
+#[test]
+fn another_container_engine_is_a_socket_with_or_without_its_companion_image() {
+    for socket in ["unix:///run/d.sock", "unix:/run/d.sock", "/run/d.sock"] {
+        let config = worker(&format!(r#""dev": {{ "container_engine": "{socket}" }}"#)).clean();
+        let engine = config.dev.container_engine.expect("an engine was given");
+        assert_eq!((engine.socket, engine.interceptor_image), ("/run/d.sock".into(), None));
+    }
+    let config = worker(
+        r#""dev": { "container_engine": { "localDocker": { "socketPath": "/d", "containerEgressInterceptorImage": "i" } } }"#,
+    )
+    .clean();
+    let engine = config.dev.container_engine.expect("an engine was given");
+    assert_eq!((engine.socket, engine.interceptor_image), ("/d".into(), Some("i".into())));
 }
