@@ -68,6 +68,8 @@ pub enum Event {
     Adopted {
         /// Whether the main program has a terminal, its descriptor then being last.
         terminal: bool,
+        /// Whether it was started with internet.
+        internet: bool,
     },
     /// A further program was executed. Descriptors: its pidfd; the terminal when it has one.
     Executed {

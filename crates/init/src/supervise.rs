@@ -56,6 +56,7 @@ struct Init {
     pipes: [(OwnedFd, OwnedFd); 2],
     netns: OwnedFd,
     confinement: Confinement,
+    internet: bool,
     main: Option<Main>,
     /// `Exec` ids by pid.
     execs: HashMap<u32, u64>,
@@ -87,6 +88,7 @@ impl Init {
             pipes: parked.pipes,
             netns: parked.netns,
             confinement: Confinement::default(),
+            internet: false,
             main: None,
             execs: HashMap::new(),
         };
@@ -109,7 +111,8 @@ impl Init {
 
     fn start(&mut self, dir: &Path, stage: Stage, start: Start) -> Result<(), Failure> {
         let created = rootfs::enter(dir, stage, &start)?;
-        if start.internet {
+        self.internet = start.internet;
+        if self.internet {
             network::route_egress().step("route outbound connections")?;
         }
         self.confinement = start.confinement;
@@ -247,7 +250,8 @@ impl Init {
         ];
         fds.extend(main.terminal.as_ref().map(AsFd::as_fd));
         self.agent = Some(Agent { socket, receiver: Receiver::default() });
-        let event = Event::Adopted { terminal: main.terminal.is_some() };
+        let (terminal, internet) = (main.terminal.is_some(), self.internet);
+        let event = Event::Adopted { terminal, internet };
         tell(&mut self.agent, &event, &fds);
     }
 

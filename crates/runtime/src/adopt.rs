@@ -90,8 +90,8 @@ impl Runtime {
         taken: Taken,
     ) -> Result<(Sandbox, Output), AdoptError> {
         let at = |step: &'static str| move |e| AdoptError::step(step, e);
-        let Taken { connection, stdout, stderr, netns, main, terminal } = taken;
-        let egress = match handle.internet {
+        let Taken { connection, stdout, stderr, netns, main, terminal, internet } = taken;
+        let egress = match internet {
             true => Some(EgressSockets::open(&netns).map_err(at("listen for egress"))?),
             false => None,
         };
@@ -110,6 +110,7 @@ struct Taken {
     netns: OwnedFd,
     main: OwnedFd,
     terminal: Option<OwnedFd>,
+    internet: bool,
 }
 
 async fn take_up(footprint: &Footprint) -> io::Result<Taken> {
@@ -120,9 +121,9 @@ async fn take_up(footprint: &Footprint) -> io::Result<Taken> {
     let mut next = || fds.next().ok_or(io::ErrorKind::InvalidData);
     let (stdout, stderr, netns, main) = (next()?, next()?, next()?, next()?);
     match event {
-        Event::Adopted { terminal } => {
+        Event::Adopted { terminal, internet } => {
             let terminal = if terminal { Some(next()?) } else { None };
-            Ok(Taken { connection, stdout, stderr, netns, main, terminal })
+            Ok(Taken { connection, stdout, stderr, netns, main, terminal, internet })
         }
         _ => Err(io::ErrorKind::InvalidData.into()),
     }

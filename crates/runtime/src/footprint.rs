@@ -2,8 +2,8 @@
 //! caller's upper directory a working one.
 //!
 //! ```text
-//! <dir>/<id>/handle     who it is, written at the start (absent: parked)
-//! <dir>/<id>/record     how it ended, written by init
+//! <dir>/<id>/handle     who it is
+//! <dir>/<id>/record     whether it was started and how it ended, written by init
 //! <dir>/<id>/init.sock  where an agent that adopts connects
 //! <dir>/<id>/root       mount point, in the sandbox's own mount namespace
 //! <dir>/<id>/upper, work, empty
@@ -96,7 +96,7 @@ pub(crate) fn write_handle(handle: &SandboxHandle) -> io::Result<()> {
     fs::write(handle.dir.join("handle"), bytes)
 }
 
-/// Reads it back; `None` if the sandbox was never started.
+/// Reads it back.
 pub(crate) fn read_handle(dir: &Path) -> Option<SandboxHandle> {
     postcard::from_bytes(&fs::read(dir.join("handle")).ok()?).ok()
 }

@@ -19,8 +19,6 @@ pub struct SandboxHandle {
     pub cgroups: Vec<PathBuf>,
     /// The `<upper>.work` directory made beside a caller's upper.
     pub work: Option<PathBuf>,
-    /// Whether it was started with internet.
-    pub internet: bool,
 }
 
 /// A sandbox found by [`Runtime::leftovers`](crate::Runtime::leftovers).

@@ -10,9 +10,9 @@ use init::message::{Event, Fork};
 
 use crate::cgroup::Cgroup;
 use crate::connection::{self, Connection};
-use crate::footprint::Footprint;
+use crate::footprint::{self, Footprint};
 use crate::runtime::{Inner, RuntimeError};
-use crate::{EgressUnsupported, process_info};
+use crate::{EgressUnsupported, SandboxHandle, process_info};
 
 /// A sandbox that waits for its program. Dropping it removes it.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct Parked {
 pub(crate) struct Parts {
     pub(crate) footprint: Footprint,
     pub(crate) connection: Connection,
-    pub(crate) pid: u32,
+    pub(crate) handle: SandboxHandle,
     pub(crate) pidfd: OwnedFd,
     /// Reading ends of the main program's output.
     pub(crate) stdout: OwnedFd,
@@ -151,19 +151,22 @@ async fn wait_until_parked(made: Made, pid: u32, pidfd: OwnedFd) -> Result<Parts
     let Made { footprint, ours, .. } = made;
     let error = match wait_for_event(ours).await {
         Ok((connection, Event::Parked { no_egress }, fds)) => {
-            if let Ok([stdout, stderr, netns]) = <[OwnedFd; 3]>::try_from(fds) {
-                return Ok(Parts {
-                    footprint,
-                    connection,
-                    pid,
-                    pidfd,
-                    stdout,
-                    stderr,
-                    netns,
-                    no_egress,
-                });
+            match (introduce(&footprint, pid), <[OwnedFd; 3]>::try_from(fds)) {
+                (Ok(handle), Ok([stdout, stderr, netns])) => {
+                    return Ok(Parts {
+                        footprint,
+                        connection,
+                        handle,
+                        pidfd,
+                        stdout,
+                        stderr,
+                        netns,
+                        no_egress,
+                    });
+                }
+                (Err(e), _) => RuntimeError::step("write the sandbox's handle", e),
+                _ => RuntimeError::step("park a sandbox", io::ErrorKind::InvalidData.into()),
             }
-            RuntimeError::step("park a sandbox", io::ErrorKind::InvalidData.into())
         }
         Ok((_, Event::Failed { failure, .. }, _)) => {
             RuntimeError::step(&failure.what, io::Error::from_raw_os_error(failure.errno))
@@ -175,6 +178,20 @@ async fn wait_until_parked(made: Made, pid: u32, pidfd: OwnedFd) -> Result<Parts
     let _ = process_info::ended(pidfd.as_fd()).await;
     let _ = tokio::task::spawn_blocking(move || footprint.remove()).await;
     Err(error)
+}
+
+/// Writes down who the sandbox is, while there is time.
+fn introduce(footprint: &Footprint, pid: u32) -> io::Result<SandboxHandle> {
+    let handle = SandboxHandle {
+        id: footprint.id.clone(),
+        pid,
+        start_time: process_info::start_time(pid)?,
+        dir: footprint.dir.clone(),
+        cgroups: footprint.cgroup.dirs().cloned().collect(),
+        work: None,
+    };
+    footprint::write_handle(&handle)?;
+    Ok(handle)
 }
 
 async fn wait_for_event(socket: OwnedFd) -> io::Result<(Connection, Event, Vec<OwnedFd>)> {

@@ -15,7 +15,7 @@ use crate::runtime::Runtime;
 use crate::sandbox::Running;
 use crate::{
     EgressUnsupported, ExecError, ExecFailure, NAMESERVER, Output, Process, Sandbox, SandboxHandle,
-    SandboxSpec, StreamReader, process_info,
+    SandboxSpec, StreamReader,
 };
 
 /// A sandbox could not be started; nothing of it is left. Texts complete "failed to …".
@@ -111,18 +111,11 @@ impl Runtime {
             true => Some(EgressSockets::open(&parts.netns).map_err(at("listen for egress"))?),
             false => None,
         };
-        let start_time =
-            process_info::start_time(parts.pid).map_err(at("look at the sandbox's init"))?;
-        let handle = SandboxHandle {
-            id: footprint.id.clone(),
-            pid: parts.pid,
-            start_time,
-            dir: footprint.dir.clone(),
-            cgroups: footprint.cgroup.dirs().cloned().collect(),
-            work: footprint.work.clone(),
-            internet: spec.internet,
-        };
-        footprint::write_handle(&handle).map_err(at("write the sandbox's handle"))?;
+        let mut handle = parts.handle.clone();
+        if footprint.work.is_some() {
+            handle.work.clone_from(&footprint.work);
+            footprint::write_handle(&handle).map_err(at("write the sandbox's handle"))?;
+        }
         let start = self.message(spec, &footprint.dir, &upper, &work);
         let ended = |_| StartError::Ended;
         parts.connection.send(&Request::Start(Box::new(start)), &[]).await.map_err(ended)?;

@@ -2,9 +2,8 @@
 //! container with our capabilities, without 32-bit programs and io_uring.
 //!
 //! The filter is a binary search over ranges of system call numbers, about nine steps deep. A chain
-//! of comparisons, as libraries make it, took longer to install than the rest of a start's steps
-//! after the fork together, because the kernel runs the filter once for each system call to learn
-//! which are always allowed.
+//! of comparisons, as libraries make it, would cost each start more: at installation the kernel runs
+//! the filter once for each system call, to learn which are always allowed.
 
 mod bpf;
 mod calls;

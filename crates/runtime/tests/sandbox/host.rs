@@ -22,6 +22,7 @@ pub(crate) struct Host {
 }
 
 /// Whether sandboxes can be made at all; says so when not.
+#[expect(clippy::print_stderr, reason = "nothing is skipped silently")]
 pub(crate) fn is_root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
@@ -88,7 +89,7 @@ impl Host {
     /// Closes and makes sure that nothing is left.
     pub(crate) async fn close(self) {
         self.runtime.close().await;
-        let left: Vec<_> = std::fs::read_dir(&self.dir).unwrap().collect();
+        let left: Vec<_> = fs_err::read_dir(&self.dir).unwrap().collect();
         assert!(left.is_empty(), "left in the directory: {left:?}");
         assert_eq!(cgroups(&self.cgroup), Vec::<PathBuf>::new(), "left in cgroups");
     }

@@ -1,4 +1,13 @@
 //! Promises of the sandbox, on the real kernel, as root.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test's helpers fail the test")]
 
+mod adopt;
+mod confinement;
+mod exec;
 mod host;
+mod isolation;
+mod limits;
+mod network;
+mod root;
 mod start;
+mod traces;

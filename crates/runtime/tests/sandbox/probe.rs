@@ -12,6 +12,7 @@ unsafe extern "C" {
     fn signal(number: c_int, handler: usize) -> usize;
     fn isatty(fd: c_int) -> c_int;
     fn ioctl(fd: c_int, request: u64, ...) -> c_int;
+    fn kill(pid: c_int, signal: c_int) -> c_int;
     fn getuid() -> u32;
     fn getgid() -> u32;
 }
@@ -28,13 +29,8 @@ fn main() {
             sleep();
         }
         ["exit", code] => exit(code.parse().unwrap()),
-        ["die", number] => {
-            unsafe { syscall(39) };
-            let _ = Command::new("/bin/probe").args(["kill", number]).status();
-            sleep();
-        }
-        ["kill", number] => {
-            unsafe { syscall(62, std::os::unix::process::parent_id() as c_long, number.parse::<c_long>().unwrap()) };
+        ["signal-init"] => {
+            unsafe { kill(1, 9) };
         }
         ["say", text] => print!("{text}"),
         ["say", text, wrong] => {
@@ -48,6 +44,17 @@ fn main() {
                 eprintln!("error {i}");
                 let _ = stream.unwrap().write_all(b"said");
             }
+        }
+        ["exit-on-connect", address, code] => {
+            let (mut stream, _) = TcpListener::bind(address).unwrap().accept().unwrap();
+            let _ = stream.read(&mut [0; 3]);
+            println!("last words");
+            eprintln!("and errors");
+            exit(code.parse().unwrap())
+        }
+        ["orphan-and-sleep"] => {
+            Command::new("/bin/probe").arg("sleep").spawn().unwrap();
+            sleep();
         }
         ["echo"] => {
             std::io::copy(&mut std::io::stdin(), &mut std::io::stdout()).unwrap();
