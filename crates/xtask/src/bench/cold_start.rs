@@ -38,8 +38,7 @@ pub(crate) fn measure(inside: &Inside, options: &Options, report: &mut Report) -
     let (server, sidecar) = (inside.workshop.server(), inside.workshop.sidecar());
 
     inside.say("Berth");
-    let sample = sandbox::of_berth(&inside.workshop, options.new_ids())?;
-    tables.sandbox.push(sample_row(BERTH, &sample));
+    tables.sandbox.push(sandbox::of_berth(inside, BERTH, options.new_ids())?);
     let berth = Engine::Berth;
     let sizes = ("memory_berth", "Memory: `berth dev`");
     tables.measure(inside, options, &berth, BERTH, Some(sizes))?;

@@ -8,28 +8,58 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::Inside;
 use super::docker::{Api, Docker};
 use super::http::{Connection, request};
 use super::load::GAP;
-use super::prepare::Workshop;
+use super::report::{Figure, Row};
 use super::sample::Sample;
 use super::session::SERVER_IMAGE;
 
+/// Precedes the figures of sandboxes with everything on, until their program answered.
+const ANSWERED: &str = "internet, answered: ";
 /// Longest time between a started container and its first answer.
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Between two looks whether a program listens.
 const POLL: Duration = Duration::from_micros(300);
 
-/// Berth's runtime, without the rest of Berth: its own example does the measuring.
-pub(crate) fn of_berth(workshop: &Workshop, count: usize) -> Result<Sample> {
-    let mut command = Command::new(workshop.start_bench());
-    command.arg(workshop.server()).arg(count.to_string());
+/// Berth's runtime without the rest of Berth, as its own example measures it.
+pub(crate) fn of_berth(inside: &Inside, label: &str, count: usize) -> Result<Row> {
+    let server = inside.workshop.server();
+    let image = server.parent().context("the server lies in a folder")?;
+    let mut command = Command::new(inside.workshop.start_bench());
+    command.arg(image).args(["8080", "/server"]);
+    command.env("COUNT", count.to_string()).env("TMPDIR", &inside.dir);
     let output = command.output().context("run start_bench")?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "start_bench ended with {}:\n{said}", output.status);
     let text = String::from_utf8_lossy(&output.stdout);
-    let times = text.lines().filter_map(|line| line.trim().parse::<f64>().ok());
-    Ok(Sample::of(times.map(|milliseconds| Ok(Duration::from_secs_f64(milliseconds / 1e3)))))
+    let times = text.lines().find_map(|line| read_times(line.strip_prefix(ANSWERED)?));
+    let [p50, p95, max] = times.with_context(|| format!("start_bench said:\n{text}"))?;
+    let row = Row::new(label).with("n", Figure::Count(count)).with("failed", Figure::Count(0));
+    Ok([("p50", p50), ("p95", p95), ("max", max)]
+        .into_iter()
+        .fold(row, |row, (column, time)| row.with(column, Figure::Time(time))))
+}
+
+/// `p50 1.95ms, p95 2.7ms, worst 980.00µs`
+fn read_times(text: &str) -> Option<[Duration; 3]> {
+    let mut times = text.split(", ").map(|part| read_duration(part.split(' ').nth(1)?));
+    Some([times.next()??, times.next()??, times.next()??])
+}
+
+/// A duration as its `Debug` writes it.
+fn read_duration(text: &str) -> Option<Duration> {
+    let unit = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, unit) = text.split_at(unit);
+    let seconds = match unit {
+        "ns" => 1e-9,
+        "µs" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        _ => return None,
+    };
+    Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()
 }
 
 /// Docker Engine: create and start through its API, with a published port as `wrangler dev` has it.
@@ -78,4 +108,16 @@ fn answers(address: SocketAddr) -> bool {
     let call = |mut connection: Connection<TcpStream>| connection.call(&request("GET", "/", b""));
     let reply = Connection::open(address).and_then(call);
     reply.is_ok_and(|reply| reply.status == 200)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_figures_of_start_bench_are_read() {
+        let times = read_times("p50 1.95ms, p95 980.12µs, worst 1.20s").unwrap();
+        assert_eq!(times.map(|time| time.as_micros()), [1950, 980, 1_200_000]);
+        assert_eq!(read_times("p50 1.95 ms, p95 2ms"), None);
+    }
 }
