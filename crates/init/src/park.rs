@@ -35,7 +35,7 @@ pub(crate) struct Parked {
     pub(crate) child_signal: OwnedFd,
     /// Mounts waiting for their root.
     pub(crate) stage: Stage,
-    /// The host's `/dev/null`: the sandbox's could be replaced by root inside.
+    /// `/dev/null`.
     pub(crate) null: OwnedFd,
     /// Both ends of standard output and of standard error.
     pub(crate) pipes: [(OwnedFd, OwnedFd); 2],

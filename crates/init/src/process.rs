@@ -3,7 +3,7 @@
 //! The order of the steps after the fork is a matter of security: privileges are given up from the
 //! outermost to the innermost, and the seccomp filter, which would forbid most of them, is last.
 
-use std::ffi::{CString, c_int};
+use std::ffi::CString;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -24,9 +24,6 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// Highest capability the kernel may know; beyond its last one the call fails, harmlessly.
 const CAPABILITIES: u32 = 64;
-
-/// Where the child reports a failed step: the first descriptor after the standard ones.
-const REPORT: c_int = 3;
 
 /// Standard input, output and error of a program.
 pub(crate) enum Stdio<'a> {
@@ -196,16 +193,15 @@ impl<'a> Plan<'a> {
 
     /// The child's way to its program; never returns.
     fn run(&self, report: BorrowedFd<'_>) -> ! {
-        let _ = sys::move_fd(report, REPORT);
-        let (step, error) = match self.prepare() {
+        let (step, error) = match self.prepare(report) {
             Err(failed) => failed,
             Ok(()) => (ChildStep::Exec, self.execute()),
         };
-        sys::write_to(REPORT, &Report::encode(step, &error));
+        let _ = rustix::io::write(report, &Report::encode(step, &error));
         sys::exit(127)
     }
 
-    fn prepare(&self) -> Result<(), (ChildStep, io::Error)> {
+    fn prepare(&self, report: BorrowedFd<'_>) -> Result<(), (ChildStep, io::Error)> {
         let at = |step: ChildStep| move |e: rustix::io::Errno| (step, io::Error::from(e));
         sys::default_signals().map_err(|e| (ChildStep::Session, e))?;
         rustix::process::setsid().map_err(at(ChildStep::Session))?;
@@ -217,8 +213,9 @@ impl<'a> Plan<'a> {
         rustix::process::fchdir(&self.cwd).map_err(at(ChildStep::Cwd))?;
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
         self.give_up_privileges()?;
-        // Nothing but the standard files may reach the program (CVE-2024-21626).
-        sys::close_from(REPORT as u32 + 1).map_err(|e| (ChildStep::Descriptors, e))?;
+        // Nothing but the standard files may reach the program (CVE-2024-21626); `report` is closed
+        // by the execution.
+        sys::close_all_but(report).map_err(|e| (ChildStep::Descriptors, e))?;
         if !self.confinement.seccomp.is_empty() {
             sys::set_seccomp(&self.confinement.seccomp).map_err(|e| (ChildStep::Seccomp, e))?;
         }

@@ -12,7 +12,7 @@ use berth_init::message::{Confinement, Event, Exec, Failure, Process, Request, S
 use berth_init::record::{HEADER_BYTES, Header};
 use berth_init::wire::{self, Receiver};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::{FileType, Gid, Uid};
+use rustix::fs::{FileType, Gid, OFlags, Uid};
 use rustix::net::SocketFlags;
 use rustix::process::{WaitOptions, WaitStatus};
 
@@ -111,6 +111,9 @@ impl Init {
 
     fn start(&mut self, dir: &Path, stage: Stage, start: Start) -> Result<(), Failure> {
         let created = rootfs::enter(dir, stage, &start)?;
+        // Not the host's, whose path would show inside; and not later, when root inside could have
+        // replaced it.
+        self.null = rootfs::open_inside("/dev/null", OFlags::RDWR).step_on("open", "/dev/null")?;
         self.internet = start.internet;
         if self.internet {
             network::route_egress().step("route outbound connections")?;

@@ -82,9 +82,16 @@ pub(crate) fn child_signal() -> io::Result<OwnedFd> {
 
 /// Gives every signal its default again, as a program expects at its start.
 pub(crate) fn default_signals() -> io::Result<()> {
-    for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL installs no code of ours; an error (SIGKILL, SIGSTOP) changes nothing.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // The kernel's `struct sigaction`, and more, all zero: SIG_DFL, no flags, an empty mask. Not libc's
+    // call, which keeps 32 and 33 for itself.
+    let default = [0_u64; 8];
+    for signal in 1..=64 {
+        // SAFETY: the pointer is to more memory than the kernel reads, SIG_DFL installs no code of
+        // ours, and an error (SIGKILL, SIGSTOP) changes nothing.
+        unsafe {
+            let none = ptr::null_mut::<u64>();
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), none, 8);
+        }
     }
     // SAFETY: as in `child_signal`.
     unsafe {
@@ -101,28 +108,17 @@ pub(crate) fn kill_all() {
     unsafe { libc::kill(-1, libc::SIGKILL) };
 }
 
-/// Closes all descriptors from `first` on.
-pub(crate) fn close_from(first: u32) -> io::Result<()> {
-    // SAFETY: no memory is involved. The caller executes a program next and uses no owned
-    // descriptor from `first` on again.
-    check(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) })?;
-    Ok(())
-}
-
-/// Makes `fd` available as `number`, closed at exec.
-pub(crate) fn move_fd(fd: BorrowedFd<'_>, number: c_int) -> io::Result<()> {
-    if fd.as_raw_fd() == number {
-        return Ok(());
+/// Closes all descriptors after the standard ones, except `kept`.
+pub(crate) fn close_all_but(kept: BorrowedFd<'_>) -> io::Result<()> {
+    let kept = kept.as_raw_fd().cast_unsigned();
+    for (first, last) in [(3, kept.wrapping_sub(1)), (kept + 1, u32::MAX)] {
+        if first <= last {
+            // SAFETY: no memory is involved. The caller executes a program next and uses none of its
+            // owned descriptors again.
+            check(unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) })?;
+        }
     }
-    // SAFETY: no memory is involved; what `number` was is closed, and only `close_from` follows.
-    check(unsafe { libc::dup3(fd.as_raw_fd(), number, libc::O_CLOEXEC) }.into())?;
     Ok(())
-}
-
-/// Writes `bytes` to descriptor `number`, as far as it takes them.
-pub(crate) fn write_to(number: c_int, bytes: &[u8]) {
-    // SAFETY: the pointer is valid for the length given.
-    unsafe { libc::write(number, bytes.as_ptr().cast(), bytes.len()) };
 }
 
 /// Installs a seccomp filter given as 8 bytes for each instruction. Needs no_new_privs.

@@ -58,6 +58,9 @@ pub(crate) fn kill(pidfd: BorrowedFd<'_>) -> io::Result<()> {
 
 /// Sends a signal; a process that has ended is fine.
 pub(crate) fn signal(pidfd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
+    if !(1..=64).contains(&number) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no such signal"));
+    }
     match sys::send_signal(pidfd.as_fd(), number) {
         Err(e) if e.raw_os_error() == Some(libc::ESRCH) => Ok(()),
         result => result,

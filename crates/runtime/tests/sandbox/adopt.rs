@@ -21,7 +21,6 @@ fn as_agent<T: Send + 'static>(
             let runtime = host::open(&dir.join("instances"), &cgroup, 1).await;
             work(&runtime, host::image(&dir)).await
         });
-        tokio.shutdown_background();
         result
     };
     std::thread::spawn(run).join().unwrap()

@@ -51,8 +51,8 @@ async fn init_can_be_neither_read_nor_signalled_from_inside() {
         let (_, stdout, _) = host.run(&["cat", &format!("/proc/1/{file}")]).await;
         assert!(stdout == "errno 13\n" || stdout == "errno 1\n", "/proc/1/{file}: {stdout}");
     }
-    let (_, stdout, _) = host.run(&["ls", "/proc/1/fd"]).await;
-    assert!(stdout == "errno 13\n" || stdout == "errno 1\n", "{stdout}");
+    let links = host.said(&["links", "/proc/1/fd"]).await;
+    assert!(links.lines().all(|link| link.starts_with("Permission denied")), "{links}");
     // SIGKILL from inside does not reach PID 1 of the namespace.
     let (sandbox, _output) = host.start(&["serve", "127.0.0.1:80"]).await;
     let exec = sandbox.exec(process(&["signal-init"]), ExecStreams::default()).await.unwrap();
@@ -91,7 +91,7 @@ async fn nothing_of_the_hosts_file_systems_is_mounted_inside() {
             (line.split(' ').nth(4).unwrap(), kind)
         })
         .collect();
-    assert_eq!(points[0], ("/", "overlay"));
+    assert!(points.contains(&("/", "overlay")), "{points:?}");
     let known = ["overlay", "proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2"];
     for (point, kind) in &points {
         assert!(known.contains(kind), "{kind} at {point}");

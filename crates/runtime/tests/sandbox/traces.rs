@@ -79,7 +79,6 @@ async fn what_a_killed_runtime_left_parked_is_swept_by_the_next() {
             // Forgotten, so that nothing is cleaned up, as after SIGKILL.
             std::mem::forget(runtime.prepare().await.unwrap());
         });
-        tokio.shutdown_background();
     };
     std::thread::spawn(first).join().unwrap();
     assert_eq!(fs_err::read_dir(&dir).unwrap().count(), 1);
