@@ -238,7 +238,7 @@ pub enum PullError {
     #[error("pull {reference}: {what} could not be had{}", list(attempts))]
     Unavailable {
         /// The image.
-        reference: Reference,
+        reference: Box<Reference>,
         /// `its manifest`, `layer sha256:…`, …
         what: String,
         /// Everything that was tried, in order.
@@ -248,7 +248,7 @@ pub enum PullError {
     #[error("pull {reference}: it has no image for {wanted}, only for {}", available.join(", "))]
     Platform {
         /// The image.
-        reference: Reference,
+        reference: Box<Reference>,
         /// The platform that was asked for.
         wanted: String,
         /// The platforms it has.
@@ -258,7 +258,7 @@ pub enum PullError {
     #[error("pull {reference}: {reason}")]
     Unsupported {
         /// The image.
-        reference: Reference,
+        reference: Box<Reference>,
         /// What is not supported.
         reason: String,
     },
@@ -266,7 +266,7 @@ pub enum PullError {
     #[error("pull {reference}: {reason}")]
     Settings {
         /// The image.
-        reference: Reference,
+        reference: Box<Reference>,
         /// What is wrong.
         reason: String,
     },
@@ -274,7 +274,7 @@ pub enum PullError {
     #[error("pull {reference}: {source}")]
     Store {
         /// The image.
-        reference: Reference,
+        reference: Box<Reference>,
         /// What failed.
         source: StoreError,
     },
@@ -282,7 +282,7 @@ pub enum PullError {
     #[error("pull {reference}: cancelled")]
     Cancelled {
         /// The image.
-        reference: Reference,
+        reference: Box<Reference>,
     },
 }
 

@@ -54,7 +54,7 @@ struct Pull<'a> {
 
 impl Pull<'_> {
     fn failed(&self, source: StoreError) -> PullError {
-        let reference = self.reference.clone();
+        let reference = Box::new(self.reference.clone());
         if source.is_cancelled() {
             PullError::Cancelled { reference }
         } else {
@@ -63,7 +63,10 @@ impl Pull<'_> {
     }
 
     fn unsupported(&self, reason: impl Into<String>) -> PullError {
-        PullError::Unsupported { reference: self.reference.clone(), reason: reason.into() }
+        PullError::Unsupported {
+            reference: Box::new(self.reference.clone()),
+            reason: reason.into(),
+        }
     }
 
     /// Asks for the manifest; goes through an index to the one for this platform.
@@ -85,7 +88,7 @@ impl Pull<'_> {
             Top::Index(index) => {
                 let chosen =
                     index.choose(self.options.platform).ok_or_else(|| PullError::Platform {
-                        reference: self.reference.clone(),
+                        reference: Box::new(self.reference.clone()),
                         wanted: self.options.platform.to_string(),
                         available: index.platforms(),
                     })?;
@@ -140,7 +143,7 @@ impl Pull<'_> {
             return Ok(());
         }
         Err(PullError::Platform {
-            reference: self.reference.clone(),
+            reference: Box::new(self.reference.clone()),
             wanted: wanted.to_string(),
             available: vec![format!("{os}/{architecture}")],
         })

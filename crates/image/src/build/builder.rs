@@ -238,7 +238,7 @@ impl<'a> Builder<'a> {
         key.field(path.as_bytes());
         key.field(format!("{owner:?}").as_bytes());
         let key = key.finish();
-        if self.from_cache(state, summary, &key) {
+        if self.take_cached(state, summary, &key) {
             return Ok(Outcome::Cached);
         }
         let there = self.view(state)?.directory(&inside).is_ok();
@@ -265,7 +265,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Takes the step's layer from the cache, if it is there and may be used.
-    pub(super) fn from_cache(&self, state: &mut State, summary: &str, key: &Digest) -> bool {
+    pub(super) fn take_cached(&self, state: &mut State, summary: &str, key: &Digest) -> bool {
         if self.request.no_cache {
             return false;
         }

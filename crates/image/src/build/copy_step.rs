@@ -55,7 +55,7 @@ impl Builder<'_> {
         let from = self.source_of(index, copy)?;
         let sources_digest = self.sources_digest(&from, &expanded)?;
         let key = self.copy_key(state, copy, &expanded, &sources_digest);
-        if self.from_cache(state, &step.summary, &key) {
+        if self.take_cached(state, &step.summary, &key) {
             return Ok(((), Outcome::Cached));
         }
         let tree = self.tree(&from)?;
@@ -219,7 +219,7 @@ fn destination(state: &State, text: &str) -> Result<String, StepProblem> {
         return Err(StepProblem::Invalid("the destination is empty".to_owned()));
     }
     let directory = text.ends_with('/')
-        || matches!(Path::new(text).file_name(), None)
+        || Path::new(text).file_name().is_none()
         || text.ends_with("/.")
         || text == ".";
     let path = within_root(&Path::new(state.workdir()).join(text));

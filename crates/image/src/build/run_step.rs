@@ -41,7 +41,7 @@ impl Builder<'_> {
         task: TaskId,
     ) -> Result<((), Outcome), StepProblem> {
         let key = self.run_key(state, run);
-        if self.from_cache(state, &step.summary, &key) {
+        if self.take_cached(state, &step.summary, &key) {
             return Ok(((), Outcome::Cached));
         }
         let work = self.work()?;
@@ -177,7 +177,7 @@ mod tests {
     fn the_tail_keeps_the_last_lines_however_they_come() {
         let mut tail = Tail::default();
         for number in 0..30 {
-            tail.push(format!("li").as_bytes());
+            tail.push(b"li");
             tail.push(format!("ne {number}\r\n").as_bytes());
         }
         tail.push(b"unfinished");

@@ -190,7 +190,7 @@ pub(super) fn pairs(text: &str, escape: char) -> Result<Vec<(String, String)>, S
     words
         .iter()
         .map(|word| match word.split_once('=') {
-            Some((name, _)) if name.is_empty() => Err(format!("\"{word}\" has no name")),
+            Some(("", _)) => Err(format!("\"{word}\" has no name")),
             Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
             None => Err(format!("\"{word}\" is no name=value (quote values with spaces)")),
         })

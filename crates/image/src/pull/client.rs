@@ -66,7 +66,8 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(reference: &Reference, options: &PullOptions) -> Result<Self, PullError> {
-        let settings = |reason| PullError::Settings { reference: reference.clone(), reason };
+        let settings =
+            |reason| PullError::Settings { reference: Box::new(reference.clone()), reason };
         let registry = reference.registry();
         let mut endpoints = Vec::new();
         if let Some(url) = options.mirrors.get(registry) {
@@ -146,12 +147,12 @@ impl Client {
                 Err(Failure::Store(source)) => return Err(self.store_error(source)),
             }
         }
-        let reference = self.reference.clone();
+        let reference = Box::new(self.reference.clone());
         Err(PullError::Unavailable { reference, what: what.to_owned(), attempts })
     }
 
     pub(super) fn store_error(&self, source: StoreError) -> PullError {
-        let reference = self.reference.clone();
+        let reference = Box::new(self.reference.clone());
         if source.is_cancelled() {
             PullError::Cancelled { reference }
         } else {

@@ -120,7 +120,7 @@ fn field<T: Default>(value: io::Result<T>, raw: &[u8]) -> io::Result<T> {
 /// A modification time as `utimensat` takes it; the access time is left alone.
 pub(crate) fn times((seconds, nanoseconds): (i64, u32)) -> Timestamps {
     Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT.into() },
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
         last_modification: Timespec { tv_sec: seconds, tv_nsec: nanoseconds.into() },
     }
 }

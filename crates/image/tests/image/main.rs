@@ -1,5 +1,8 @@
 //! The image store against a registry, real overlay mounts and real commands. Needs root.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod build_cache;
+mod build_config;
 mod build_copy;
 mod build_run;
 mod pull;
