@@ -77,7 +77,7 @@ pub enum Level {
 /// Who wrote a console line.
 ///
 /// All empty: the Worker's default entry point in `fetch()`, a module's top level, or an unknown
-/// place ([`crate::WorkerSpec::attribute_logs`] off).
+/// place ([`crate::WorkerSpec::attribute_logs`] off, or a Worker without Durable Objects).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Origin {
     /// The exported class: a Durable Object's or a named entry point's.

@@ -89,10 +89,14 @@ pub(crate) fn render(spec: &WorkerSpec, texts: &AssetTexts) -> Vec<File> {
     files
 }
 
-/// One JSON object a line, which user code cannot forge. Lines written with `process.stdout` come
-/// the same way.
+/// One JSON object a line, which user code cannot forge. What it writes to `process.stdout` and
+/// `process.stderr` comes the same way, without the prefixes it would have.
 fn logging() -> Value {
-    Value::Struct(vec![("structuredLogging", Value::bool(true))])
+    Value::Struct(vec![
+        ("structuredLogging", Value::bool(true)),
+        ("stdoutPrefix", Value::text("")),
+        ("stderrPrefix", Value::text("")),
+    ])
 }
 
 fn services(spec: &WorkerSpec, texts: &AssetTexts, files: &mut Vec<File>) -> Value {
@@ -104,7 +108,7 @@ fn services(spec: &WorkerSpec, texts: &AssetTexts, files: &mut Vec<File>) -> Val
         service("worker", "worker", worker(spec, files));
         service("control", "worker", control(files));
         service("objects", "disk", disk(&spec.objects));
-        if spec.attribute_logs {
+        if attributes_logs(spec) {
             service("tail", "worker", tail(files));
             service("host", "external", external(TAIL_SOCKET));
         }
@@ -120,6 +124,11 @@ fn services(spec: &WorkerSpec, texts: &AssetTexts, files: &mut Vec<File>) -> Val
         service("assets", "assets", asset_service(spec, assets, texts));
     }
     Value::List(services)
+}
+
+/// Whether workerd tells which object wrote a line; where there is no object there is nothing to tell.
+pub(crate) fn attributes_logs(spec: &WorkerSpec) -> bool {
+    spec.attribute_logs && has_worker(spec) && !spec.durable_objects.is_empty()
 }
 
 /// How many sockets listen once the process serves.
@@ -150,7 +159,7 @@ fn worker(spec: &WorkerSpec, files: &mut Vec<File>) -> Value {
         ]);
         fields.push(("containerEngine", Value::Struct(vec![("localDocker", docker)])));
     }
-    if spec.attribute_logs {
+    if attributes_logs(spec) {
         fields.push(("streamingTails", Value::texts(["tail"])));
     }
     Value::Struct(fields)

@@ -50,7 +50,8 @@ impl Running {
     ) -> Result<Self, StartError> {
         let since = Instant::now();
         let folder = prepare(&options.run_dir.join(name), spec)?;
-        let tail = spec.attribute_logs.then(|| TailSink::bind(&folder.0.join(TAIL_SOCKET)));
+        let attribute = config::attributes_logs(spec);
+        let tail = attribute.then(|| TailSink::bind(&folder.0.join(TAIL_SOCKET)));
         let (tail, tails) = tail.transpose().map_err(StartError::Socket)?.unzip();
         let (mut child, Pipes { stdout, stderr }) = Child::spawn(command(options, &folder.0))
             .await
@@ -59,7 +60,7 @@ impl Running {
         let pump = Pump::new(
             events.clone(),
             SourceMaps::new(&spec.modules),
-            spec.attribute_logs,
+            attribute,
             config::sockets_of(spec),
             listens,
         );

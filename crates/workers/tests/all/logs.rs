@@ -31,6 +31,7 @@ async fn console_lines_are_printed_as_node_prints_them() {
           fetch() {
             console.log("hello", { a: 1 }, new Map([[1, 2]]), undefined, 10n);
             console.warn("two\nlines");
+            process.stderr.write("written");
             return new Response("ok");
           },
         };"#,
@@ -45,6 +46,7 @@ async fn console_lines_are_printed_as_node_prints_them() {
     );
     assert_eq!(origin, Origin::default());
     assert_eq!(host.event(log).await.1, "two\nlines");
+    assert_eq!(host.event(log).await.1, "written");
     host.process.stop().await;
     assert!(host.events().iter().all(|event| log(event).is_none()), "nothing is told twice");
 }
