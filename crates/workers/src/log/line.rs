@@ -89,6 +89,10 @@ fn own(source: &str, time: SystemTime, level: Level, message: String) -> Line {
     {
         return Line::Failed { time, description: description.to_owned() };
     }
+    // Half of all projects name such a flag, because their templates did when it was none.
+    if message.contains(" became the default as of ") {
+        return Line::Noise;
+    }
     match level {
         // Asked for with `--verbose`, for the exceptions above; the rest is workerd's diary.
         Level::Debug | Level::Log | Level::Info => Line::Noise,
@@ -156,6 +160,12 @@ mod tests {
             description: "Error: boom".into(),
         };
         assert_eq!(Line::parse(line), expected);
+    }
+
+    #[test]
+    fn a_flag_that_is_no_longer_needed_is_no_news() {
+        let line = br#"{"timestamp":"5","level":"warn","source":"entry.rs:170","message":"service worker: The compatibility flag nodejs_compat became the default as of 2026-08-04 so does not need to be specified anymore."}"#;
+        assert_eq!(Line::parse(line), Line::Noise);
     }
 
     #[test]
