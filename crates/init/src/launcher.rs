@@ -45,6 +45,7 @@ fn take_control() -> Option<OwnedFd> {
     // for a process that leads one already.
     let _ = rustix::process::setsid();
     rustix::process::chdir("/").ok()?;
+    let _ = rustix::thread::set_name(c"berth-launcher");
     sys::ignore_children();
     Some(control)
 }

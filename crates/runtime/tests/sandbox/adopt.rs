@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use berth_runtime::{AdoptError, SandboxHandle};
 use tokio::io::AsyncReadExt;
 
-use crate::host::{self, Host, answer, cgroups, connect, is_root, within};
+use crate::host::{self, Host, Processes, answer, cgroups, connect, is_root, within};
 
 /// Runs `work` as an agent of its own, which is then gone as if killed: its tasks, descriptors and
 /// runtime are dropped without any farewell.
@@ -17,17 +17,16 @@ fn as_agent<T: Send + 'static>(
     let (dir, cgroup) = (dir.to_owned(), cgroup.to_owned());
     let run = move || {
         let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let result = tokio.block_on(async {
+        tokio.block_on(async {
             let runtime = host::open(&dir.join("instances"), &cgroup, 1).await;
             work(&runtime, host::image(&dir)).await
-        });
-        result
+        })
     };
     std::thread::spawn(run).join().unwrap()
 }
 
-fn place() -> (tempfile::TempDir, String) {
-    (tempfile::tempdir().unwrap(), format!("berth-test/{}", uuid::Uuid::new_v4().simple()))
+fn place() -> (tempfile::TempDir, Processes) {
+    (tempfile::tempdir().unwrap(), Processes::new())
 }
 
 /// Starts a program and leaves.

@@ -126,7 +126,7 @@ async fn an_exec_is_confined_as_the_main_program_is() {
         assert!(status.contains(expected), "{expected} in {status}");
     }
     let host_cgroup = fs_err::read_to_string(format!("/proc/{}/cgroup", sandbox.pid())).unwrap();
-    assert!(host_cgroup.contains(&format!("{}/{}", host.cgroup, sandbox.id())), "{host_cgroup}");
+    assert!(host_cgroup.contains(&format!("{}/{}", &*host.cgroup, sandbox.id())), "{host_cgroup}");
     sandbox.destroy().await.unwrap();
     host.close().await;
 }

@@ -17,8 +17,41 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 pub(crate) struct Host {
     pub(crate) runtime: Runtime,
     pub(crate) dir: PathBuf,
-    pub(crate) cgroup: String,
+    pub(crate) cgroup: Processes,
     temporary: tempfile::TempDir,
+}
+
+/// A cgroup's name; whatever still runs in it when this is dropped is ended. Sandboxes outlive whoever
+/// started them, and a test that failed has destroyed none.
+pub(crate) struct Processes(String);
+
+impl Processes {
+    pub(crate) fn new() -> Self {
+        Self(format!("berth-test/{}", uuid::Uuid::new_v4().simple()))
+    }
+}
+
+impl std::ops::Deref for Processes {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        for dir in cgroups(&self.0) {
+            for entry in fs_err::read_dir(dir).into_iter().flatten().flatten() {
+                let procs = fs_err::read_to_string(entry.path().join("cgroup.procs"));
+                let pids = procs.unwrap_or_default();
+                for pid in pids.lines().filter_map(|pid| pid.parse().ok()) {
+                    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                }
+            }
+        }
+    }
 }
 
 /// Whether sandboxes can be made at all; says so when not.
@@ -38,7 +71,7 @@ impl Host {
 
     pub(crate) async fn with_parked(parked: usize) -> Self {
         let temporary = tempfile::tempdir().unwrap();
-        let cgroup = format!("berth-test/{}", uuid::Uuid::new_v4().simple());
+        let cgroup = Processes::new();
         let dir = temporary.path().join("instances");
         let runtime = open(&dir, &cgroup, parked).await;
         Self { runtime, dir, cgroup, temporary }

@@ -45,8 +45,7 @@ async fn parked_sandboxes_and_the_launcher_end_with_the_runtime() {
     let unused = host.runtime.prepare().await.unwrap();
     drop(unused);
     let launcher = host.runtime.launcher_pid().await.unwrap();
-    let host::Host { .. } = &host;
-    let (dir, cgroup) = (host.dir.clone(), host.cgroup.clone());
+    let (dir, cgroup) = (host.dir.clone(), host.cgroup.to_owned());
     let runtime = host.runtime.clone();
     runtime.close().await;
     let deadline = std::time::Instant::now() + host::DEADLINE;
@@ -69,9 +68,9 @@ async fn what_a_killed_runtime_left_parked_is_swept_by_the_next() {
         return;
     }
     let temporary = tempfile::tempdir().unwrap();
-    let cgroup = format!("berth-test/{}", uuid::Uuid::new_v4().simple());
+    let cgroup = host::Processes::new();
     let dir = temporary.path().to_owned();
-    let (first_dir, first_cgroup) = (dir.clone(), cgroup.clone());
+    let (first_dir, first_cgroup) = (dir.clone(), cgroup.to_owned());
     let first = move || {
         let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         tokio.block_on(async {
@@ -86,7 +85,7 @@ async fn what_a_killed_runtime_left_parked_is_swept_by_the_next() {
     // Its init still lives, because the forgotten connection does: so end it as the kernel would.
     let init = pids().into_iter().find(|pid| {
         let cgroup_of = fs_err::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-        cgroup_of.contains(&cgroup)
+        cgroup_of.contains(&*cgroup)
     });
     let init = rustix::process::Pid::from_raw(init.unwrap()).unwrap();
     rustix::process::kill_process(init, rustix::process::Signal::KILL).unwrap();
