@@ -4,7 +4,6 @@ import { Container, getContainer, switchPort } from "@cloudflare/containers";
 
 export class MyContainer extends Container {
   defaultPort = 8080;
-  sleepAfter = "5m";
   /* CLASS BODY */
 
   onStart() {

@@ -1,15 +1,19 @@
 //! A stand-in for the internet: a server in a network namespace of its own, at a public address.
 //!
-//! 203.0.113.0/24 is set aside for documentation (RFC 5737), so it is neither private nor anyone's.
+//! 203.0.113.0/24 is set aside for documentation (RFC 5737), so nobody has it. For the same reason
+//! instances may not reach it unless a project says so: see [`Internet::reachable_from`].
 
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use fs_err as fs;
 use rustix::fs::{FlockOperation, flock};
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::base_images;
 use crate::cache::cache_dir;
+use crate::project::Project;
 use crate::wait::until;
 
 const HOST: &str = "203.0.113.1";
@@ -38,7 +42,10 @@ impl Internet {
         let folder = tempfile::tempdir().expect("make a folder for the server");
         fs::write(folder.path().join("index.html"), text).expect("write the page");
 
-        let name = format!("e2e-{}", std::process::id());
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        // The names of links end at 15 bytes.
+        let count = COUNT.fetch_add(1, Ordering::Relaxed) % 100;
+        let name = format!("e2e{}-{count}", std::process::id());
         let (near, far) = (format!("{name}n"), format!("{name}f"));
         ip(&["netns", "add", &name]);
         ip(&["link", "add", &near, "type", "veth", "peer", "name", &far, "netns", &name]);
@@ -61,6 +68,13 @@ impl Internet {
         internet
     }
 
+    /// The project, with instances that may reach the server.
+    #[must_use]
+    pub fn reachable_from(&self, project: Project) -> Project {
+        project
+            .configured(|config| config["berth"]["egress_allow"] = json!([format!("{SERVER}/32")]))
+    }
+
     /// The server's address.
     #[must_use]
     pub fn address(&self) -> &'static str {
@@ -72,7 +86,8 @@ impl Drop for Internet {
     fn drop(&mut self) {
         let _ = self.server.kill();
         let _ = self.server.wait();
-        // The pair of links goes with the namespace.
+        // The pair of links would go with the namespace, but later than the next one comes.
+        let _ = Command::new("ip").args(["link", "del", &format!("{}n", self.name)]).status();
         let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
     }
 }

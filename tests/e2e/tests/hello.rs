@@ -40,7 +40,7 @@ fn a11_without_a_name_there_is_one_singleton() {
 #[test]
 fn r2_hooks_log_to_the_terminal() {
     let project = Project::example("hello");
-    project.replace("src/index.ts", "\"10s\"", "\"1s\"");
+    project.replace("src/index.ts", "\"10s\"", "\"2s\"");
     let dev = Dev::start(&project);
     assert_eq!(dev.get("/container/1").status, 200);
     dev.wait_for_line("Container successfully started");

@@ -12,7 +12,7 @@ fn fetch(dev: &Dev, name: &str, url: &str) -> Value {
 #[test]
 fn o1_with_internet_access_a_container_reaches_a_public_address() {
     let internet = Internet::saying("hello from outside");
-    let dev = Dev::start(&Project::probe("enableInternet = true;"));
+    let dev = Dev::start(&internet.reachable_from(Project::probe("enableInternet = true;")));
     let answer = fetch(&dev, "one", &format!("http://{}/", internet.address()));
     assert_eq!(answer["text"], "hello from outside", "{answer}");
     dev.stop();
@@ -21,7 +21,7 @@ fn o1_with_internet_access_a_container_reaches_a_public_address() {
 #[test]
 fn r15_o1_without_internet_access_it_reaches_nothing() {
     let internet = Internet::saying("hello from outside");
-    let dev = Dev::start(&Project::probe("enableInternet = false;"));
+    let dev = Dev::start(&internet.reachable_from(Project::probe("enableInternet = false;")));
     let answer = fetch(&dev, "one", &format!("http://{}/", internet.address()));
     assert!(answer["error"].is_string(), "{answer}");
     assert_eq!(dev.get("/one/who").status, 200, "its Worker still reaches it");
@@ -31,7 +31,7 @@ fn r15_o1_without_internet_access_it_reaches_nothing() {
 #[test]
 fn o2_one_start_may_have_it_off() {
     let internet = Internet::saying("hello from outside");
-    let dev = Dev::start(&Project::probe("enableInternet = true;"));
+    let dev = Dev::start(&internet.reachable_from(Project::probe("enableInternet = true;")));
     let off = json!({ "enableInternet": false }).to_string();
     assert_eq!(dev.post("/one/_start", off).text(), "started");
     let url = format!("http://{}/", internet.address());
@@ -41,12 +41,22 @@ fn o2_one_start_may_have_it_off() {
 }
 
 #[test]
+fn a_reserved_network_is_out_of_reach_and_the_terminal_says_why() {
+    let internet = Internet::saying("hello from outside");
+    let dev = Dev::start(&Project::probe("enableInternet = true;"));
+    let answer = fetch(&dev, "one", &format!("http://{}/", internet.address()));
+    assert!(answer["error"].is_string(), "{answer}");
+    dev.wait_for_line(&format!("may not reach {}:80", internet.address()));
+    dev.stop();
+}
+
+#[test]
 fn invariant_6_a_container_reaches_neither_the_host_nor_its_networks() {
     let internet = Internet::saying("hello from outside");
     let host = TcpListener::bind("0.0.0.0:0").expect("listen on the host");
     let port = host.local_addr().expect("an address").port();
-    let dev = Dev::start(&Project::probe("enableInternet = true;"));
-    // The host's end of the link is a public address that is the host's all the same.
+    let dev = Dev::start(&internet.reachable_from(Project::probe("enableInternet = true;")));
+    // 203.0.113.1 is the host's end of the link to the stand-in for the internet.
     for address in ["127.0.0.1", "127.0.0.53", "203.0.113.1", "169.254.169.254", "[::1]"] {
         let answer = fetch(&dev, "one", &format!("http://{address}:{port}/"));
         assert!(answer["error"].is_string(), "{address}: {answer}");

@@ -8,7 +8,7 @@ fn instance(dev: &Dev) -> String {
 
 #[test]
 fn d3_d4_an_idle_instance_is_gone_and_the_next_request_starts_a_fresh_one() {
-    let dev = Dev::start(&Project::probe("sleepAfter = \"1s\";"));
+    let dev = Dev::start(&Project::probe("sleepAfter = \"3s\";"));
     let first = instance(&dev);
     assert_eq!(Process::of_instance(&first).len(), 1);
     until("it sleeps", || Process::of_instance(&first).is_empty().then_some(()));
@@ -22,10 +22,10 @@ fn d3_d4_an_idle_instance_is_gone_and_the_next_request_starts_a_fresh_one() {
 
 #[test]
 fn b4_a_request_under_way_keeps_it_awake() {
-    let dev = Dev::start(&Project::probe("sleepAfter = \"1s\";"));
+    let dev = Dev::start(&Project::probe("sleepAfter = \"3s\";"));
     let first = instance(&dev);
     // Longer than `sleepAfter`.
-    assert_eq!(dev.get("/one/nap?seconds=4").json()["napped"], "4");
+    assert_eq!(dev.get("/one/nap?seconds=7").json()["napped"], "7");
     assert_eq!(instance(&dev), first);
     dev.stop();
 }
