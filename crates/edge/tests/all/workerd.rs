@@ -1,17 +1,18 @@
-//! In front of the real workerd: WebSockets, large bodies, deploys and crashes.
+//! In front of the real workerd: WebSockets, large bodies, the end of a process.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Request, StatusCode};
 use http_body_util::BodyExt;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use workers::spec::{Module, ModuleKind};
-use workers::{Options, WorkerProcess, WorkerSpec, toolchain};
+use tokio::process::{Child, Command};
+use tokio::sync::OnceCell;
 
-use crate::process::{DEADLINE, Rig, fed, text};
+use crate::process::{DEADLINE, Rig, fed};
 
 const CODE: &str = r#"
 export default {
@@ -31,59 +32,77 @@ export default {
 };
 "#;
 
-fn spec(dir: &Path, version: &str) -> WorkerSpec {
-    WorkerSpec {
-        name: "test".to_owned(),
-        modules: vec![Module {
-            name: "index.js".to_owned(),
-            kind: ModuleKind::EsModule,
-            contents: CODE.replace("VERSION", version).into_bytes(),
-            source_map: None,
-        }],
-        compatibility_date: "2026-11-17".to_owned(),
-        compatibility_flags: vec![],
-        bindings: vec![],
-        durable_objects: vec![],
-        assets: None,
-        crons: vec![],
-        container_engine: None,
-        objects: dir.join("objects"),
-        private_network: false,
-        attribute_logs: false,
-    }
+const CONFIG: &str = r#"using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [(name = "main", worker = .main)],
+  sockets = [(name = "http", address = "unix:http.sock", service = "main",
+    http = (cfBlobHeader = "x-berth-cf", forwardedProtoHeader = "x-berth-proto"))],
+);
+const main :Workerd.Worker = (
+  modules = [(name = "index.js", esModule = embed "index.js")],
+  compatibilityDate = "2026-11-17",
+);
+"#;
+
+/// The workerd that the Worker host pins, installed once for these tests.
+async fn workerd() -> &'static Path {
+    static ONCE: OnceCell<PathBuf> = OnceCell::const_new();
+    ONCE.get_or_init(|| async {
+        let (name, package) = match std::env::consts::ARCH {
+            "aarch64" => ("linux-arm64", "workerd-linux-arm64"),
+            _ => ("linux-x64", "workerd-linux-64"),
+        };
+        let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("edge-workerd");
+        fs_err::create_dir_all(&dir).expect("a folder");
+        let pinned = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workers/toolchain").join(name);
+        for file in ["package.json", "package-lock.json"] {
+            fs_err::copy(pinned.join(file), dir.join(file)).expect("a file");
+        }
+        let npm = Command::new("npm")
+            .args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"])
+            .current_dir(&dir)
+            .status();
+        assert!(npm.await.expect("npm runs").success());
+        dir.join("node_modules/@cloudflare").join(package).join("bin/workerd")
+    })
+    .await
+}
+
+/// Starts a Worker in a new folder; returns once it listens.
+async fn start(dir: &Path, version: &str) -> (Child, PathBuf) {
+    let dir = dir.join(version);
+    fs_err::create_dir(&dir).expect("a folder");
+    fs_err::write(dir.join("config.capnp"), CONFIG).expect("a file");
+    fs_err::write(dir.join("index.js"), CODE.replace("VERSION", version)).expect("a file");
+    let mut child = Command::new(workerd().await)
+        .args(["serve", "--control-fd=1", "config.capnp"])
+        .current_dir(&dir)
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("workerd runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let line = lines.next_line().await.expect("a pipe").expect("a line");
+    assert!(line.contains("listen"), "{line}");
+    (child, dir.join("http.sock"))
 }
 
 /// An edge in front of a Worker.
-async fn rig() -> (Rig, WorkerProcess, tempfile::TempDir) {
-    let dir = tempfile::tempdir().expect("a folder");
-    let options = toolchain::Options {
-        cache_dir: Path::new(env!("CARGO_TARGET_TMPDIR")).join("toolchain"),
-        workerd: None,
-        esbuild: None,
-        npm: "npm".into(),
-    };
-    let toolchain = toolchain::ensure(&options, &|_| {}).await.expect("npm installs it");
-    let options = Options {
-        workerd: toolchain.workerd,
-        run_dir: dir.path().join("run"),
-        grace: Duration::from_secs(5),
-    };
-    let (process, _events) = WorkerProcess::new(options).expect("a host");
+async fn rig() -> (Rig, Child) {
     let rig = Rig::with(|config| {
-        config.upstream = process.upstream();
-        config.headers = workers::ingress_headers("http")
-            .into_iter()
+        config.headers = [("x-berth-cf", r#"{"country":"XX"}"#), ("x-berth-proto", "https")]
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
-            .collect();
+            .to_vec();
     })
     .await;
-    process.deploy(spec(dir.path(), "1"), rig.serving.drained()).await.expect("it starts");
-    (rig, process, dir)
+    let (child, socket) = start(rig.dir.path(), "1").await;
+    rig.upstream.send_replace(Some(socket));
+    (rig, child)
 }
 
 #[tokio::test]
 async fn a_web_socket_echoes() {
-    let (rig, process, _dir) = rig().await;
+    let (rig, mut child) = rig().await;
     let mut stream = TcpStream::connect(rig.address).await.expect("an edge");
     let request = "GET /ws HTTP/1.1\r\nhost: x\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
                    sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
@@ -102,14 +121,14 @@ async fn a_web_socket_echoes() {
         stream.read_exact(&mut answer).await.expect("an echo");
         assert_eq!(answer, [&[0x81, 6], format!("echo {said}").as_bytes()].concat()[..]);
     }
-    process.stop().await;
+    child.kill().await.expect("a process");
     let end = tokio::time::timeout(DEADLINE, stream.read_to_end(&mut Vec::new())).await;
     end.expect("the tunnel ends with its process").ok();
 }
 
 #[tokio::test]
 async fn ten_megabytes_go_through_a_worker_and_back() {
-    let (rig, process, _dir) = rig().await;
+    let (rig, _child) = rig().await;
     let (sender, body) = fed();
     let request = Request::post("/echo").header("host", "x").body(body).expect("a request");
     let feed = tokio::spawn(async move {
@@ -127,19 +146,17 @@ async fn ten_megabytes_go_through_a_worker_and_back() {
             .enumerate()
             .all(|(n, block)| block.iter().all(|b| usize::from(*b) == n))
     );
-    process.stop().await;
 }
 
 #[tokio::test]
 async fn the_worker_sees_the_clients_url_and_a_cf_object() {
-    let (rig, process, _dir) = rig().await;
-    assert_eq!(rig.get("/cf").await.body(), r#"["http://site.test/cf","XX"]"#);
-    process.stop().await;
+    let (rig, _child) = rig().await;
+    assert_eq!(rig.get("/cf").await.body(), r#"["https://site.test/cf","XX"]"#);
 }
 
 #[tokio::test]
-async fn a_deploy_and_a_kill_are_not_seen_by_clients() {
-    let (rig, process, dir) = rig().await;
+async fn neither_a_replacement_nor_a_kill_is_seen_by_clients() {
+    let (rig, mut child) = rig().await;
     let rig = Arc::new(rig);
     let slow = tokio::spawn({
         let rig = Arc::clone(&rig);
@@ -147,26 +164,33 @@ async fn a_deploy_and_a_kill_are_not_seen_by_clients() {
     });
     // Once the slow request is in flight …
     let deadline = tokio::time::Instant::now() + DEADLINE;
-    while tokio::time::timeout(Duration::from_millis(1), rig.serving.drained()).await.is_ok() {
+    let drained = || tokio::time::timeout(Duration::from_millis(1), rig.serving.drained());
+    while drained().await.is_ok() {
         assert!(tokio::time::Instant::now() < deadline);
         tokio::task::yield_now().await;
     }
-    // … a deploy lets it finish, and holds the next until the new version serves.
-    let deploy = process.deploy(spec(dir.path(), "2"), rig.serving.drained());
-    let mut upstream = process.upstream();
-    let next = async {
-        upstream.wait_for(Option::is_none).await.expect("a host");
-        rig.get("/").await
+    // … it is let finish, and the next is held until the new process serves.
+    rig.upstream.send_replace(None);
+    let replace = async {
+        rig.serving.drained().await;
+        child.kill().await.expect("a process");
+        let (new, socket) = start(rig.dir.path(), "2").await;
+        rig.upstream.send_replace(Some(socket));
+        new
     };
-    let (deployed, next) = tokio::join!(deploy, next);
-    deployed.expect("it starts");
+    let (mut child, next) = tokio::join!(replace, rig.get("/"));
     assert_eq!((next.status(), &next.body()[..]), (StatusCode::OK, &b"2"[..]));
     assert_eq!(slow.await.expect("no panic").body(), "1");
 
-    let pid = process.pid().expect("a process").cast_signed();
-    let pid = rustix::process::Pid::from_raw(pid).expect("an ID");
-    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("a process");
-    let request = Request::get("/").header("host", "x").body(text("")).expect("a request");
-    assert_eq!(rig.start(request).await.status(), StatusCode::OK);
-    process.stop().await;
+    // A kill that nobody has told of yet.
+    child.start_kill().expect("a process");
+    let replace = async {
+        child.wait().await.expect("a process");
+        rig.upstream.send_replace(None);
+        let (new, socket) = start(rig.dir.path(), "3").await;
+        rig.upstream.send_replace(Some(socket));
+        new
+    };
+    let (_child, next) = tokio::join!(replace, rig.get("/"));
+    assert_eq!((next.status(), &next.body()[..]), (StatusCode::OK, &b"3"[..]));
 }
