@@ -4,7 +4,7 @@ mod rate;
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use image::Image;
 use model::instance::Refusal;
@@ -36,7 +36,11 @@ pub(crate) struct ApplicationSlot {
     settings: RwLock<Arc<ApplicationRuntime>>,
     live: AtomicU32,
     starts: Mutex<Bucket>,
+    told: Mutex<Option<(Refusal, Instant)>>,
 }
+
+/// A refusal is told of once in this time: the npm class tries again 27 times.
+const TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// The right to run one instance, given back when dropped.
 #[derive(Debug)]
@@ -54,6 +58,7 @@ impl ApplicationSlot {
             settings: RwLock::new(Arc::new(settings)),
             live: AtomicU32::new(0),
             starts: Mutex::new(Bucket::new(rate, Instant::now())),
+            told: Mutex::default(),
         }
     }
 
@@ -84,6 +89,16 @@ impl ApplicationSlot {
         let admission = Admission(Arc::clone(self));
         let mut starts = self.starts.lock().expect("no holder of this lock panics");
         if starts.take(Instant::now()) { Ok(admission) } else { Err(Refusal::TooManyStarts) }
+    }
+
+    /// Whether people are to be told of this refusal, or just were.
+    pub(crate) fn is_news(&self, refusal: Refusal) -> bool {
+        let mut told = self.told.lock().expect("no holder of this lock panics");
+        let known = told.is_some_and(|(what, at)| what == refusal && at.elapsed() < TOLD_EVERY);
+        if !known {
+            *told = Some((refusal, Instant::now()));
+        }
+        !known
     }
 
     /// The right of an instance that runs already.
@@ -139,8 +154,6 @@ fn is_suffix(name: &str, key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use model::{ImageSource, InstanceType};
 
     use super::*;
@@ -199,6 +212,15 @@ mod tests {
         drop(slot.admit().unwrap());
         assert_eq!(slot.admit().unwrap_err(), Refusal::TooManyStarts);
         assert_eq!(slot.live.load(Ordering::Acquire), 0);
+    }
+
+    #[test]
+    fn a_refusal_that_is_repeated_is_told_once() {
+        let all = Applications::new(vec![application("a", 0)], StartRate::default());
+        let slot = all.by_key("a").unwrap();
+        assert!(slot.is_news(Refusal::MaxInstances));
+        assert!(!slot.is_news(Refusal::MaxInstances));
+        assert!(slot.is_news(Refusal::TooManyStarts));
     }
 
     #[test]

@@ -26,6 +26,8 @@ use wrapper::Wrapped;
 const KEPT: Duration = Duration::from_secs(60);
 /// Records that were never started are kept this long.
 const UNUSED_KEPT: Duration = Duration::from_secs(300);
+/// How long the sandbox may take to execute a program.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// Records at once, in all instances.
 const MOST: usize = 10_000;
 /// The pid shown for a program that could not be executed: one above the kernel's highest, so that
@@ -178,14 +180,14 @@ impl Execs {
             process.terminal = Some((columns, rows));
         }
         let attach = if start.detach { ExecStreams::default() } else { record.attach };
-        match running.sandbox.exec(process, attach).await {
-            Ok(exec) => Ok(record.follow(exec)),
-            Err(error) => {
-                let (code, text) = as_the_shell_says(&error);
-                record.end(NO_PID, code);
-                Ok(Attached::failure(record.tty, text))
-            }
-        }
+        let (code, text) =
+            match tokio::time::timeout(PATIENCE, running.sandbox.exec(process, attach)).await {
+                Ok(Ok(exec)) => return Ok(record.follow(exec)),
+                Ok(Err(error)) => as_the_shell_says(&error),
+                Err(_) => (126, "failed to execute: the sandbox does not answer\n".to_owned()),
+            };
+        record.end(NO_PID, code);
+        Ok(Attached::failure(record.tty, text))
     }
 
     /// What workerd's kill helper would do: its exit code.

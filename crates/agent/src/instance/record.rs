@@ -120,15 +120,10 @@ mod tests {
             env: vec!["SECRET=1".to_owned()],
             cwd: "/".to_owned(),
             user: String::new(),
-            sandbox: SandboxHandle {
-                id: "s".to_owned(),
-                pid: 1,
-                start_time: 2,
-                dir: "/x".into(),
-                cgroups: vec![],
-                work: None,
-                internet: true,
-            },
+            sandbox: serde_json::from_value(serde_json::json!({
+                "id": "s", "pid": 1, "start_time": 2, "dir": "/x", "cgroups": [], "work": null,
+            }))
+            .unwrap(),
         }
     }
 

@@ -208,9 +208,11 @@ impl Runner {
             }
             Err(refusal) => {
                 self.apply(Event::Refuse(refusal)).await?;
-                let most = self.application.settings().application.max_instances;
-                let detail = super::why_not(&self.published(), Some(most)).unwrap_or_default();
-                self.tell(|subject| AgentEvent::Refused { subject, refusal, detail });
+                if self.application.is_news(refusal) {
+                    let most = self.application.settings().application.max_instances;
+                    let detail = super::why_not(&self.published(), Some(most)).unwrap_or_default();
+                    self.tell(|subject| AgentEvent::Refused { subject, refusal, detail });
+                }
             }
         }
         Ok(())
