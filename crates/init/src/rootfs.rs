@@ -20,6 +20,9 @@ use rustix::mount::{
 use crate::failure::Step;
 use crate::stage::{Stage, StagedFile};
 
+/// How often a path is resolved again when the kernel could not do it safely.
+const OPEN_ATTEMPTS: u32 = 128;
+
 /// Longest value `fsconfig` takes.
 const FSCONFIG_BYTES: usize = 255;
 
@@ -72,6 +75,13 @@ fn open_root() -> Result<OwnedFd, Failure> {
 
 fn resolve(root: &OwnedFd, path: &str, flags: OFlags) -> rustix::io::Result<OwnedFd> {
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    for _ in 1..OPEN_ATTEMPTS {
+        match rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            // Something was renamed or mounted, anywhere on the host, while `..` was resolved.
+            Err(Errno::AGAIN) => {}
+            result => return result,
+        }
+    }
     rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
 }
 

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::sync::Arc;
 
 use init::message::{Event, Fork};
+use tokio::sync::watch;
 
 use crate::cgroup::Cgroup;
 use crate::connection::{self, Connection};
@@ -19,6 +20,27 @@ use crate::{EgressUnsupported, SandboxHandle, process_info};
 pub struct Parked {
     /// Taken by the start.
     parts: Option<Parts>,
+    removals: Removals,
+}
+
+/// Counts removals that go on in the background, so that closing can wait for them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Removals(Arc<watch::Sender<usize>>);
+
+impl Removals {
+    fn spawn(&self, parts: Parts, tokio: &tokio::runtime::Handle) {
+        let count = self.0.clone();
+        count.send_modify(|n| *n += 1);
+        tokio.spawn(async move {
+            parts.remove().await;
+            count.send_modify(|n| *n -= 1);
+        });
+    }
+
+    pub(crate) async fn finished(&self) {
+        // The sender is ours, so this cannot fail.
+        let _ = self.0.subscribe().wait_for(|n| *n == 0).await;
+    }
 }
 
 /// What a parked sandbox is made of.
@@ -67,7 +89,8 @@ impl Parked {
     pub(crate) async fn make(runtime: Arc<Inner>) -> Result<Self, RuntimeError> {
         let made = tokio::spawn(async move {
             // A whole `Parked`, so that one nobody waits for any more is removed.
-            make(&runtime).await.map(|parts| Self { parts: Some(parts) })
+            let parts = Some(make(&runtime).await?);
+            Ok(Self { parts, removals: runtime.removals.clone() })
         });
         made.await.map_err(|e| RuntimeError::step("park a sandbox", e.into()))?
     }
@@ -77,7 +100,7 @@ impl Drop for Parked {
     fn drop(&mut self) {
         let Some(parts) = self.parts.take() else { return };
         match tokio::runtime::Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(parts.remove())),
+            Ok(tokio) => self.removals.spawn(parts, &tokio),
             // Its init ends with the connection; the next runtime's sweep finds the rest.
             Err(_) => drop(parts),
         }

@@ -12,7 +12,7 @@ use rustix::thread::CapabilitySet;
 use crate::cgroup::{Cgroup, Hierarchies};
 use crate::footprint::{self, Footprint};
 use crate::launcher::Launcher;
-use crate::park::Parked;
+use crate::park::{Parked, Removals};
 use crate::pool::Pool;
 use crate::{DestroyError, Leftover, SandboxHandle, capabilities, process_info, seccomp};
 
@@ -40,6 +40,7 @@ pub(crate) struct Inner {
     pub(crate) hierarchies: Hierarchies,
     pub(crate) launcher: Launcher,
     pub(crate) pool: Pool,
+    pub(crate) removals: Removals,
     pub(crate) confinement: Confinement,
     warnings: Vec<Warning>,
     /// Ids of sandboxes this runtime has started or adopted and not destroyed.
@@ -125,6 +126,7 @@ impl Runtime {
             hierarchies,
             launcher,
             pool: Pool::default(),
+            removals: Removals::default(),
             confinement,
             warnings,
             known: Mutex::default(),
@@ -193,6 +195,7 @@ impl Runtime {
     /// Ends the launcher and removes parked sandboxes. Running ones go on.
     pub async fn close(self) {
         self.inner.pool.close().await;
+        self.inner.removals.finished().await;
         self.inner.launcher.stop().await;
         let inner = self.inner;
         let _ = tokio::task::spawn_blocking(move || {
