@@ -48,7 +48,7 @@ impl Keys {
         // A thread, not a task: a blocking read of stdin cannot be cancelled, and must not hold the
         // runtime's end.
         std::thread::spawn(move || {
-            for byte in std::io::stdin().bytes() {
+            for byte in std::io::stdin().lock().bytes() {
                 let Ok(byte) = byte else { return };
                 if let Some(key) = Key::from_byte(byte)
                     && sender.blocking_send(key).is_err()

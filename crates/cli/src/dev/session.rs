@@ -10,6 +10,7 @@ use std::time::Duration;
 use ::project::config::Config;
 use edge::{BindError, Edge, Serving};
 use fs_err as fs;
+use http::{HeaderName, HeaderValue};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use workers::toolchain::{self, Toolchain};
@@ -126,7 +127,7 @@ impl Session {
             None => Engine::None,
         };
         let objects = self.paths.objects.clone();
-        let spec = worker::spec(&self.config, bundle, &self.args.vars, objects, engine);
+        let spec = worker::spec(&self.config, bundle, &self.args, objects, engine);
         let deployed = self.worker.deploy(spec, self.edge.drained()).await;
         if let Some(containers) = &self.containers {
             containers.deployed(deployed.is_ok()).await;
@@ -252,10 +253,18 @@ fn edge_config(worker: &WorkerProcess, printer: &Printer) -> edge::Config {
     edge::Config {
         upstream: worker.upstream(),
         hold: HOLD,
-        headers: Vec::new(),
+        headers: headers(),
         intercept: Some(scheduled::intercept(worker.clone())),
         observe: Some(Arc::new(move |event| lines::request(&printer, &event))),
     }
+}
+
+/// What workerd wants to be told of each request: among it, what becomes `request.cf`.
+fn headers() -> Vec<(HeaderName, HeaderValue)> {
+    let header = |(name, value): (&'static str, &'static str)| {
+        (HeaderName::from_static(name), HeaderValue::from_static(value))
+    };
+    workers::ingress_headers("http").into_iter().map(header).collect()
 }
 
 /// Prints what happens in the Worker for as long as it has a host.

@@ -13,6 +13,8 @@ use workers::spec::{
 };
 use workers::{WorkerSpec, toolchain};
 
+use crate::args::{DevArgs, LogLevel};
+
 /// How long requests may finish before the Worker is replaced or stopped.
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
@@ -69,7 +71,7 @@ impl Engine {
 pub(crate) fn spec(
     config: &Config,
     bundle: Bundle,
-    vars: &[(String, String)],
+    args: &DevArgs,
     objects: PathBuf,
     engine: Engine,
 ) -> WorkerSpec {
@@ -77,7 +79,7 @@ pub(crate) fn spec(
         name: config.name.clone(),
         compatibility_date: compatibility_date(config),
         compatibility_flags: config.compatibility_flags.clone(),
-        bindings: bindings(config, vars),
+        bindings: bindings(config, &args.vars),
         durable_objects: durable_objects(config, &bundle.exports, &engine),
         assets: config.assets.as_ref().map(assets),
         crons: config.crons.clone(),
@@ -85,7 +87,8 @@ pub(crate) fn spec(
         modules: modules(bundle),
         objects,
         private_network: true,
-        attribute_logs: true,
+        // It costs workerd time for each event, so only when there are lines to attribute.
+        attribute_logs: args.log_level > LogLevel::None,
     }
 }
 
