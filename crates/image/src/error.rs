@@ -8,6 +8,9 @@ use crate::digest::Digest;
 use crate::reference::Reference;
 use crate::run_step::RunStepError;
 
+/// What to do about a full disk.
+const DISK_FULL: &str = "free space on that disk, or use another one for the data";
+
 /// The store could not be read or written.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -92,7 +95,7 @@ impl StoreError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::DiskFull(_) | Self::Unpack { source: UnpackError::DiskFull { .. }, .. } => {
-                Some("free space on that disk, or use another one for the data".to_owned())
+                Some(DISK_FULL.to_owned())
             }
             Self::Unpack { source: UnpackError::NotRoot, .. } => Some("run as root".to_owned()),
             _ => None,
@@ -394,6 +397,10 @@ impl BuildError {
             Self::Step(step) => match &step.problem {
                 StepProblem::Pull(error) => error.hint(),
                 StepProblem::Store(error) => error.hint(),
+                StepProblem::Io(error) if is_disk_full(error) => Some(DISK_FULL.to_owned()),
+                StepProblem::Unpack { source: UnpackError::DiskFull { .. }, .. } => {
+                    Some(DISK_FULL.to_owned())
+                }
                 _ => None,
             },
             _ => None,
@@ -461,7 +468,7 @@ pub enum StepProblem {
         place: String,
     },
     /// A file operation failed; the text names the path.
-    #[error("{0}")]
+    #[error("{}{}", if is_disk_full(.0) { "the disk is full: " } else { "" }, .0)]
     Io(io::Error),
     /// The command of a `RUN` ended with a code that is not zero.
     #[error("the command ended with exit code {code}")]

@@ -80,6 +80,12 @@ impl Layout {
                 fs_err::remove_file(&path)?;
             }
         }
+        // Nobody holds these: whoever does holds the content too.
+        for (path, name) in children(&self.dir().join("locks"))? {
+            if name.starts_with("blob-") || name.starts_with("snapshot-") {
+                fs_err::remove_file(&path)?;
+            }
+        }
         Ok(pruned)
     }
 

@@ -250,7 +250,7 @@ impl<'a> Builder<'a> {
         let root = self.mount(state, &work)?;
         make_workdir(&root, &inside, owner)?;
         drop(root);
-        self.finish_layer(state, summary, &key, &work)?;
+        self.finish_layer(state, summary, Some(&key), &work)?;
         Ok(Outcome::Done)
     }
 
@@ -303,21 +303,21 @@ impl<'a> Builder<'a> {
         overlay::mount(&layers, upper, &empty).map_err(StepProblem::Io)
     }
 
-    /// Makes what a step wrote the stage's next layer, and remembers it.
+    /// Makes what a step wrote the stage's next layer, and remembers it under its key.
     pub(super) fn finish_layer(
         &self,
         state: &mut State,
         summary: &str,
-        key: &Digest,
+        key: Option<&Digest>,
         work: &Work,
     ) -> Result<(), StepProblem> {
         let created = self.latest.unwrap_or_else(|| jiff::Timestamp::now().as_second());
         let cancelled = || self.progress.cancelled();
-        let result = self
-            .layout
-            .seal(&work.upper, self.latest, created, &cancelled)
-            .and_then(|layer| self.layout.cache_layer(key, &layer).map(|()| layer));
-        let layer = result.map_err(StepProblem::Store)?;
+        let sealed = self.layout.seal(&work.upper, self.latest, created, &cancelled);
+        let layer = sealed.map_err(StepProblem::Store)?;
+        if let Some(key) = key {
+            self.layout.cache_layer(key, &layer).map_err(StepProblem::Store)?;
+        }
         state.push(summary, &layer);
         Ok(())
     }

@@ -9,7 +9,7 @@ use super::plan::copied_stage;
 use super::state::State;
 use super::tree::{Source, Tree, within_root};
 use super::users;
-use super::words::expand;
+use super::words::expand_document;
 use crate::digest::{Digest, Hasher};
 use crate::error::StepProblem;
 use crate::progress::{Outcome, Task, TaskKind, next_task};
@@ -53,13 +53,16 @@ impl Builder<'_> {
     ) -> Result<((), Outcome), StepProblem> {
         let expanded = self.expand_copy(state, copy)?;
         let from = self.source_of(index, copy)?;
-        let sources_digest = self.sources_digest(&from, &expanded)?;
-        let key = self.copy_key(state, copy, &expanded, &sources_digest);
+        let (digest, listed) = self.sources_digest(&from, &expanded)?;
+        let key = self.copy_key(state, copy, &expanded, &digest);
         if self.take_cached(state, &step.summary, &key) {
             return Ok(((), Outcome::Cached));
         }
         let tree = self.tree(&from)?;
-        let sources = self.select(&tree, &expanded)?;
+        let sources = match listed {
+            Some(sources) => sources,
+            None => self.select(&tree, &expanded)?,
+        };
         let count = sources.len() + expanded.inline.len();
         if count > 1 && !expanded.destination.ends_with('/') {
             let text = "with more than one source the destination must be a directory, that is \
@@ -88,7 +91,9 @@ impl Builder<'_> {
             copier.inline(file)?;
         }
         drop(root);
-        self.finish_layer(state, &step.summary, &key, &work)?;
+        // A file that was saved since it was hashed must not be remembered as what it was.
+        let unchanged = tree.owned || self.select(&tree, &expanded).is_ok_and(|now| now == sources);
+        self.finish_layer(state, &step.summary, unchanged.then_some(&key), &work)?;
         Ok(((), Outcome::Done))
     }
 
@@ -112,7 +117,9 @@ impl Builder<'_> {
                     expanded.inline.push(Inline { name, content });
                 }
                 CopySource::Inline { name, content, expand: true } => {
-                    let content = expand_document(state, content)?;
+                    let lookup = |name: &str| state.variable(name);
+                    let content =
+                        expand_document(content, &lookup).map_err(StepProblem::Invalid)?;
                     expanded.inline.push(Inline { name: name.clone(), content });
                 }
             }
@@ -153,34 +160,48 @@ impl Builder<'_> {
         Ok(sources)
     }
 
-    /// The digest of the sources' content. Layers do not change, so for a stage it is computed once.
-    fn sources_digest(&self, from: &From<'_>, expanded: &Expanded) -> Result<Digest, StepProblem> {
+    /// The digest of the sources' content, and the sources where they had to be looked at: layers
+    /// do not change, so for a stage it is computed once.
+    fn sources_digest(
+        &self,
+        from: &From<'_>,
+        expanded: &Expanded,
+    ) -> Result<(Digest, Option<Vec<Source>>), StepProblem> {
         let memo = from.state().map(|(state, _)| {
             let mut key = self.key(state, "TREE");
             expanded.patterns.iter().for_each(|pattern| key.field(pattern.as_bytes()));
             key.finish()
         });
         if let Some(known) = memo.as_ref().and_then(|key| self.layout.cached_tree(key)) {
-            return Ok(known);
+            return Ok((known, None));
         }
-        let digest = self.hash_sources(&self.tree(from)?, expanded)?;
+        let tree = self.tree(from)?;
+        let sources = self.select(&tree, expanded)?;
+        let digest = self.hash(&tree, &sources, &expanded.patterns.join(" "))?;
         if let Some(key) = memo {
             self.layout.cache_tree(&key, &digest).map_err(StepProblem::Store)?;
         }
-        Ok(digest)
+        Ok((digest, Some(sources)))
     }
 
-    /// Reads and hashes the sources; told as a task, as it may take a while.
-    fn hash_sources(&self, tree: &Tree<'_>, expanded: &Expanded) -> Result<Digest, StepProblem> {
-        let sources = self.select(tree, expanded)?;
+    /// Reads and hashes sources; told as a task, as it may take a while.
+    fn hash(
+        &self,
+        tree: &Tree<'_>,
+        sources: &[Source],
+        label: &str,
+    ) -> Result<Digest, StepProblem> {
+        if sources.is_empty() {
+            return Ok(Hasher::new().finish());
+        }
         let id = next_task();
-        let total = sources.iter().map(Source::bytes).sum();
-        let label = expanded.patterns.join(" ");
-        self.progress.begin(&Task { id, kind: TaskKind::Context, label, total: Some(total) });
+        let total = Some(sources.iter().map(Source::bytes).sum());
+        let (kind, label) = (TaskKind::Context, label.to_owned());
+        self.progress.begin(&Task { id, kind, label, total });
         let (mut hasher, mut done) = (Hasher::new(), 0);
         let cancelled = || self.progress.cancelled();
         let mut hash = || {
-            for source in &sources {
+            for source in sources {
                 hasher.field(source.name.as_os_str().as_encoded_bytes());
                 hasher.field(tree.digest(source, &cancelled)?.as_str().as_bytes());
                 done += source.bytes();
@@ -238,12 +259,6 @@ fn mode(text: &str) -> Result<u32, StepProblem> {
         .ok_or_else(|| StepProblem::Invalid(format!("--chmod={text} is no mode")))
 }
 
-/// Variables in a here-document: quotes are text there, and a backslash quotes only `$` and itself.
-fn expand_document(state: &State, content: &str) -> Result<String, StepProblem> {
-    let quoted = format!("\"{}\"", content.replace('"', "\\\""));
-    expand(&quoted, '\\', &|name| state.variable(name)).map_err(StepProblem::Invalid)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,13 +289,5 @@ mod tests {
         for bad in ["", "u+x", "999", "77777"] {
             assert!(mode(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn quotes_in_a_here_document_are_text() {
-        let mut state = State::scratch();
-        state.set_env("X", "v");
-        let text = "say \"$X\" and '${X}' or \\$X\n";
-        assert_eq!(expand_document(&state, text).unwrap(), "say \"v\" and 'v' or $X\n");
     }
 }

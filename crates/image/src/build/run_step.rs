@@ -71,7 +71,7 @@ impl Builder<'_> {
         if let Some(script) = script {
             fs_err::remove_file(work.upper.join(script)).map_err(StepProblem::Io)?;
         }
-        self.finish_layer(state, &step.summary, &key, &work)?;
+        self.finish_layer(state, &step.summary, Some(&key), &work)?;
         Ok(((), Outcome::Done))
     }
 

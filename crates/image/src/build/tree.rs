@@ -39,8 +39,19 @@ pub(super) struct Entry {
     pub(super) stat: Stat,
 }
 
+impl PartialEq for Entry {
+    /// The same file, not written to between the two looks.
+    fn eq(&self, other: &Self) -> bool {
+        let key = |stat: &Stat| {
+            let changed = (stat.st_ctime, stat.st_ctime_nsec);
+            (stat.st_dev, stat.st_ino, stat.st_mode, stat.st_size, changed)
+        };
+        self.path == other.path && key(&self.stat) == key(&other.stat)
+    }
+}
+
 /// A source with everything in it, parents first.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Source {
     /// Path from the tree's root; the last component is no symlink.
     pub(super) path: PathBuf,

@@ -15,6 +15,27 @@ pub(super) fn expand(text: &str, escape: char, lookup: Lookup<'_>) -> Result<Str
     expander.run(None)
 }
 
+/// Replaces variables in a here-document: quotes are text there, and a backslash quotes only `$` and
+/// itself.
+///
+/// # Errors
+/// As [`expand`].
+pub(super) fn expand_document(text: &str, lookup: Lookup<'_>) -> Result<String, String> {
+    let mut expander = Expander { chars: text.chars().peekable(), escape: '\\', lookup, depth: 0 };
+    let mut out = String::new();
+    while let Some(c) = expander.chars.next() {
+        match c {
+            '$' => expander.variable(&mut out)?,
+            '\\' => match expander.chars.next_if(|next| matches!(next, '$' | '\\')) {
+                Some(next) => out.push(next),
+                None => out.push(c),
+            },
+            c => out.push(c),
+        }
+    }
+    Ok(out)
+}
+
 /// Variables may stand within variables so deep.
 const DEPTH: usize = 16;
 
@@ -272,6 +293,13 @@ mod tests {
     }
 
     #[test]
+    fn quotes_in_a_here_document_are_text() {
+        let text = "say \"$X\" and '${X}' or \\$X \\\\ \\n \\\"\n";
+        let expected = "say \"x value\" and 'x value' or $X \\ \\n \\\"\n";
+        assert_eq!(expand_document(text, &lookup).as_deref(), Ok(expected));
+    }
+
+    #[test]
     fn pairs_come_in_the_new_and_the_old_form() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(
@@ -288,6 +316,7 @@ mod tests {
         #[test]
         fn any_text_is_refused_or_expanded_without_panic(text in "[$X{}:'\"\\\\+?a -]{0,24}") {
             let _ = run(&text);
+            let _ = expand_document(&text, &lookup);
             let _ = split(&text, '\\');
             let _ = pairs(&text, '\\');
         }

@@ -99,7 +99,9 @@ impl Client {
             authorization: Mutex::new(None),
         });
         let reference = reference.clone();
-        Ok(Self { reference, endpoints, proxied: agent(true), direct: agent(false) })
+        let certificates = root_certificates();
+        let (proxied, direct) = (agent(true, certificates.clone()), agent(false, certificates));
+        Ok(Self { reference, endpoints, proxied, direct })
     }
 
     /// The manifest of a tag or digest; what comes for a digest has that digest.
@@ -363,13 +365,13 @@ pub(super) fn pause(
     Ok(())
 }
 
-fn agent(proxied: bool) -> Agent {
+fn agent(proxied: bool, certificates: RootCerts) -> Agent {
     let proxy = if proxied { ureq::Proxy::try_from_env() } else { None };
     Agent::config_builder()
         .http_status_as_error(false)
         .proxy(proxy)
         .user_agent(concat!("berth/", env!("CARGO_PKG_VERSION")))
-        .tls_config(TlsConfig::builder().root_certs(root_certificates()).build())
+        .tls_config(TlsConfig::builder().root_certs(certificates).build())
         .timeout_connect(Some(CONNECT_TIMEOUT))
         .timeout_recv_response(Some(SILENCE_TIMEOUT))
         .timeout_per_read(Some(SILENCE_TIMEOUT))

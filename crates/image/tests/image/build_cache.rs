@@ -185,3 +185,21 @@ fn a_cancelled_build_says_so_and_leaves_nothing() {
     assert!(matches!(result, Err(BuildError::Cancelled)), "{result:?}");
     project.assert_is_clean();
 }
+
+#[test]
+fn a_file_saved_while_it_is_copied_is_not_remembered_as_what_it_was() {
+    /// Saves the file again as soon as it was hashed.
+    struct Saves<'a>(&'a Project);
+    impl berth_image::Progress for Saves<'_> {
+        fn begin(&self, _: &berth_image::Task) {}
+
+        fn finish(&self, _: berth_image::TaskId, _: berth_image::Outcome) {
+            self.0.write("f", "second");
+        }
+    }
+    let project = Project::new(&[("f", "first"), ("Dockerfile", "FROM scratch\nCOPY f /\n")]);
+    let runner = crate::support::builder::Chroot;
+    project.store.build(&project.request(), &runner, &Saves(&project)).unwrap();
+    project.write("f", "first");
+    assert_eq!(project.build("FROM scratch\nCOPY f /\n").read("/f").as_deref(), Some("first"));
+}

@@ -200,3 +200,22 @@ fn a_missing_dockerfile_or_context_is_named() {
     let error = build(request);
     assert!(error.contains("read the build context") && error.contains("nowhere"), "{error}");
 }
+
+#[test]
+fn a_full_disk_is_named_and_leaves_no_half_of_a_layer() {
+    let project = Project::new(&[("zeros", &"\0".repeat(4_000_000))]);
+    project.write("Dockerfile", "FROM scratch\nCOPY zeros /\n");
+    // Room for the file, or not, and never for its archive too.
+    for size in ["1m", "6m"] {
+        let (_disk, path) = crate::support::small_disk(size);
+        let store = berth_image::ImageStore::open(path).unwrap();
+        let runner = crate::support::builder::Chroot;
+        let result = store.build(&project.request(), &runner, &berth_image::Silent);
+        let error = result.unwrap_err();
+        assert!(error.to_string().contains("the disk is full"), "{error}");
+        assert!(error.hint().unwrap().contains("free space"), "{error}");
+        assert!(crate::support::names(store.dir().join("snapshots/sha256")).is_empty());
+        assert!(crate::support::names(store.dir().join("content/sha256")).is_empty());
+        assert!(crate::support::names(store.dir().join("cache")).is_empty());
+    }
+}

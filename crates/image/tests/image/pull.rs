@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::support::registry::{Behaviour, Registry};
-use crate::support::{Form, Recorder, TestImage, names, options, tar};
+use crate::support::{Form, Recorder, TestImage, names, options, small_disk, tar};
 use berth_image::{
     Credentials, Image, ImageStore, Outcome, PullError, Silent, StoreError, TaskKind, UnpackError,
     UnpackLimits,
@@ -392,15 +392,8 @@ fn pruning_keeps_what_names_and_roots_need() {
 
 #[test]
 fn a_full_disk_is_named_and_leaves_no_half_of_a_layer() {
-    use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
-    use std::os::fd::AsRawFd;
-    // A small file system that is never mounted anywhere: it goes away with its descriptor.
-    let context = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
-    rustix::mount::fsconfig_set_string(&context, "size", "1m").unwrap();
-    rustix::mount::fsconfig_create(&context).unwrap();
-    let (flags, attributes) = (FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty());
-    let disk = rustix::mount::fsmount(&context, flags, attributes).unwrap();
-    let store = ImageStore::open(format!("/proc/self/fd/{}", disk.as_raw_fd())).unwrap();
+    let (_disk, path) = small_disk("1m");
+    let store = ImageStore::open(path).unwrap();
     let registry = Registry::start(Behaviour::default());
     let zeros = tar(&[("zeros", &"\0".repeat(4_000_000), 0o644)]);
     registry.push("unpacked", &TestImage::new(Form::OciGzip, &[zeros]));

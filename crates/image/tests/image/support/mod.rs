@@ -161,6 +161,20 @@ impl Progress for Recorder {
     }
 }
 
+/// A file system of that size (`1m`) that is mounted nowhere: it goes away with the descriptor.
+pub(crate) fn small_disk(size: &str) -> (std::os::fd::OwnedFd, PathBuf) {
+    use std::os::fd::AsRawFd;
+
+    use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
+    let context = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
+    rustix::mount::fsconfig_set_string(&context, "size", size).unwrap();
+    rustix::mount::fsconfig_create(&context).unwrap();
+    let (flags, attributes) = (FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty());
+    let disk = rustix::mount::fsmount(&context, flags, attributes).unwrap();
+    let path = PathBuf::from(format!("/proc/self/fd/{}", disk.as_raw_fd()));
+    (disk, path)
+}
+
 /// Names in a directory, sorted.
 pub(crate) fn names(path: impl Into<PathBuf>) -> Vec<String> {
     let mut names: Vec<String> = fs_err::read_dir(path)
