@@ -9,7 +9,7 @@ use tungstenite::protocol::frame::coding::CloseCode;
 use tungstenite::protocol::{CloseFrame, Message};
 
 /// Longest time one request may take; above every deadline of the npm class.
-const REQUEST_DEADLINE: Duration = Duration::from_secs(60);
+const REQUEST_DEADLINE: Duration = Duration::from_secs(120);
 
 /// Sends requests to one address.
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-//! Options of `berth dev` and what it prints (features J1, J5, BD3, G1).
+//! Options of `berth dev` (features J1, J5, BD3, G1).
 
 use std::net::TcpListener;
 
@@ -9,26 +9,6 @@ fn bd3_without_containers_the_worker_still_answers() {
     let dev = Dev::start_with(&Project::probe(""), &["--enable-containers=false"]);
     assert_eq!(dev.get("/one/_get").text(), "a stub is no container");
     assert_eq!(dev.get("/one/who").status, 500);
-    dev.stop();
-}
-
-#[test]
-fn requests_are_shown_with_method_path_and_status() {
-    let dev = Dev::start(&Project::probe(""));
-    assert_eq!(dev.get("/one/_get?secret=1").status, 200);
-    let line = dev.wait_for_line("GET /one/_get");
-    assert!(line.contains("200") && line.contains("ms"), "{line:?}");
-    dev.stop();
-}
-
-#[test]
-fn f11_p_container_lines_are_told_apart_from_the_workers() {
-    let dev = Dev::start(&Project::probe(""));
-    assert_eq!(dev.get("/one/say?text=from-the-container").status, 200);
-    let container = dev.wait_for_line("from-the-container");
-    let worker = dev.wait_for_line("onStart one");
-    let prefix = |line: &str| line.split_whitespace().next().map(str::to_owned);
-    assert_ne!(prefix(&container), prefix(&worker), "{container:?} / {worker:?}");
     dev.stop();
 }
 

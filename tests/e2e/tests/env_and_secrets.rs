@@ -65,7 +65,7 @@ fn b6_n4_r14_a_secret_reaches_the_container_by_a_raw_start() {
     let worker = r#"
         import { DurableObject } from "cloudflare:workers";
         export class MyContainer extends DurableObject {
-          async env() {
+          async environment() {
             if (!this.ctx.container.running) {
               this.ctx.container.start({ env: { MY_SECRET: this.env.MY_SECRET } });
             }
@@ -82,7 +82,7 @@ fn b6_n4_r14_a_secret_reaches_the_container_by_a_raw_start() {
         }
         export default {
           async fetch(request, env) {
-            return Response.json(await env.MY_CONTAINER.getByName("a").env());
+            return Response.json(await env.MY_CONTAINER.getByName("a").environment());
           },
         };
     "#;
