@@ -130,7 +130,7 @@ pub enum FailureKind {
 /// Everything a parked sandbox lacks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
-    /// Read-only directories, topmost first, at least one.
+    /// Read-only directories, topmost first.
     pub layers: Vec<Vec<u8>>,
     /// Where writes go.
     pub upper: Vec<u8>,

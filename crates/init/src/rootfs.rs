@@ -18,7 +18,7 @@ use rustix::mount::{
 };
 
 use crate::failure::Step;
-use crate::stage::{Stage, StagedFile};
+use crate::stage::{self, Stage, StagedFile};
 
 /// How often a path is resolved again when the kernel could not do it safely.
 const OPEN_ATTEMPTS: u32 = 128;
@@ -29,7 +29,8 @@ const FSCONFIG_BYTES: usize = 255;
 /// Puts the root together and moves into it; returns the mount points it had to make.
 pub(crate) fn enter(dir: &Path, stage: Stage, start: &Start) -> Result<Vec<String>, Failure> {
     let root = dir.join("root");
-    overlay(&root, start)?;
+    let skeleton = root.join(stage::SKELETON);
+    overlay(&root, start, skeleton.as_os_str().as_bytes())?;
     // Host paths are opened while they can be seen.
     let binds: Vec<OwnedFd> = start.binds.iter().map(bind_source).collect::<Result<_, _>>()?;
     pivot(&root)?;
@@ -85,13 +86,13 @@ fn resolve(root: &OwnedFd, path: &str, flags: OFlags) -> rustix::io::Result<Owne
     rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
 }
 
-/// Mounts the overlay of all layers at `root`.
-fn overlay(root: &Path, start: &Start) -> Result<(), Failure> {
+/// Mounts the overlay of all layers at `root`, `skeleton` below all others.
+fn overlay(root: &Path, start: &Start, skeleton: &[u8]) -> Result<(), Failure> {
     let fs =
         rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).step("open overlayfs")?;
-    let mount = match configure_overlay(&fs, start) {
+    let mount = match configure_overlay(&fs, start, skeleton) {
         // Linux before 6.8 does not know `lowerdir+`.
-        Err((Errno::INVAL, "lowerdir+")) => return overlay_in_one_string(root, start),
+        Err((Errno::INVAL, "lowerdir+")) => return overlay_in_one_string(root, start, skeleton),
         Err((error, option)) => {
             let mut log = String::new();
             let _ = std::fs::File::from(fs).read_to_string(&mut log);
@@ -104,13 +105,17 @@ fn overlay(root: &Path, start: &Start) -> Result<(), Failure> {
         .step("attach the root")
 }
 
-fn configure_overlay(fs: &OwnedFd, start: &Start) -> Result<OwnedFd, (Errno, &'static str)> {
+fn configure_overlay(
+    fs: &OwnedFd,
+    start: &Start,
+    skeleton: &[u8],
+) -> Result<OwnedFd, (Errno, &'static str)> {
     let mut opened = Vec::new();
     let mut set = |key: &'static str, path: &[u8]| {
         let value = short_path(path, &mut opened).map_err(|e| (e, key))?;
         rustix::mount::fsconfig_set_string(fs, key, value).map_err(|e| (e, key))
     };
-    for layer in &start.layers {
+    for layer in layers(start, skeleton) {
         set("lowerdir+", layer)?;
     }
     set("upperdir", &start.upper)?;
@@ -124,6 +129,10 @@ fn configure_overlay(fs: &OwnedFd, start: &Start) -> Result<OwnedFd, (Errno, &'s
     rustix::mount::fsconfig_create(fs).map_err(|e| (e, "create"))?;
     let flags = FsMountFlags::FSMOUNT_CLOEXEC;
     rustix::mount::fsmount(fs, flags, MountAttrFlags::MOUNT_ATTR_NODEV).map_err(|e| (e, "mount"))
+}
+
+fn layers<'a>(start: &'a Start, skeleton: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    start.layers.iter().map(Vec::as_slice).chain([skeleton])
 }
 
 /// The upper directory must be readable without the lower ones: it becomes an image's layer.
@@ -150,11 +159,11 @@ fn descriptor_path(path: &[u8], opened: &mut Vec<OwnedFd>) -> Result<CString, Er
 
 /// The same mount by mount(2), whose options are limited to one page: every layer through a short
 /// descriptor path.
-fn overlay_in_one_string(root: &Path, start: &Start) -> Result<(), Failure> {
+fn overlay_in_one_string(root: &Path, start: &Start, skeleton: &[u8]) -> Result<(), Failure> {
     let what = "mount the layers as overlay";
     let mut opened = Vec::new();
     let mut options = b"lowerdir=".to_vec();
-    for (i, layer) in start.layers.iter().enumerate() {
+    for (i, layer) in layers(start, skeleton).enumerate() {
         options.extend(if i > 0 { &b":"[..] } else { b"" });
         options.extend(descriptor_path(layer, &mut opened).step(what)?.as_bytes());
     }

@@ -49,6 +49,9 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
     ("ptmx", "pts/ptmx"),
 ];
 
+/// Directory of the skeleton layer below the stage.
+pub(crate) const SKELETON: &str = "skeleton";
+
 /// nosuid, nodev, noexec.
 const HARMLESS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
@@ -76,10 +79,11 @@ pub(crate) fn build(root: &Path, cgroup_v1: &[(String, String)]) -> Result<Stage
     let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", flags).step("cut mounts off the host's")?;
     let stage = Staging { root: root.to_owned() };
-    stage.mount("tmpfs", "", HARMLESS, c"mode=755,size=64k")?;
+    stage.mount("tmpfs", "", HARMLESS, c"mode=755,size=128k")?;
     for name in ["proc", "dev", "sys", "empty"] {
         stage.mkdir(name)?;
     }
+    stage.skeleton()?;
     stage.mount("tmpfs", "empty", HARMLESS | MountFlags::RDONLY, c"mode=755,size=4k")?;
     stage.dev()?;
     stage.mount("proc", "proc", HARMLESS, c"")?;
@@ -125,6 +129,20 @@ impl Staging {
     ) -> Result<(), Failure> {
         rustix::mount::mount(kind, self.path(name), kind, flags, Some(options))
             .step_on(&format!("mount {kind} at"), &format!("/{name}"))
+    }
+
+    /// The mount points every root needs, as a layer below the image's: so an image that lacks some
+    /// costs no writes to disk, and none of them ends up in a layer that is built.
+    fn skeleton(&self) -> Result<(), Failure> {
+        for name in ["", "/proc", "/dev", "/sys", "/etc"] {
+            self.mkdir(&format!("{SKELETON}{name}"))?;
+        }
+        for name in ["hosts", "hostname", "resolv.conf"] {
+            let path = self.path(SKELETON).join("etc").join(name);
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+            rustix::fs::open(path, flags, Mode::from_raw_mode(0o644)).step_on("make", name)?;
+        }
+        Ok(())
     }
 
     fn dev(&self) -> Result<(), Failure> {

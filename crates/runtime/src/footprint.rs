@@ -6,7 +6,7 @@
 //! <dir>/<id>/record     whether it was started and how it ended, written by init
 //! <dir>/<id>/init.sock  where an agent that adopts connects
 //! <dir>/<id>/root       mount point, in the sandbox's own mount namespace
-//! <dir>/<id>/upper, work, empty
+//! <dir>/<id>/upper, work
 //! ```
 
 use std::fs::{File, Permissions};
@@ -50,7 +50,7 @@ impl Footprint {
     pub(crate) fn create(dir: PathBuf, id: String, cgroup: Cgroup) -> io::Result<(Self, OwnedFd)> {
         fs::create_dir(&dir)?;
         fs::set_permissions(&dir, Permissions::from_mode(0o700))?;
-        for name in ["root", "upper", "work", "empty"] {
+        for name in ["root", "upper", "work"] {
             fs::create_dir(dir.join(name))?;
             fs::set_permissions(dir.join(name), Permissions::from_mode(0o755))?;
         }

@@ -116,7 +116,7 @@ impl Runtime {
             handle.work.clone_from(&footprint.work);
             footprint::write_handle(&handle).map_err(at("write the sandbox's handle"))?;
         }
-        let start = self.message(spec, &footprint.dir, &upper, &work);
+        let start = self.message(spec, &upper, &work);
         let ended = |_| StartError::Ended;
         parts.connection.send(&Request::Start(Box::new(start)), &[]).await.map_err(ended)?;
         match parts.connection.receive().await.map_err(ended)? {
@@ -131,15 +131,11 @@ impl Runtime {
         }
     }
 
-    fn message(&self, spec: &SandboxSpec, dir: &Path, upper: &Path, work: &Path) -> message::Start {
+    fn message(&self, spec: &SandboxSpec, upper: &Path, work: &Path) -> message::Start {
         let bytes = |path: &Path| path.as_os_str().as_bytes().to_vec();
-        let mut layers: Vec<Vec<u8>> = spec.layers.iter().map(|layer| bytes(layer)).collect();
-        if layers.is_empty() {
-            layers.push(bytes(&dir.join("empty")));
-        }
         let name = &spec.hostname;
         message::Start {
-            layers,
+            layers: spec.layers.iter().map(|layer| bytes(layer)).collect(),
             upper: bytes(upper),
             work: bytes(work),
             volatile: spec.upper.is_none(),

@@ -21,6 +21,8 @@ pub(crate) struct Host {
     temporary: tempfile::TempDir,
 }
 
+const BUSY: std::io::ErrorKind = std::io::ErrorKind::ResourceBusy;
+
 /// A cgroup's name; whatever still runs in it when this is dropped is ended. Sandboxes outlive whoever
 /// started them, and a test that failed has destroyed none.
 pub(crate) struct Processes(String);
@@ -50,6 +52,18 @@ impl Drop for Processes {
                     let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
                 }
             }
+        }
+        // Their cgroups can go when the kernel has let go of them.
+        let deadline = std::time::Instant::now() + DEADLINE;
+        for dir in cgroups(&self.0) {
+            for entry in fs_err::read_dir(&dir).into_iter().flatten().flatten() {
+                let busy = || fs_err::remove_dir(entry.path()).is_err_and(|e| e.kind() == BUSY);
+                while busy() && std::time::Instant::now() < deadline {
+                    std::thread::yield_now();
+                }
+            }
+            let _ = fs_err::remove_dir(&dir);
+            let _ = fs_err::remove_dir(dir.parent().unwrap());
         }
     }
 }
