@@ -10,6 +10,7 @@ use model::{ContainerName, DurableObjectId, InstanceId};
 use runtime::{Output, Sandbox};
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument as _;
 
 use crate::application::ApplicationSlot;
 use crate::event::Subject;
@@ -225,10 +226,13 @@ impl Slots {
         runner.born(birth);
         slot.current.set(instance.clone());
         let (slots, slot) = (Arc::clone(self), Arc::clone(slot));
-        self.runners.spawn(async move {
+        let span = tracing::info_span!("agent", application = &*instance.subject.application,
+            object = slot.name.object.short(), instance = %id);
+        let run = async move {
             runner.run().await;
             slots.ended(&slot, id);
-        });
+        };
+        self.runners.spawn(run.instrument(span));
         instance
     }
 

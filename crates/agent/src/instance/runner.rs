@@ -185,10 +185,7 @@ impl Runner {
                 self.asked_to_stop |= ENDING_SIGNALS.contains(&signal);
                 self.apply(Event::Signal(signal)).await
             }
-            Request::Delete => {
-                self.asked_to_stop = true;
-                self.apply(Event::Delete).await
-            }
+            Request::Delete => self.apply(Event::Delete).await,
             Request::Detach => self.apply(Event::Detach).await,
             Request::Adopt => self.apply(Event::Adopt).await,
         };
@@ -333,6 +330,7 @@ impl Runner {
         let clock = Clock { now: now(), stop_grace, detach_window: DETACH_WINDOW };
         let (next, effect) = self.state.step(event, clock)?;
         self.enter(next);
+        self.asked_to_stop |= matches!(effect, Some(Effect::Kill | Effect::Destroy));
         match effect {
             Some(Effect::Start) => self.spawn_start(),
             Some(Effect::Signal(signal)) => self.signal(signal).await,
@@ -355,8 +353,7 @@ impl Runner {
     /// Makes `next` the state, on disk first.
     fn enter(&mut self, next: State) {
         if next != self.state {
-            tracing::info!(instance = %self.subject.instance, object = self.subject.object.short(),
-                old = %self.state, new = %next, "instance");
+            tracing::info!(old = %self.state, new = %next, "state");
         }
         self.state = next;
         if !self.state.is_live() && !matches!(self.state, State::Removing { .. }) {

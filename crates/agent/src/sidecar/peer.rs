@@ -16,7 +16,14 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 #[derive(Debug)]
 pub(crate) struct PeerLookup {
     /// `None` where the kernel has no such lookup.
-    netlink: Option<Mutex<OwnedFd>>,
+    netlink: Option<Mutex<Netlink>>,
+}
+
+/// A socket to the kernel, and the number of the last request.
+#[derive(Debug)]
+struct Netlink {
+    socket: OwnedFd,
+    sequence: u32,
 }
 
 /// Bytes of `struct nlmsghdr`.
@@ -43,7 +50,7 @@ impl PeerLookup {
             Some(SOCK_DIAG),
         )
         .ok()
-        .map(Mutex::new);
+        .map(|socket| Mutex::new(Netlink { socket, sequence: 0 }));
         let lookup = Self { netlink };
         if lookup.finds_ourselves().unwrap_or(false) { lookup } else { Self { netlink: None } }
     }
@@ -69,28 +76,44 @@ impl PeerLookup {
     }
 
     fn ask(&self, peer: SocketAddrV4, local: SocketAddrV4) -> io::Result<Option<u32>> {
-        let Some(socket) = &self.netlink else {
-            let table = fs_err::read_to_string("/proc/net/tcp")?;
-            return Ok(search_table(&table, peer, local));
-        };
+        match &self.netlink {
+            Some(netlink) => {
+                netlink.lock().expect("no holder of this lock panics").ask(peer, local)
+            }
+            None => {
+                let table = fs_err::read_to_string("/proc/net/tcp")?;
+                Ok(search_table(&table, peer, local))
+            }
+        }
+    }
+}
+
+impl Netlink {
+    fn ask(&mut self, peer: SocketAddrV4, local: SocketAddrV4) -> io::Result<Option<u32>> {
+        self.sequence = self.sequence.wrapping_add(1);
+        let request = request(peer, local, self.sequence);
+        let kernel = SocketAddrNetlink::new(0, 0);
+        rustix::net::sendto(&self.socket, &request, SendFlags::empty(), &kernel)?;
         let mut answer = [0; 1024];
-        let length = {
-            let socket = socket.lock().expect("no holder of this lock panics");
-            let kernel = SocketAddrNetlink::new(0, 0);
-            rustix::net::sendto(&*socket, &request(peer, local), SendFlags::empty(), &kernel)?;
-            rustix::net::recv(&*socket, &mut answer, RecvFlags::empty())?.0
-        };
-        Ok(parse_answer(&answer[..length]))
+        loop {
+            let (length, _) = rustix::net::recv(&self.socket, &mut answer, RecvFlags::empty())?;
+            let answer = &answer[..length];
+            // An answer that an interrupted call left behind is about another connection.
+            if answer.get(8..12) == Some(&self.sequence.to_ne_bytes()) {
+                return Ok(parse_answer(answer));
+            }
+        }
     }
 }
 
 /// `struct nlmsghdr` and `struct inet_diag_req_v2` for one connection, seen from the peer's side.
-fn request(peer: SocketAddrV4, local: SocketAddrV4) -> [u8; HEADER + REQUEST] {
+fn request(peer: SocketAddrV4, local: SocketAddrV4, sequence: u32) -> [u8; HEADER + REQUEST] {
     let mut bytes = [0; HEADER + REQUEST];
     let length = u32::try_from(bytes.len()).expect("72 fits");
     bytes[0..4].copy_from_slice(&length.to_ne_bytes());
     bytes[4..6].copy_from_slice(&BY_FAMILY.to_ne_bytes());
     bytes[6..8].copy_from_slice(&FLAG_REQUEST.to_ne_bytes());
+    bytes[8..12].copy_from_slice(&sequence.to_ne_bytes());
     let body = &mut bytes[HEADER..];
     body[0] = AF_INET;
     body[1] = IPPROTO_TCP;

@@ -19,7 +19,7 @@ async fn a_leaving_process_detaches_and_the_next_one_adopts() {
     assert_eq!(client.on("DELETE", "-proxy", "?force=true").await.status, 204);
     assert_eq!(node.agent.instances()[0].state.to_string(), "detached");
 
-    let next = node.agent.engine_socket("w2").unwrap();
+    let next = node.agent.engine_socket("next").unwrap();
     let client = crate::support::Client::new(next.path().to_owned(), 1);
     assert_eq!(client.on("GET", "", "/json").await.json()["State"]["Status"], "running");
     assert_eq!(node.agent.instances()[0].state.to_string(), "running");

@@ -97,15 +97,15 @@ impl Node {
     }
 
     /// Ends the agent as a restart would, changes what it is set up with, and opens the next one.
-    pub(crate) async fn restart(self, change: impl FnOnce(&mut Setup)) -> Self {
-        let Self { agent, socket, runtime, mut setup, dir, cgroup } = self;
-        drop(socket);
-        soon("detach", agent.detach()).await;
-        soon("close", runtime.close()).await;
-        change(&mut setup);
-        let (runtime, agent) = open(&setup, dir.path(), &cgroup).await;
-        let socket = agent.engine_socket("w").unwrap();
-        Self { agent, socket, runtime, setup, dir, cgroup }
+    pub(crate) async fn restart(mut self, change: impl FnOnce(&mut Setup)) -> Self {
+        soon("detach", self.agent.detach()).await;
+        soon("close", self.runtime.clone().close()).await;
+        change(&mut self.setup);
+        let (runtime, agent) = open(&self.setup, self.dir.path(), &self.cgroup).await;
+        // The old socket removes its file when it goes, so the new one has another name.
+        let socket = agent.engine_socket("w2").unwrap();
+        (self.runtime, self.agent, self.socket) = (runtime, agent, socket);
+        self
     }
 
     /// A client as one Durable Object has it; `object` tells objects apart.
@@ -123,8 +123,8 @@ impl Node {
         soon("shutdown", self.agent.shutdown(berth_agent::StopAll::default())).await;
         assert!(self.agent.instances().is_empty());
         assert_eq!(soon("leftovers", self.runtime.leftovers()).await.unwrap(), []);
-        drop(self.socket);
-        soon("close", self.runtime.close()).await;
+        soon("close", self.runtime.clone().close()).await;
+        fs_err::remove_file(self.socket.path()).unwrap();
         // Sandboxes that were prepared and not used are removed on the side.
         let gone = async {
             while !files_below(self.dir.path()).is_empty() {
@@ -133,6 +133,16 @@ impl Node {
         };
         let left = tokio::time::timeout(PATIENCE, gone).await;
         assert!(left.is_ok(), "{:?}", files_below(self.dir.path()));
+    }
+}
+
+/// A test that failed leaves no program running: instances outlive their agent on purpose.
+impl Drop for Node {
+    fn drop(&mut self) {
+        for pid in self.agent.instances().into_iter().filter_map(|instance| instance.pid) {
+            let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+            pid.map(|pid| rustix::process::kill_process(pid, rustix::process::Signal::KILL));
+        }
     }
 }
 
