@@ -26,9 +26,9 @@ const SETTLE: Duration = Duration::from_secs(1);
 const SHOWN_LINES: usize = 15;
 const LONGEST_LINE: usize = 240;
 
-/// Names of the images that are not Berth's.
-pub(crate) const SERVER_IMAGE: &str = "berth-bench-server:latest";
-pub(crate) const SIDECAR_IMAGE: &str = "berth-bench-sidecar:latest";
+/// Names of the images that are not Berth's; the configuration wants a registry in front.
+pub(crate) const SERVER_IMAGE: &str = "bench.invalid/server:1";
+pub(crate) const SIDECAR_IMAGE: &str = "bench.invalid/sidecar:1";
 
 /// What starts the containers.
 #[derive(Debug, Clone)]
