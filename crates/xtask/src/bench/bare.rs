@@ -14,6 +14,7 @@ use std::thread;
 
 use anyhow::{Context, Result};
 use e2e::until;
+use fs_err as fs;
 
 use super::http::{read_body, read_head};
 use super::prepare::Program;
@@ -56,6 +57,12 @@ impl Bare {
 
     pub(crate) fn engine(&self) -> Engine {
         Engine::Socket { name: "bare", socket: self.socket.clone() }
+    }
+}
+
+impl Drop for Bare {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.socket);
     }
 }
 
