@@ -88,11 +88,12 @@ fn resolve(root: &OwnedFd, path: &str, flags: OFlags) -> rustix::io::Result<Owne
 
 /// Mounts the overlay of all layers at `root`, `skeleton` below all others.
 fn overlay(root: &Path, start: &Start, skeleton: &[u8]) -> Result<(), Failure> {
+    if !appends_layers(&rustix::system::uname().release().to_string_lossy()) {
+        return overlay_in_one_string(root, start, skeleton);
+    }
     let fs =
         rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).step("open overlayfs")?;
     let mount = match configure_overlay(&fs, start, skeleton) {
-        // Linux before 6.8 does not know `lowerdir+`.
-        Err((Errno::INVAL, "lowerdir+")) => return overlay_in_one_string(root, start, skeleton),
         Err((error, option)) => {
             let mut log = String::new();
             let _ = std::fs::File::from(fs).read_to_string(&mut log);
@@ -103,6 +104,16 @@ fn overlay(root: &Path, start: &Start, skeleton: &[u8]) -> Result<(), Failure> {
     };
     rustix::mount::move_mount(&mount, "", CWD, root, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
         .step("attach the root")
+}
+
+/// Whether overlayfs takes layers one by one (`lowerdir+`, Linux 6.7). Asked of the version, because
+/// older kernels take any option at first, and complain about it in the host's log when they mount.
+fn appends_layers(release: &str) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (6, 7),
+        _ => false,
+    }
 }
 
 fn configure_overlay(
@@ -325,6 +336,16 @@ fn normal(path: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn layers_are_appended_on_kernels_that_can() {
+        for release in ["6.7.0", "6.12.9-arch1-1", "6.18.44-fc", "7.0-rc1", "10.1"] {
+            assert!(appends_layers(release), "{release}");
+        }
+        for release in ["6.6.99", "6.1.0-56-cloud-amd64", "5.15.0-generic", "", "x"] {
+            assert!(!appends_layers(release), "{release}");
+        }
+    }
 
     #[test]
     fn a_path_is_normalised_within_the_root() {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use init::message::{self, Event, Failure, FailureKind, Request};
+use tokio::sync::oneshot;
 
 use crate::footprint::{self, Footprint};
 use crate::network::EgressSockets;
@@ -76,11 +77,30 @@ impl From<Failure> for ExecError {
 }
 
 impl Runtime {
-    /// Runs `spec` in a parked sandbox; returns once the program was executed.
+    /// Runs `spec` in a parked sandbox; returns once the program was executed. A call that is dropped
+    /// halfway leaves nothing.
     ///
     /// # Errors
     /// The root file system could not be made or the program not be executed; nothing is left then.
     pub async fn start(
+        &self,
+        parked: Parked,
+        spec: SandboxSpec,
+    ) -> Result<(Sandbox, Output), StartError> {
+        let (done, started) = oneshot::channel();
+        let runtime = self.clone();
+        tokio::spawn(async move {
+            let result = runtime.start_to_the_end(parked, spec).await;
+            if let Err(Ok((sandbox, _))) = done.send(result)
+                && let Err(e) = sandbox.destroy().await
+            {
+                tracing::warn!("failed to {e}");
+            }
+        });
+        started.await.map_err(|_| StartError::Ended)?
+    }
+
+    async fn start_to_the_end(
         &self,
         parked: Parked,
         spec: SandboxSpec,
