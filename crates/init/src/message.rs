@@ -21,6 +21,8 @@ pub struct Fork {
     pub cgroup_procs: u8,
     /// Whether an eventfd follows that says when memory is used up (cgroup v1).
     pub oom_event: bool,
+    /// Size of `/dev/shm`.
+    pub shm_bytes: u64,
     /// cgroup v1 controllers to show below `/sys/fs/cgroup`, by their mount's name and options.
     pub cgroup_v1: Vec<(String, String)>,
 }

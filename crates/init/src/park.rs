@@ -90,7 +90,7 @@ fn enter(
     let dir = PathBuf::from(OsStr::from_bytes(&fork.dir));
     network::prepare()?;
     let no_egress = network::redirect_egress().err().map(|e| e.to_string());
-    let stage = stage::build(&dir.join("root"), &fork.cgroup_v1)?;
+    let stage = stage::build(&dir.join("root"), fork)?;
     let netns = open("/proc/self/ns/net", OFlags::RDONLY).step("open the network namespace")?;
     let null = open("/dev/null", OFlags::RDWR).step_on("open", "/dev/null")?;
     let pipes = [pipe()?, pipe()?];

@@ -4,10 +4,11 @@
 //! What is hidden or read-only is Docker's list. It hides what the kernel does not namespace; what
 //! root inside may do is limited by capabilities and seccomp, not here.
 
+use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use berth_init::message::Failure;
+use berth_init::message::{Failure, Fork};
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, OpenTreeFlags};
@@ -74,7 +75,7 @@ pub(crate) struct StagedFile {
 }
 
 /// Builds everything on a memory file system at `root`, where the overlay will later cover it.
-pub(crate) fn build(root: &Path, cgroup_v1: &[(String, String)]) -> Result<Stage, Failure> {
+pub(crate) fn build(root: &Path, fork: &Fork) -> Result<Stage, Failure> {
     // Downstream, not private: what the host unmounts is unmounted in parked sandboxes too.
     let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", flags).step("cut mounts off the host's")?;
@@ -85,10 +86,10 @@ pub(crate) fn build(root: &Path, cgroup_v1: &[(String, String)]) -> Result<Stage
     }
     stage.skeleton()?;
     stage.mount("tmpfs", "empty", HARMLESS | MountFlags::RDONLY, c"mode=755,size=4k")?;
-    stage.dev()?;
+    stage.dev(fork.shm_bytes)?;
     stage.mount("proc", "proc", HARMLESS, c"")?;
     stage.mount("sysfs", "sys", HARMLESS | MountFlags::RDONLY, c"")?;
-    stage.cgroups(cgroup_v1)?;
+    stage.cgroups(&fork.cgroup_v1)?;
     for path in READ_ONLY {
         stage.make_read_only(path)?;
     }
@@ -125,7 +126,7 @@ impl Staging {
         kind: &str,
         name: &str,
         flags: MountFlags,
-        options: &std::ffi::CStr,
+        options: &CStr,
     ) -> Result<(), Failure> {
         rustix::mount::mount(kind, self.path(name), kind, flags, Some(options))
             .step_on(&format!("mount {kind} at"), &format!("/{name}"))
@@ -145,7 +146,7 @@ impl Staging {
         Ok(())
     }
 
-    fn dev(&self) -> Result<(), Failure> {
+    fn dev(&self, shm_bytes: u64) -> Result<(), Failure> {
         let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
         self.mount("tmpfs", "dev", flags, c"mode=755,size=64k")?;
         for (name, major, minor) in DEVICES {
@@ -165,7 +166,9 @@ impl Staging {
         }
         let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
         self.mount("devpts", "dev/pts", flags, c"newinstance,ptmxmode=0666,mode=0620,gid=5")?;
-        self.mount("tmpfs", "dev/shm", HARMLESS, c"mode=1777,size=64m")?;
+        let shm = format!("mode=1777,size={shm_bytes}");
+        let shm = CString::new(shm).map_err(std::io::Error::other).step_on("mount", "dev/shm")?;
+        self.mount("tmpfs", "dev/shm", HARMLESS, &shm)?;
         // A kernel may be built without message queues.
         let _ = self.mount("mqueue", "dev/mqueue", HARMLESS, c"");
         Ok(())
@@ -185,7 +188,7 @@ impl Staging {
         }
         for (name, options) in v1 {
             let name = format!("{base}/{name}");
-            let Ok(options) = std::ffi::CString::new(options.as_str()) else { continue };
+            let Ok(options) = CString::new(options.as_str()) else { continue };
             self.mkdir(&name)?;
             let _ = self.mount("cgroup", &name, flags, &options);
         }

@@ -5,6 +5,9 @@
 //! PID 1 is our own `berth-init`. A sandbox outlives the process that started it and is taken up
 //! again by [`Runtime::adopt`].
 //!
+//! Needs Linux 5.10 and root. Works on cgroup v1, v2 and hosts that mix them; without a controller
+//! the sandbox runs unlimited and [`Runtime::warnings`] says so.
+//!
 //! This crate knows nothing of Docker, workerd, images or applications, and decides nothing about
 //! when to start or stop.
 

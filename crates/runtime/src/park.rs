@@ -163,6 +163,7 @@ async fn fork(runtime: &Inner, made: &Made) -> io::Result<(u32, OwnedFd)> {
         cgroup: v2.is_some(),
         cgroup_procs: u8::try_from(v1.len()).expect("at most five"),
         oom_event: oom_event.is_some(),
+        shm_bytes: model::limits::SHM_BYTES,
         cgroup_v1: runtime.hierarchies.shown_inside(),
     };
     let mut fds = vec![made.listener.as_fd(), made.record.as_fd()];

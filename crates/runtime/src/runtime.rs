@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use fs_err as fs;
 use init::message::Confinement;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::CapabilitySet;
 
 use crate::cgroup::{Cgroup, Hierarchies};
@@ -111,6 +112,7 @@ impl Runtime {
         if !rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(needed)) {
             return Err(RuntimeError::NotPermitted);
         }
+        allow_many_files();
         let opened = tokio::task::spawn_blocking(move || prepare(config)).await;
         let (config, hierarchies, warnings) = opened
             .map_err(|e| RuntimeError::step("prepare the runtime's directory", e.into()))??;
@@ -203,6 +205,13 @@ impl Runtime {
         })
         .await;
     }
+}
+
+/// Each sandbox takes about ten descriptors, and the usual limit of 1,024 is a soft one. Where it
+/// cannot be raised, later starts say so.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
 }
 
 /// Makes the directory and the parent cgroups, and sweeps both.
