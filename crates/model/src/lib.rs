@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod application;
+mod assets;
 mod environment;
 mod ids;
 pub mod instance;
@@ -13,6 +14,7 @@ pub mod limits;
 pub mod messages;
 
 pub use application::{Application, ImageSource};
+pub use assets::{HtmlHandling, NotFoundHandling, RunWorkerFirst};
 pub use environment::{Placement, predefined_environment};
 pub use ids::{ContainerName, DurableObjectId, IdError, InstanceId};
 pub use instance_type::{InstanceType, InstanceTypeError, Limits};

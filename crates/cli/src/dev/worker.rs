@@ -8,8 +8,7 @@ use model::{Application, ImageSource};
 use project::config::{self, Config};
 use project::{Bundle, ModuleKind};
 use workers::spec::{
-    Assets, Binding, BindingValue, ContainerEngine, DurableObjectNamespace, HtmlHandling, Module,
-    NotFoundHandling, RunWorkerFirst,
+    Assets, Binding, BindingValue, ContainerEngine, DurableObjectNamespace, Module,
 };
 use workers::{WorkerSpec, toolchain};
 
@@ -197,22 +196,8 @@ fn durable_objects(
 fn assets(assets: &config::Assets) -> Assets {
     Assets {
         directory: assets.directory.clone(),
-        html_handling: match assets.html_handling {
-            config::HtmlHandling::AutoTrailingSlash => HtmlHandling::AutoTrailingSlash,
-            config::HtmlHandling::ForceTrailingSlash => HtmlHandling::ForceTrailingSlash,
-            config::HtmlHandling::DropTrailingSlash => HtmlHandling::DropTrailingSlash,
-            config::HtmlHandling::None => HtmlHandling::None,
-        },
-        not_found_handling: match assets.not_found_handling {
-            config::NotFoundHandling::None => NotFoundHandling::None,
-            config::NotFoundHandling::NotFoundPage => NotFoundHandling::NotFoundPage,
-            config::NotFoundHandling::SinglePageApplication => {
-                NotFoundHandling::SinglePageApplication
-            }
-        },
-        run_worker_first: match &assets.run_worker_first {
-            config::RunWorkerFirst::Always(always) => RunWorkerFirst::Always(*always),
-            config::RunWorkerFirst::Paths(paths) => RunWorkerFirst::Paths(paths.clone()),
-        },
+        html_handling: assets.html_handling,
+        not_found_handling: assets.not_found_handling,
+        run_worker_first: assets.run_worker_first.clone(),
     }
 }

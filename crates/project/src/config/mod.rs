@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use model::Application;
+pub use model::{HtmlHandling, NotFoundHandling, RunWorkerFirst};
 
 mod assets;
 mod bindings;
@@ -219,41 +220,6 @@ pub struct Assets {
     pub not_found_handling: NotFoundHandling,
     /// Which requests reach the Worker even where a file matches.
     pub run_worker_first: RunWorkerFirst,
-}
-
-/// `assets.html_handling`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum HtmlHandling {
-    /// `auto-trailing-slash`.
-    #[default]
-    AutoTrailingSlash,
-    /// `force-trailing-slash`.
-    ForceTrailingSlash,
-    /// `drop-trailing-slash`.
-    DropTrailingSlash,
-    /// `none`.
-    None,
-}
-
-/// `assets.not_found_handling`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum NotFoundHandling {
-    /// `none`: the Worker answers, or 404.
-    #[default]
-    None,
-    /// `404-page`.
-    NotFoundPage,
-    /// `single-page-application`.
-    SinglePageApplication,
-}
-
-/// `assets.run_worker_first`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RunWorkerFirst {
-    /// For every request, or for none.
-    Always(bool),
-    /// For paths that match one of these; those that start with `!` are exceptions.
-    Paths(Vec<String>),
 }
 
 /// `observability`.
