@@ -6,23 +6,24 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Write};
+use std::net::TcpStream;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
-use anyhow::{Context, Result};
-use e2e::until;
+use anyhow::{Context, Result, ensure};
+use e2e::{PATIENCE, eventually};
 use fs_err as fs;
 
 use super::http::{read_body, read_head};
 use super::prepare::Program;
 use super::session::Engine;
 
-/// Where the sidecar listens on the host: not the port within a container, so that a container of
-/// Docker's network and this one never meet.
-const SIDECAR: &str = "127.0.0.1:39002";
+/// Where the sidecar and the server listen on the host: below the ports that connections are given.
+const SIDECAR: &str = "127.0.0.1:8081";
+const SERVER: &str = "127.0.0.1:8080";
 
 /// The engine, its sidecar and its server.
 #[derive(Debug)]
@@ -38,8 +39,7 @@ impl Bare {
         let server = start_server(dir, server)?;
         let mut command = Command::new(sidecar);
         command.args(["--http-ingress-address", SIDECAR]);
-        let sidecar = Program::start(&mut command, &dir.join("sidecar.log"))?;
-        until("the sidecar listens", || std::net::TcpStream::connect(SIDECAR).ok());
+        let sidecar = start(&mut command, &dir.join("sidecar.log"), SIDECAR)?;
         let socket = dir.join("bare.sock");
         let listener = UnixListener::bind(&socket).context("listen for the bare engine")?;
         let containers = Arc::new(Containers::default());
@@ -68,8 +68,18 @@ impl Drop for Bare {
 
 /// Runs the containers' server on the host, on its port 8080.
 pub(crate) fn start_server(dir: &Path, server: &Path) -> Result<Program> {
-    let program = Program::start(&mut Command::new(server), &dir.join("server.log"))?;
-    until("the server listens", || std::net::TcpStream::connect("127.0.0.1:8080").ok());
+    start(&mut Command::new(server), &dir.join("server.log"), SERVER)
+}
+
+/// Starts a program and waits until it listens.
+fn start(command: &mut Command, log: &Path, address: &str) -> Result<Program> {
+    let mut program = Program::start(command, log)?;
+    let listens = eventually(PATIENCE, || match program.ended() {
+        Ok(None) => TcpStream::connect(address).is_ok().then_some(true),
+        Ok(Some(_)) | Err(_) => Some(false),
+    });
+    let said = || fs::read_to_string(log).unwrap_or_default();
+    ensure!(listens == Some(true), "{command:?} does not listen on {address}:\n{}", said());
     Ok(program)
 }
 
