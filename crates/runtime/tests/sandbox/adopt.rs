@@ -195,12 +195,85 @@ async fn a_killed_launcher_takes_no_sandbox_with_it_and_is_replaced() {
     host.close().await;
 }
 
-/// Waits until the sandbox's init is gone, asking the kernel.
-fn wait_for_end(handle: &SandboxHandle) {
+/// Where the agent that is to be killed finds its directory; set for that process alone.
+const VICTIM: &str = "BERTH_TEST_VICTIM";
+
+#[test]
+fn a_killed_agent_leaves_its_running_sandbox_and_nothing_else() {
+    if !is_root() {
+        return;
+    }
+    if let Ok(place) = std::env::var(VICTIM) {
+        let (dir, cgroup) = place.split_once('|').unwrap();
+        return victim(Path::new(dir), cgroup);
+    }
+    let (dir, cgroup) = place();
+    let ready = dir.path().join("ready");
+    let mut agent = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "adopt::a_killed_agent_leaves_its_running_sandbox_and_nothing_else"])
+        .env(VICTIM, format!("{}|{}", dir.path().display(), &*cgroup))
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    until(|| ready.exists());
+    let pids: Vec<i32> = processes(&cgroup);
+    assert!(pids.len() > 2, "a server, its init and parked ones: {pids:?}");
+    agent.kill().unwrap();
+    agent.wait().unwrap();
+    // What was parked ends by itself; the launcher is in no cgroup of ours, so look for its parent.
+    until(|| processes(&cgroup).len() == 2);
+    let launcher: i32 = fs_err::read_to_string(&ready).unwrap().parse().unwrap();
+    until(|| !Path::new(&format!("/proc/{launcher}/exe")).exists());
+
+    as_agent(dir.path(), &cgroup, async move |runtime, _| {
+        let mut leftovers = runtime.leftovers().await.unwrap();
+        assert_eq!(leftovers.len(), 1);
+        let (sandbox, _output) = runtime.adopt(leftovers.remove(0).handle).await.unwrap();
+        assert_eq!(answer(&sandbox, 80).await, "hello from inside");
+        sandbox.destroy().await.unwrap();
+        runtime.clone().close().await;
+    });
+    assert_nothing_is_left(dir.path(), &cgroup);
+}
+
+/// Starts one sandbox, says so, and waits to be killed.
+fn victim(dir: &Path, cgroup: &str) {
+    as_agent(dir, cgroup, {
+        let dir = dir.to_owned();
+        async move |runtime, image| {
+            let spec = host::spec(image, &["serve", "127.0.0.1:80"]);
+            let parked = runtime.prepare().await.unwrap();
+            let (sandbox, _output) = runtime.start(parked, spec).await.unwrap();
+            // The pool fills up again.
+            let _parked = runtime.prepare().await.unwrap();
+            let launcher = runtime.launcher_pid().await.unwrap();
+            fs_err::write(dir.join("starting"), launcher.to_string()).unwrap();
+            fs_err::rename(dir.join("starting"), dir.join("ready")).unwrap();
+            sandbox.wait().await;
+        }
+    });
+}
+
+/// All processes below a cgroup.
+fn processes(cgroup: &str) -> Vec<i32> {
+    let Some(dir) = cgroups(cgroup).into_iter().next() else { return Vec::new() };
+    let entries = fs_err::read_dir(dir).unwrap().flatten();
+    let procs = entries.map(|entry| fs_err::read_to_string(entry.path().join("cgroup.procs")));
+    let text: String = procs.flatten().collect();
+    text.lines().map(|pid| pid.parse().unwrap()).collect()
+}
+
+fn until(condition: impl Fn() -> bool) {
     let deadline = std::time::Instant::now() + host::DEADLINE;
-    let stat = format!("/proc/{}/stat", handle.pid);
-    while fs_err::read_to_string(&stat).is_ok_and(|stat| !stat.contains(") Z ")) {
-        assert!(std::time::Instant::now() < deadline, "it ends before the deadline");
+    while !condition() {
+        assert!(std::time::Instant::now() < deadline, "it happens before the deadline");
         std::thread::yield_now();
     }
+}
+
+/// Waits until the sandbox's init is gone, asking the kernel.
+fn wait_for_end(handle: &SandboxHandle) {
+    let stat = format!("/proc/{}/stat", handle.pid);
+    until(|| fs_err::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z ")));
 }
