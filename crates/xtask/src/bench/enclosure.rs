@@ -21,17 +21,20 @@ exit $?";
 
 /// Waits for the end of its stdin, then removes the folder `$1`, the cgroups named `$2`, and what a
 /// `berth dev` that was killed has left of its sessions: their folders in Berth's home `$3` and
-/// their cgroups. What still ends may hold these for a moment.
+/// their cgroups. What still ends may hold these for a moment. Cgroups of `start_bench` are not of
+/// one run alone: those that another one uses stay.
 const JANITOR: &str = "
 trap '' INT TERM HUP
 cat
 sessions=$(ls \"$3/dev\" 2>/dev/null)
+cgroups() { find /sys/fs/cgroup -depth -type d -path \"*$1*\"; }
 left() {
-    for name in \"$2\" $sessions; do find /sys/fs/cgroup -depth -type d -path \"*$name*\"; done
+    for name in \"$2\" $sessions; do cgroups \"$name\"; done
     ls -d \"$1\" 2>/dev/null
     for session in $sessions; do ls -d \"$3/dev/$session\" 2>/dev/null; done
 }
 for attempt in $(seq 100); do
+    cgroups berth-bench | xargs -r rmdir 2>/dev/null
     left \"$@\" | while read -r path; do
         case \"$path\" in
             /sys/*) rmdir \"$path\" 2>/dev/null ;;
