@@ -31,7 +31,7 @@ pub(crate) enum Phase {
 pub(crate) enum Hold {
     /// Try again after this time.
     Retry(Duration),
-    /// Answer 400.
+    /// Answer that nothing listens.
     NotListening,
     /// Answer 503.
     Unavailable,

@@ -75,7 +75,6 @@ async fn open(
     shared: &Shared,
     tunnel: &Mutex<Option<Tunnel>>,
 ) -> Reply {
-    // Any status but 400: that one means "not listening".
     let Some(port) = request.uri().port_u16().filter(|port| *port != 0) else {
         return text(StatusCode::UNPROCESSABLE_ENTITY, "CONNECT needs a port");
     };
@@ -86,7 +85,12 @@ async fn open(
                 Some(Tunnel { upgrade, upstream, instance: *instance });
             Response::new(Full::default())
         }
-        Connected::NotListening => text(StatusCode::BAD_REQUEST, &not_listening(port)),
+        // For a 400 workerd makes an error text of its own, and not one that the class takes for "it
+        // runs, but does not listen": `start()` of a job without a port would then never return. Of
+        // any other status it shows the body, which has both wordings.
+        Connected::NotListening => text(StatusCode::BAD_GATEWAY, &not_listening(port)),
+        // The class must not take this for a program that runs: workerd's own text it is.
+        Connected::Ended => text(StatusCode::BAD_REQUEST, &not_listening(port)),
         Connected::Unavailable(reason) => text(StatusCode::SERVICE_UNAVAILABLE, &reason),
     }
 }

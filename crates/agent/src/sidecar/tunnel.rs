@@ -27,6 +27,7 @@ const LAST_BYTES: Duration = Duration::from_secs(2);
 pub(super) enum Connected {
     Yes { upstream: TcpStream, instance: Box<Instance> },
     NotListening,
+    Ended,
     Unavailable(String),
 }
 
@@ -53,7 +54,9 @@ pub(super) async fn connect(shared: &Shared, port: u16) -> Connected {
             Hold::NotListening => {
                 if phase == Phase::Ended {
                     tokio::time::sleep(ENDED_AFTER).await;
-                } else if held >= model::limits::CONNECT_HOLD
+                    return Connected::Ended;
+                }
+                if held >= model::limits::CONNECT_HOLD
                     && let Some(instance) = instance
                 {
                     let subject = instance.subject;
