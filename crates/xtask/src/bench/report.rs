@@ -121,8 +121,7 @@ impl Table {
     fn json(&self) -> Value {
         let rows = self.rows.iter().map(|row| {
             let cells = row.cells.iter().map(|(column, figure)| {
-                let key = column.replace(' ', "_");
-                (format!("{key}{}", figure.unit()), json!(figure.number()))
+                (format!("{}{}", json_key(column), figure.unit()), json!(figure.number()))
             });
             (row.label.clone(), Value::Object(cells.collect()))
         });
@@ -208,6 +207,12 @@ impl Figure {
     }
 }
 
+/// `p50 : Berth` → `p50_berth`
+fn json_key(column: &str) -> String {
+    let words = column.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("_").to_lowercase()
+}
+
 fn push_note(text: &mut String, note: &str) {
     let _ = writeln!(text, "\n{note}");
 }
@@ -245,6 +250,6 @@ mod tests {
     fn json_names_units() {
         let json = table().json();
         assert_eq!(json["rows"]["Docker Engine"]["p50_ms"], 300.0);
-        assert_eq!(json["rows"]["Docker Engine"]["p50_:_Berth_ratio"], 15.0);
+        assert_eq!(json["rows"]["Docker Engine"]["p50_berth_ratio"], 15.0);
     }
 }
