@@ -15,7 +15,6 @@ use crate::printer::Printer;
 #[exclude = "*/.berth/*"]
 #[exclude = "*/.wrangler/*"]
 #[exclude = "*/target/*"]
-#[exclude = "*/dist/*"]
 #[exclude = "*/.dev.vars"]
 struct Examples;
 
