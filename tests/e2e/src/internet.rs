@@ -23,8 +23,8 @@ const SERVER: &str = "203.0.113.2";
 /// when it is dropped.
 #[derive(Debug)]
 pub struct Internet {
-    name: String,
     server: Child,
+    _network: Network,
     _folder: TempDir,
     _turn: fs::File,
 }
@@ -46,23 +46,24 @@ impl Internet {
         // The names of links end at 15 bytes.
         let count = COUNT.fetch_add(1, Ordering::Relaxed) % 100;
         let name = format!("e2e{}-{count}", std::process::id());
-        let (near, far) = (format!("{name}n"), format!("{name}f"));
-        ip(&["netns", "add", &name]);
-        ip(&["link", "add", &near, "type", "veth", "peer", "name", &far, "netns", &name]);
-        ip(&["addr", "add", &format!("{HOST}/30"), "dev", &near]);
-        ip(&["link", "set", &near, "up"]);
-        ip(&["-n", &name, "addr", "add", &format!("{SERVER}/30"), "dev", &far]);
-        ip(&["-n", &name, "link", "set", &far, "up"]);
+        let network = Network { near: format!("{name}n"), name };
+        let (name, near, far) = (&network.name, &network.near, &format!("{}f", network.name));
+        ip(&["netns", "add", name]);
+        ip(&["link", "add", near, "type", "veth", "peer", "name", far, "netns", name]);
+        ip(&["addr", "add", &format!("{HOST}/30"), "dev", near]);
+        ip(&["link", "set", near, "up"]);
+        ip(&["-n", name, "addr", "add", &format!("{SERVER}/30"), "dev", far]);
+        ip(&["-n", name, "link", "set", far, "up"]);
 
         let server = Command::new("ip")
-            .args(["netns", "exec", &name])
+            .args(["netns", "exec", name])
             .arg(base_images::busybox_program())
             .args(["httpd", "-f", "-p", &format!("{SERVER}:80"), "-h"])
             .arg(folder.path())
             .stdin(Stdio::null())
             .spawn()
             .expect("start the server");
-        let internet = Self { name, server, _folder: folder, _turn: turn };
+        let internet = Self { server, _network: network, _folder: folder, _turn: turn };
         let client = crate::client::Client::new(internet.address());
         until("the server outside answers", || client.try_get("/").ok());
         internet
@@ -86,8 +87,20 @@ impl Drop for Internet {
     fn drop(&mut self) {
         let _ = self.server.kill();
         let _ = self.server.wait();
-        // The pair of links would go with the namespace, but later than the next one comes.
-        let _ = Command::new("ip").args(["link", "del", &format!("{}n", self.name)]).status();
+    }
+}
+
+/// A network namespace and the link into it; both go with this.
+#[derive(Debug)]
+struct Network {
+    name: String,
+    near: String,
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        // The link would go with the namespace, but later than the next one comes.
+        let _ = Command::new("ip").args(["link", "del", &self.near]).stderr(Stdio::null()).status();
         let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
     }
 }

@@ -70,7 +70,8 @@ impl Footprint {
     }
 
     /// What is left, one thing on a line.
-    fn left(&self) -> String {
+    #[must_use]
+    pub fn left(&self) -> String {
         let mut left = String::new();
         for process in self.processes.iter().filter(|process| process.is_alive()) {
             let command = process.command().join(" ");
