@@ -7,7 +7,8 @@ use oxc_sourcemap::OwnedSourceMap;
 
 use crate::spec::Module;
 
-/// workerd names modules by this URL.
+/// workerd names modules by this URL, with the compatibility dates of today; with older ones by their
+/// bare names.
 const BUNDLE: &str = "file:///bundle/";
 
 /// The source maps of a Worker's modules.
@@ -41,12 +42,24 @@ impl SourceMaps {
         Self { by_module }
     }
 
-    /// `text` with each `file:///bundle/<module>:<line>:<column>` replaced by the source's place.
+    /// `text` with each `file:///bundle/<module>:<line>:<column>`, and in the frames of a stack each
+    /// `<module>:<line>:<column>`, replaced by the source's place.
     pub(crate) fn map<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        if !text.contains(BUNDLE) {
+        if !text.contains(BUNDLE) && !text.lines().any(is_frame) {
             return Cow::Borrowed(text);
         }
         let mut out = String::with_capacity(text.len());
+        for line in text.split_inclusive('\n') {
+            if is_frame(line) && !line.contains(BUNDLE) {
+                self.map_frame(line, &mut out);
+            } else {
+                self.map_urls(line, &mut out);
+            }
+        }
+        Cow::Owned(out)
+    }
+
+    fn map_urls(&self, text: &str, out: &mut String) {
         let mut rest = text;
         while let Some(at) = rest.find(BUNDLE) {
             out.push_str(&rest[..at]);
@@ -57,7 +70,18 @@ impl SourceMaps {
             rest = after;
         }
         out.push_str(rest);
-        Cow::Owned(out)
+    }
+
+    /// `    at Object.fetch (main.js:10:5)` or `    at main.js:10:5`.
+    fn map_frame(&self, line: &str, out: &mut String) {
+        let end = line.trim_end().trim_end_matches(')').len();
+        let start = line[..end].rfind(['(', ' ']).map_or(0, |at| at + 1);
+        out.push_str(&line[..start]);
+        match self.place(&line[start..end]) {
+            Some(place) => out.push_str(&place),
+            None => out.push_str(&line[start..end]),
+        }
+        out.push_str(&line[end..]);
     }
 
     /// `main.js:10:5` as `src/index.ts:3:9`.
@@ -75,6 +99,11 @@ impl SourceMaps {
         let (line, column) = (token.get_src_line() + 1, token.get_src_col() + 1);
         Some(format!("{root}{slash}{source}:{line}:{column}"))
     }
+}
+
+/// Whether a line is a frame of a stack as V8 prints it.
+fn is_frame(line: &str) -> bool {
+    line.trim_start().starts_with("at ")
 }
 
 #[cfg(test)]
@@ -105,13 +134,22 @@ mod tests {
     }
 
     #[test]
+    fn a_stack_of_an_older_compatibility_date_has_bare_names() {
+        let stack = "Error: main.js:1:1\n    at Object.fetch (main.js:1:1)\n    at main.js:1:1\n";
+        let expected =
+            "Error: main.js:1:1\n    at Object.fetch (src/index.ts:3:5)\n    at src/index.ts:3:5\n";
+        assert_eq!(maps(MAP).map(stack), expected);
+        assert_eq!(maps(MAP).map("    at x (node:internal:1:1)"), "    at x (node:internal:1:1)");
+    }
+
+    #[test]
     fn a_broken_map_changes_nothing_but_the_scheme() {
         assert_eq!(maps("{").map("at file:///bundle/main.js:1:1"), "at main.js:1:1");
     }
 
     proptest! {
         #[test]
-        fn no_text_and_no_map_panics(text in "(file:///bundle/|main.js|:|[0-9]{1,12}|\\)|\n| |.){0,20}", map in ".{0,40}") {
+        fn no_text_and_no_map_panics(text in "(file:///bundle/|    at |main.js|:|[0-9]{1,12}|\\)|\n| |.){0,20}", map in ".{0,40}") {
             let _ = maps(MAP).map(&text);
             let _ = maps(&map).map(&text);
             let _ = maps(&format!(r#"{{"version":3,"sources":["a"],"names":[],"mappings":"{map}"}}"#)).map(&text);
