@@ -69,6 +69,14 @@ impl Footprint {
         ExitStatus::new(status, killed && (oom || self.cgroup.oom_kills() > 0))
     }
 
+    /// Opens the upper directory.
+    pub(crate) fn open_upper(&self) -> io::Result<OwnedFd> {
+        let own = self.dir.join("upper");
+        let upper = self.stubs.as_ref().map_or(&own, |(upper, _)| upper);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(rustix::fs::open(upper, flags, Mode::empty())?)
+    }
+
     /// Removes everything, as far as it can, and returns the first failure. Blocking.
     pub(crate) fn remove(&self) -> Result<(), DestroyError> {
         let step = |step: &str, result: io::Result<()>| {

@@ -189,6 +189,17 @@ impl Sandbox {
         self.inner.events.footprint().cgroup.stats()
     }
 
+    /// The directory that takes the sandbox's writes (overlayfs's upper directory), with owners as
+    /// they are on disk: root's files are uid 0, and what was deleted is a whiteout, as in an image's
+    /// layer. `/proc/self/fd/<n>` is a path to it. Read only: the sandbox runs on it. The descriptor
+    /// holds the disk behind it, so drop it before the sandbox is destroyed.
+    ///
+    /// # Errors
+    /// The sandbox has been destroyed.
+    pub fn upper_dir(&self) -> io::Result<OwnedFd> {
+        self.inner.events.footprint().open_upper()
+    }
+
     /// Ends everything inside, waits for it and removes cgroups, directories and sockets. Calling
     /// it again, also on a clone and at the same time, is harmless.
     ///

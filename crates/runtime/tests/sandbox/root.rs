@@ -1,10 +1,12 @@
 //! The root file system: layers, writes, mounts.
 
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use berth_runtime::{BindMount, TmpfsMount};
+use berth_runtime::{BindMount, ExecStreams, TmpfsMount};
 
-use crate::host::{Host, is_root};
+use crate::host::{Host, is_root, process, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_and_twenty_layers_are_one_root_topmost_first() {
@@ -45,6 +47,28 @@ async fn writes_go_to_the_upper_directory_and_never_to_a_layer() {
     assert_eq!(host.said(&["write", "/etc/passwd", "changed"]).await, "");
     let passwd = fs_err::read_to_string(host.image().join("etc/passwd")).unwrap();
     assert!(passwd.starts_with("root:"), "{passwd}");
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_running_sandbox_wrote_can_be_read_from_the_host() {
+    if !is_root() {
+        return;
+    }
+    let host = Host::open().await;
+    let (sandbox, _output) = host.start(&["serve", "127.0.0.1:80"]).await;
+    let write = process(&["write", "/home/app/new", "text"]);
+    let exec = sandbox.exec(write, ExecStreams::default()).await.unwrap();
+    assert_eq!(within(exec.wait()).await.code, 0);
+    let upper = sandbox.upper_dir().unwrap();
+    let path = format!("/proc/self/fd/{}/home/app/new", upper.as_raw_fd());
+    assert_eq!(fs_err::read_to_string(&path).unwrap(), "text");
+    let owner = fs_err::metadata(&path).unwrap();
+    assert_eq!((owner.uid(), owner.gid()), (0, 0));
+    drop(upper);
+    let clone = sandbox.clone();
+    sandbox.destroy().await.unwrap();
+    assert!(clone.upper_dir().is_err());
     host.close().await;
 }
 
