@@ -5,14 +5,14 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::repository;
-use crate::{prerequisites, say, tidy};
+use crate::{guest, prerequisites, say, tidy};
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("format", || repository::run("cargo", &["fmt", "--all", "--check"])),
     ("tidy", tidy::run),
-    ("prerequisites of the tests", prerequisites::install),
+    ("prerequisites of the tests", || prerequisites::install(&prerequisites::OF_THE_TESTS)),
     ("clippy", || {
         let packages = ["clippy", "--release", "--workspace", "--all-targets", "--locked"];
         repository::run("cargo", &[&packages[..], &["--", "--deny", "warnings"]].concat())
@@ -27,6 +27,7 @@ const STEPS: [Step; 7] = [
     }),
     ("dependencies", dependencies),
     ("tests", || repository::run("cargo", &["test", "--release", "--workspace", "--locked"])),
+    ("sandboxes in a guest with cgroup v2", guest::run),
 ];
 
 fn run_steps(steps: &[Step]) -> Result<()> {

@@ -3,6 +3,7 @@
 mod bench;
 mod ci;
 mod fixtures;
+mod guest;
 mod prerequisites;
 mod repository;
 mod tidy;
@@ -26,6 +27,8 @@ enum Task {
     Tidy,
     /// Make the base images that the end-to-end tests and examples pull.
     Fixtures,
+    /// Run the sandbox's tests in a virtual machine that has cgroup v2 alone.
+    Guest,
     /// Measure the hot paths, beside a peer.
     Bench(bench::Options),
 }
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
         Task::Ci => ci::run(),
         Task::Tidy => tidy::run(),
         Task::Fixtures => fixtures::run(),
+        Task::Guest => guest::run(),
         Task::Bench(options) => bench::run(&options),
     };
     match result {

@@ -6,8 +6,8 @@ use anyhow::{Result, bail};
 
 use crate::{repository, say};
 
-/// A program and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 12] = [
+/// Programs that the tests run, and the Debian packages that bring them.
+pub(crate) const OF_THE_TESTS: [(&str, &str); 12] = [
     ("apt-get", "apt"),
     ("cc", "gcc"),
     ("chroot", "coreutils"),
@@ -22,9 +22,9 @@ const PROGRAMS: [(&str, &str); 12] = [
     ("unshare", "util-linux"),
 ];
 
-/// Installs what is missing, with apt as root; elsewhere names it.
-pub(crate) fn install() -> Result<()> {
-    let missing = PROGRAMS.iter().filter(|(program, _)| !is_there(program));
+/// Installs what is missing of `(program, Debian package)`, with apt as root; elsewhere names it.
+pub(crate) fn install(programs: &[(&str, &str)]) -> Result<()> {
+    let missing = programs.iter().filter(|(program, _)| !is_there(program));
     let mut packages: Vec<&str> = missing.map(|(_, package)| *package).collect();
     packages.dedup();
     if packages.is_empty() {

@@ -6,6 +6,8 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use fs_err as fs;
+
 use crate::cache::berth_binary;
 use crate::lines::without_colours;
 use crate::project::Project;
@@ -39,11 +41,17 @@ impl Berth {
         Self::run_by(Command::new(berth_binary()), project).args(args)
     }
 
-    /// The same, run by another program: `wrapper <berth> <args>`.
+    /// The same, run by another program, as whatever user it chooses: `wrapper <berth> <args>`.
+    ///
+    /// # Panics
+    /// The binary cannot be copied into the project.
     pub fn wrapped(project: &Project, wrapper: &[&str], args: &[&str]) -> Self {
         let (program, first) = wrapper.split_first().expect("a wrapper has a name");
+        // Other users may not be let into the folder of the build.
+        let binary = project.path().join("berth-of-all");
+        fs::copy(berth_binary(), &binary).expect("copy berth into the project");
         let mut command = Command::new(program);
-        command.args(first).arg(berth_binary());
+        command.args(first).arg(binary);
         Self::run_by(command, project).args(args)
     }
 
