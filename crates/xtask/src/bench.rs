@@ -6,8 +6,6 @@
 mod bare;
 mod cold_start;
 mod docker;
-mod enclosure;
-mod http;
 mod load;
 mod machine;
 mod memory;
@@ -27,13 +25,13 @@ use anyhow::{Context, Result};
 
 pub(crate) use options::Options;
 
-use enclosure::Enclosure;
 use options::Part;
 use prepare::Workshop;
 use report::Report;
 use sample::Sample;
 use session::{Engine, Session};
 
+use crate::enclosure::Enclosure;
 use crate::say;
 
 /// Where every session listens; the network is the run's own.
@@ -46,9 +44,10 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         return measure(workshop, dir, options);
     }
     let peer = prepare::find_peer(options)?;
-    let enclosure = Enclosure::make(&workshop.home())?;
+    let enclosure = Enclosure::make("berth-bench", Some(&workshop.home()))?;
     workshop.prepare(enclosure.dir())?;
-    enclosure.run(peer)
+    let more: &[String] = if peer { &[] } else { &["--no-peer".to_owned()] };
+    enclosure.run(more)
 }
 
 /// What a measurement needs once it is inside.

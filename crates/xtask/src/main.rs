@@ -1,10 +1,14 @@
 //! `cargo xtask`: what developers and CI run on this repository. One file for each task.
 
 mod bench;
+mod chaos;
 mod ci;
+mod enclosure;
 mod fixtures;
 mod guest;
+mod http;
 mod prerequisites;
+mod programs;
 mod repository;
 mod tidy;
 
@@ -31,6 +35,8 @@ enum Task {
     Guest,
     /// Measure the hot paths, beside a peer.
     Bench(bench::Options),
+    /// Kill every part of `berth dev` at random moments and see that nothing is lost or left.
+    Chaos(chaos::Options),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +46,7 @@ fn main() -> ExitCode {
         Task::Fixtures => fixtures::run(),
         Task::Guest => guest::run(),
         Task::Bench(options) => bench::run(&options),
+        Task::Chaos(options) => chaos::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -17,9 +17,9 @@ use anyhow::{Context, Result, ensure};
 use e2e::{PATIENCE, eventually};
 use fs_err as fs;
 
-use super::http::{read_body, read_head};
-use super::prepare::Program;
 use super::session::Engine;
+use crate::http::{read_body, read_head};
+use crate::programs::Program;
 
 /// Where the sidecar and the server listen on the host: below the ports that connections are given.
 const SIDECAR: &str = "127.0.0.1:8081";

@@ -10,10 +10,10 @@ use e2e::eventually;
 use fs_err as fs;
 use serde_json::Value;
 
-use super::enclosure;
-use super::http::{Connection, request};
-use super::prepare::Program;
 use super::session::{Engine, SERVER_IMAGE, SIDECAR_IMAGE};
+use crate::enclosure;
+use crate::http::{Connection, request};
+use crate::programs::Program;
 
 const START: Duration = Duration::from_secs(60);
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::http::{self, Connection, Reply};
 use super::sample::Sample;
+use crate::http::{self, Connection, Reply};
 
 /// Between two new IDs, so that one start's background work is not the next one's wait.
 pub(crate) const GAP: Duration = Duration::from_millis(50);

@@ -1,17 +1,17 @@
 //! What is made before anything is measured, and outside the namespaces, where there is a network.
 
-use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use e2e::Process;
 use fs_err as fs;
 use rustix::process::geteuid;
 
 use super::options::Options;
 use super::session::{Engine, Session};
+use crate::prerequisites::is_there;
+use crate::programs::run;
 use crate::{repository, say};
 
 /// Longest path of Berth's home in bytes: its sockets' names must fit behind it.
@@ -71,7 +71,7 @@ impl Workshop {
     pub(crate) fn prepare(&self, scratch: &Path) -> Result<()> {
         ensure!(geteuid().is_root(), "the bench makes namespaces: run it as root");
         for (tool, package) in TOOLS {
-            ensure!(in_path(tool), "`{tool}` is missing (Debian: apt-get install {package})");
+            ensure!(is_there(tool), "`{tool}` is missing (Debian: apt-get install {package})");
         }
         say("bench: build berth and the runtime's start_bench");
         self.cargo(&["-p", "berth"])?;
@@ -115,7 +115,7 @@ pub(crate) fn find_peer(options: &Options) -> Result<bool> {
     if options.peer.is_none() {
         return Ok(false);
     }
-    let missing = || DOCKER.into_iter().find(|program| !in_path(program));
+    let missing = || DOCKER.into_iter().find(|program| !is_there(program));
     if missing().is_some() && options.install_peer {
         say("bench: install the peer");
         run(Command::new("apt-get").args(["install", "-y", "docker.io", "iptables"]))?;
@@ -128,51 +128,7 @@ pub(crate) fn find_peer(options: &Options) -> Result<bool> {
     Ok(missing().is_none())
 }
 
-/// The running process of a program that a bench started, ended when dropped.
-#[derive(Debug)]
-pub(crate) struct Program(std::process::Child);
-
-impl Program {
-    /// Starts it with its output going to `log`.
-    pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Self> {
-        let log = fs::File::create(log)?.into_parts().0;
-        command.stdin(std::process::Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        let child =
-            command.spawn().with_context(|| format!("start {:?}", command.get_program()))?;
-        Ok(Self(child))
-    }
-
-    pub(crate) fn process(&self) -> Option<Process> {
-        Process::with_pid(self.0.id())
-    }
-
-    /// Its exit status, if it has ended.
-    pub(crate) fn ended(&mut self) -> Result<Option<std::process::ExitStatus>> {
-        self.0.try_wait().context("look after a process")
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-/// Runs a command to its end; it must succeed.
-pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let program = command.get_program().to_owned();
-    let status = command.status().with_context(|| format!("run {program:?}"))?;
-    ensure!(status.success(), "{command:?} failed ({status})");
-    Ok(())
-}
-
 fn free_port() -> Result<SocketAddr> {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a port")?;
     listener.local_addr().context("find a port")
-}
-
-fn in_path(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(OsStr::new(program)).is_file())
 }

@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 
 use super::Inside;
 use super::docker::{Api, Docker};
-use super::http::{Connection, request};
 use super::load::GAP;
 use super::report::{Figure, Row};
 use super::sample::Sample;
 use super::session::SERVER_IMAGE;
+use crate::http::{Connection, request};
 
 /// Precedes the figures of sandboxes with everything on, until their program answered.
 const ANSWERED: &str = "internet, answered: ";

@@ -12,8 +12,9 @@ use fs_err as fs;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::http;
-use super::prepare::{Program, Workshop};
+use super::prepare::Workshop;
+use crate::http;
+use crate::programs::Program;
 
 /// A first start installs a toolchain and builds an image.
 const START: Duration = Duration::from_secs(300);

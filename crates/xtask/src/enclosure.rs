@@ -2,7 +2,7 @@
 //!
 //! Docker's published ports, its mounts and its daemons, Berth and its instances: all of it ends
 //! with the namespaces' first process. What namespaces don't hold, the run's folder and Docker's
-//! cgroups, a janitor removes: a process that waits until the bench is gone, however it went.
+//! cgroups, a janitor removes: a process that waits until the run is gone, however it went.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -44,7 +44,7 @@ for attempt in $(seq 100); do
     [ -n \"$(left \"$@\")\" ] || exit 0
     sleep 0.1
 done
-echo \"bench: could not remove:\" >&2
+echo \"could not remove:\" >&2
 left \"$@\" >&2
 exit 1";
 
@@ -56,12 +56,14 @@ pub(crate) struct Enclosure {
 }
 
 impl Enclosure {
-    pub(crate) fn make(home: &Path) -> Result<Self> {
+    /// Makes the folder; `home` is Berth's home of the run, if not the folder's `h`.
+    pub(crate) fn make(name: &str, home: Option<&Path>) -> Result<Self> {
         // Short, for the sockets in it; on a disk, for the daemons' data.
-        let dir = PathBuf::from(format!("/var/tmp/berth-bench-{}", std::process::id()));
+        let dir = PathBuf::from(format!("/var/tmp/{name}-{}", std::process::id()));
         fs::create_dir(&dir)?;
         let mut janitor = Command::new("sh");
-        janitor.args(["-c", JANITOR, "janitor"]).arg(&dir).arg(cgroup(&dir)).arg(home);
+        janitor.args(["-c", JANITOR, "janitor"]).arg(&dir).arg(cgroup(&dir));
+        janitor.arg(home.map_or_else(|| dir.join("h"), Path::to_owned));
         let janitor = janitor.stdin(Stdio::piped()).spawn().context("start the janitor")?;
         Ok(Self { dir, janitor })
     }
@@ -71,17 +73,18 @@ impl Enclosure {
         &self.dir
     }
 
-    /// Runs this very command line inside, to its end; without its peer where that is missing.
-    pub(crate) fn run(&self, peer: bool) -> Result<()> {
+    /// Runs this very command line inside, to its end, with `--inside`, the folder and
+    /// `more`.
+    pub(crate) fn run(&self, more: &[String]) -> Result<()> {
         let this = std::env::current_exe().context("find this program")?;
         let mut command = Command::new("setpriv");
         // If this process is killed, so is `unshare`, and then all within.
         command.args(["--pdeathsig", "KILL", "unshare", "--net", "--mount", "--pid", "--fork"]);
         command.args(["--kill-child", "--mount-proc", "sh", "-c", FIRST_PROCESS, "sh"]);
         command.arg(this).args(std::env::args_os().skip(1)).arg("--inside").arg(&self.dir);
-        command.args((!peer).then_some("--no-peer"));
+        command.args(more);
         let status = command.status().context("run unshare")?;
-        ensure!(status.success(), "the bench ended with {status}");
+        ensure!(status.success(), "it ended with {status}");
         Ok(())
     }
 }

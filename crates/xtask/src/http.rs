@@ -52,14 +52,27 @@ pub(crate) fn request(method: &str, target: &str, body: &[u8]) -> Vec<u8> {
 
 /// `GET target` on a connection of its own.
 pub(crate) fn get(address: SocketAddr, target: &str) -> io::Result<Reply> {
-    Connection::open(address)?.call(&request("GET", target, b""))
+    get_within(DEADLINE, address, target)
+}
+
+/// The same, with no longer wait than that for each part of the answer.
+pub(crate) fn get_within(
+    deadline: Duration,
+    address: SocketAddr,
+    target: &str,
+) -> io::Result<Reply> {
+    Connection::open_within(deadline, address)?.call(&request("GET", target, b""))
 }
 
 impl Connection<TcpStream> {
     pub(crate) fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, DEADLINE)?;
+        Self::open_within(DEADLINE, address)
+    }
+
+    fn open_within(deadline: Duration, address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect_timeout(&address, deadline)?;
         stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(DEADLINE))?;
+        stream.set_read_timeout(Some(deadline))?;
         Ok(Self { stream: BufReader::new(stream) })
     }
 }
