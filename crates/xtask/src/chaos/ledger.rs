@@ -31,8 +31,8 @@ struct Account {
     current: Option<String>,
     /// Instances that another has followed, and when.
     retired: BTreeMap<String, u64>,
-    /// Since when the instance may have been replaced.
-    disturbed: u64,
+    /// Whether another instance may come: this one was ended or killed.
+    may_change: bool,
     /// Whether the next request may fail: something was ended under it.
     unsettled: bool,
 }
@@ -82,31 +82,26 @@ impl Ledger {
         if account.retired.get(instance).is_some_and(|retired| *retired < began) {
             return Err(format!("{object}: instance {instance} answered after its successor had"));
         }
-        match &account.current {
-            Some(current) if current == instance => {}
-            Some(current) if account.disturbed < began && keeps_its_instance(object) => {
+        let replaces = account.current.as_ref().is_some_and(|current| current != instance);
+        // One that was retired meanwhile answers what was asked of it before.
+        if replaces && !account.retired.contains_key(instance) {
+            let current = account.current.take().expect("it is replaced");
+            if !account.may_change && keeps_its_instance(object) {
                 return Err(format!(
                     "{object}: instance {instance} answered, although nobody ended {current}"
                 ));
             }
-            // Sent before the other one ended, answered after the next one began.
-            _ if account.retired.contains_key(instance) => {}
-            current => {
-                if let Some(current) = current.clone() {
-                    account.retired.insert(current, now);
-                }
-                account.current = Some(instance.clone());
-            }
+            account.retired.insert(current, now);
+            account.may_change = false;
         }
+        account.current.get_or_insert_with(|| instance.clone());
         Ok(())
     }
 
     /// The instance of an object is ended on purpose or killed: another one may come.
     pub(super) fn disturb(&mut self, object: Object) {
-        self.time += 1;
-        let now = self.time;
         let account = self.account(object);
-        account.disturbed = now;
+        account.may_change = true;
         account.unsettled = true;
     }
 
