@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use image::Image;
+use image::{Image, ImageStore};
 use model::instance::{SIGTERM, State};
 use model::{DurableObjectId, InstanceId, Placement};
 use runtime::{AdoptError, Runtime};
@@ -19,7 +19,7 @@ use crate::egress::policy::Network;
 use crate::event::{AgentEvent, EventSender, Events, Subject};
 use crate::exec::Execs;
 use crate::instance::{Record, Request};
-use crate::node::Node;
+use crate::node::{LAYERS, Node};
 use crate::sidecar::PeerLookup;
 use crate::slot::{Slot, Slots};
 use crate::socket::{EngineSocket, SocketError};
@@ -29,6 +29,8 @@ use crate::socket::{EngineSocket, SocketError};
 pub struct AgentConfig {
     /// State, logs and sockets are below it; the runtime's directory is another one.
     pub dir: PathBuf,
+    /// Where the applications' images are, and snapshots go.
+    pub images: ImageStore,
     /// The applications whose instances it runs.
     pub applications: Vec<ApplicationRuntime>,
     /// Where the node stands.
@@ -101,6 +103,7 @@ impl Agent {
         let node = Arc::new(Node {
             runtime,
             dir: config.dir,
+            images: config.images,
             placement: config.placement,
             events: EventSender::new(),
             peers: PeerLookup::open(),
@@ -200,6 +203,7 @@ impl Agent {
         stops.join_all().await;
         self.api.slots.leave_all().await;
         let _ = fs_err::remove_dir_all(self.api.node.dir.join("instances"));
+        let _ = fs_err::remove_dir_all(self.api.node.dir.join(LAYERS));
         let _ = fs_err::remove_dir_all(self.api.node.state_dir());
         let _ = fs_err::remove_dir(self.api.node.dir.join("run"));
     }
@@ -220,7 +224,20 @@ impl Agent {
             }
         }
         self.remove_leftovers().await;
+        self.remove_layers();
         Ok(())
+    }
+
+    /// Layers of instances that are gone: their agent was killed.
+    fn remove_layers(&self) {
+        let live: Vec<String> =
+            self.instances().iter().map(|summary| summary.instance.to_string()).collect();
+        let Ok(folders) = fs_err::read_dir(self.api.node.dir.join(LAYERS)) else { return };
+        for folder in folders.filter_map(Result::ok) {
+            if !live.iter().any(|id| folder.file_name() == id.as_str()) {
+                let _ = fs_err::remove_dir_all(folder.path());
+            }
+        }
     }
 
     /// Takes up one instance of a record; `false` when it is gone or not wanted.

@@ -3,6 +3,7 @@
 //! One file for each resource. Names and limits come from the applications; what a caller says
 //! about networks, privileges and resources is not heard.
 
+mod archives;
 mod containers;
 mod exec;
 mod images;
@@ -16,7 +17,8 @@ mod volumes;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use http::{Request, StatusCode};
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -32,7 +34,7 @@ use crate::exec::Execs;
 use crate::node::Node;
 use crate::slot::Slots;
 use reply::{HttpReply, Reply};
-use request::DockerRequest;
+use request::{ContainerCall, DockerRequest};
 
 /// Longest request body; workerd's are a few kilobytes, an environment may be larger.
 const MOST_BODY_BYTES: usize = 4 * 1024 * 1024;
@@ -77,16 +79,30 @@ impl Api {
         // An exec's start is upgraded; what follows its body belongs to the exec.
         let upgrade = head.extensions.remove::<hyper::upgrade::OnUpgrade>();
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
-        let body = match Limited::new(body, MOST_BODY_BYTES).collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) => {
-                let text = format!("the request's body could not be read: {error}");
-                return Reply::error(StatusCode::BAD_REQUEST, text).into_http();
+        let started = std::time::Instant::now();
+        // Only archives are put, and those may be large.
+        let (body, upload) = if head.method == Method::PUT {
+            match archives::receive(&self.node.images, body).await {
+                Ok(upload) => (Bytes::new(), Some(upload)),
+                Err(reply) => return reply.into_http(),
+            }
+        } else {
+            match Limited::new(body, MOST_BODY_BYTES).collect().await {
+                Ok(body) => (body.to_bytes(), None),
+                Err(error) => {
+                    let text = format!("the request's body could not be read: {error}");
+                    return Reply::error(StatusCode::BAD_REQUEST, text).into_http();
+                }
             }
         };
-        let started = std::time::Instant::now();
         let reply = match DockerRequest::parse(&head.method, &target, &body) {
             Ok(DockerRequest::Exec(id, call)) => exec::answer(self, &id, call, upgrade).await,
+            Ok(DockerRequest::Container(name, call @ ContainerCall::GetArchive(_))) => {
+                containers::archive(self, &name, call, upload).await
+            }
+            Ok(DockerRequest::Container(name, call @ ContainerCall::PutArchive(_))) => {
+                containers::archive(self, &name, call, upload).await
+            }
             Ok(request) => self.answer(request, caller).await.into_http(),
             Err(error) => {
                 tracing::warn!(method = %head.method, target, %error, "request not done");

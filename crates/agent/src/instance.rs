@@ -2,6 +2,7 @@
 //! task what they want and follows what it publishes.
 
 pub(crate) mod environment;
+mod layers;
 mod record;
 mod runner;
 mod start;
@@ -10,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use image::Image;
+use image::{Image, Upload};
 use model::instance::{Refusal, Rejected, State};
 use runtime::{Process, Sandbox};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -52,6 +53,8 @@ pub(crate) enum Request {
     Create(Box<Creation>),
     /// Start the program, if it was admitted.
     Start(Result<Admission, Refusal>),
+    /// Put files there before the program starts.
+    Inject(Injection),
     /// Send a signal to the program.
     Signal(i32),
     /// Kill it and remove everything of it.
@@ -73,6 +76,24 @@ pub(crate) struct Creation {
     pub(crate) image: Image,
     /// What the caller asked for.
     pub(crate) request: CreateContainer,
+    /// Files put there since.
+    pub(crate) injections: Vec<Injection>,
+}
+
+impl Creation {
+    /// Whether the instance has layers of its own.
+    pub(crate) fn is_layered(&self) -> bool {
+        !self.injections.is_empty()
+    }
+}
+
+/// Files that are put into a container before it runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Injection {
+    /// The directory they go to.
+    pub(crate) path: String,
+    /// A tar archive.
+    pub(crate) archive: Arc<Upload>,
 }
 
 /// A request and where its answer goes.

@@ -53,10 +53,20 @@ impl BlobWriter<'_> {
                 return Err(StoreError::Digest { expected, actual: digest });
             }
         }
-        let path = self.layout.blob(&digest);
-        file.persist(&path).map_err(|error| StoreError::at(&path, error.error))?;
+        persist(self.layout, file, &digest)?;
         Ok((digest, size))
     }
+}
+
+/// Makes a finished file the blob of that digest.
+pub(crate) fn persist(
+    layout: &Layout,
+    file: tempfile::NamedTempFile,
+    digest: &Digest,
+) -> Result<(), StoreError> {
+    let path = layout.blob(digest);
+    file.persist(&path).map_err(|error| StoreError::at(&path, error.error))?;
+    Ok(())
 }
 
 impl Layout {

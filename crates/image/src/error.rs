@@ -73,6 +73,12 @@ pub enum StoreError {
         /// What is wrong with it.
         source: UnpackError,
     },
+    /// What was to be archived has more bytes than it may.
+    #[error("archive it: it has more than {} MiB", limit >> 20)]
+    TooLarge {
+        /// Most bytes.
+        limit: u64,
+    },
     /// The caller asked to stop.
     #[error("go on: cancelled")]
     Cancelled,

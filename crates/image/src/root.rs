@@ -19,6 +19,8 @@ const RETRIES: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Root {
     fd: OwnedFd,
+    /// Whether what is mounted in it belongs to it.
+    mounts: bool,
 }
 
 impl AsFd for Root {
@@ -32,17 +34,25 @@ impl Root {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let fd = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|errno| crate::error::at(path, errno.into()))?;
-        Ok(Self { fd })
+        Ok(Self { fd, mounts: true })
     }
 
     pub(crate) fn from_fd(fd: OwnedFd) -> Self {
-        Self { fd }
+        Self { fd, mounts: true }
+    }
+
+    /// The root of a running program: no path leads into what is mounted there, `/proc` above all.
+    pub(crate) fn of_program(fd: OwnedFd) -> Self {
+        Self { fd, mounts: false }
     }
 
     /// Opens `path`, following symlinks inside the root; with `NOFOLLOW`, the last one is not.
     pub(crate) fn open_at(&self, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let mut resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        if !self.mounts {
+            resolve |= ResolveFlags::NO_XDEV;
+        }
         let flags = flags | OFlags::CLOEXEC;
         for _ in 0..RETRIES {
             match rustix::fs::openat2(&self.fd, path, flags, Mode::empty(), resolve) {

@@ -71,6 +71,7 @@ impl Layout {
             prefix: Path::new(""),
             whiteouts: true,
             owner: None,
+            ids: None,
             limits,
             cancelled: &|| polled.cancelled(),
         };

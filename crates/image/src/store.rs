@@ -55,6 +55,14 @@ impl ImageStore {
         Ok(Self { layout: Arc::new(Layout::open(&dir.into())?) })
     }
 
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub(crate) fn shared_layout(&self) -> Arc<Layout> {
+        Arc::clone(&self.layout)
+    }
+
     /// The store's directory.
     #[must_use]
     pub fn dir(&self) -> &Path {

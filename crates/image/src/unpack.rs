@@ -12,10 +12,11 @@ use std::io::{self, Read};
 use std::path::Path;
 
 pub(crate) use attributes::{PAX_XATTR, is_kept, times};
-pub(crate) use entry::{OPAQUE, OPAQUE_XATTR, WHITEOUT};
+pub(crate) use entry::{OPAQUE, OPAQUE_XATTR, WHITEOUT, set_opaque};
 
 use crate::document::Compression;
 use crate::error::UnpackError;
+use crate::ids::Ids;
 use crate::options::UnpackLimits;
 use crate::root::Root;
 use entry::Unpacker;
@@ -35,6 +36,8 @@ pub(crate) struct Unpack<'a> {
     pub(crate) whiteouts: bool,
     /// Owner of everything instead of the archive's owners.
     pub(crate) owner: Option<(u32, u32)>,
+    /// How the archive's owners are written to disk, when they are those of a sandbox.
+    pub(crate) ids: Option<&'a Ids>,
     /// Bounds.
     pub(crate) limits: UnpackLimits,
     /// Asked before each read.

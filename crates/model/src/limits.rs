@@ -44,3 +44,10 @@ pub const LOG_FILES: u32 = 3;
 
 /// Longest line of output that is shown as one; longer ones are cut into pieces.
 pub const LOG_LINE_BYTES: usize = 16 * 1024;
+
+/// Most bytes of an archive that goes into or out of a container: workerd takes no more
+/// (`workerd.md` §1).
+pub const ARCHIVE_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// A snapshot that nobody has restored for this long is gone (features BB6).
+pub const SNAPSHOT_TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);

@@ -14,7 +14,7 @@ use crate::network::EgressSockets;
 use crate::runtime::Runtime;
 use crate::sandbox::Running;
 use crate::start::output;
-use crate::{ExitStatus, Output, Sandbox, SandboxHandle, process_info};
+use crate::{ExitStatus, Output, Sandbox, SandboxHandle, inside, process_info};
 
 /// How long an init may take to answer; it does nothing that takes long.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -67,6 +67,7 @@ impl Runtime {
         let Some(init) = process_info::open(handle.pid, handle.start_time) else {
             return Err(exited(&footprint));
         };
+        inside::resume(&handle.cgroups);
         match tokio::time::timeout(ANSWER_TIMEOUT, take_up(&footprint)).await {
             Ok(Ok(taken)) => self.adopted(handle, footprint, init, taken),
             Ok(Err(_)) | Err(_) if process_info::has_ended(init.as_fd()) => Err(exited(&footprint)),

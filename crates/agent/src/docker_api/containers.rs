@@ -5,11 +5,13 @@ mod sidecars;
 use std::sync::Arc;
 
 use http::StatusCode;
+use image::Upload;
 use model::ContainerName;
 use model::instance::{Rejected, State};
 use serde_json::{Value, json};
 
-use super::reply::Reply;
+use super::archives;
+use super::reply::{HttpReply, Reply};
 use super::request::{ContainerCall, CreateContainer, HostConfig, WaitCondition};
 use super::{Api, Caller};
 use crate::application::ApplicationSlot;
@@ -48,7 +50,11 @@ async fn create_instance(api: &Api, slot: &Arc<Slot>, request: CreateContainer) 
         let text = format!("No such image: {}", request.image);
         return Reply::error(StatusCode::NOT_FOUND, text);
     };
-    match api.slots.create(slot, Creation { application, image, request }).await {
+    match api
+        .slots
+        .create(slot, Creation { application, image, request, injections: Vec::new() })
+        .await
+    {
         Ok(instance) => Reply::created(&instance.subject.instance.to_string()),
         Err(rejected) => rejected.into(),
     }
@@ -129,6 +135,30 @@ async fn on_instance(
             Err(error) => Reply::error(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         },
         ContainerCall::CreateExec(exec) => super::exec::create(api, instance, *exec),
+        ContainerCall::GetArchive(_) | ContainerCall::PutArchive(_) => {
+            Reply::error(StatusCode::BAD_REQUEST, "there is no archive")
+        }
+    }
+}
+
+/// `GET` and `PUT /containers/{name}/archive`
+pub(super) async fn archive(
+    api: &Api,
+    name: &ContainerName,
+    call: ContainerCall,
+    upload: Option<Upload>,
+) -> HttpReply {
+    let application = api.applications.find(name).filter(|_| !name.sidecar);
+    let slot = application.and_then(|application| api.slots.find(&application, name));
+    let Some(instance) = slot.and_then(|slot| slot.visible()) else {
+        return Reply::no_such_container(name).into_http();
+    };
+    match (call, upload) {
+        (ContainerCall::GetArchive(path), _) => archives::get(api, &instance, path).await,
+        (ContainerCall::PutArchive(path), Some(upload)) => {
+            archives::put(&instance, path, upload).await.into_http()
+        }
+        _ => Reply::error(StatusCode::BAD_REQUEST, "there is no archive").into_http(),
     }
 }
 

@@ -6,7 +6,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::json;
 
 use super::Api;
-use super::reply::{HttpReply, Reply};
+use super::reply::{HttpReply, Reply, whole};
 use super::request::{CreateExec, ExecCall, StartExec};
 use crate::exec::{ExecRecord, ExecRejected, Progress, serve};
 use crate::instance::Instance;
@@ -71,7 +71,7 @@ fn upgraded(tty: bool) -> HttpReply {
     } else {
         "application/vnd.docker.multiplexed-stream"
     };
-    let mut reply = Response::new(http_body_util::Full::default());
+    let mut reply = Response::new(whole(""));
     *reply.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     let headers = reply.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

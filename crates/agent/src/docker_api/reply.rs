@@ -2,14 +2,20 @@
 
 use bytes::Bytes;
 use http::{Response, StatusCode, header};
-use http_body_util::Full;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full};
 use model::instance::Rejected;
 use serde_json::{Value, json};
 
 use super::request::ParseError;
 
 /// A whole HTTP response.
-pub(crate) type HttpReply = Response<Full<Bytes>>;
+pub(crate) type HttpReply = Response<BoxBody<Bytes, std::io::Error>>;
+
+/// A body that is there as a whole.
+pub(crate) fn whole(bytes: impl Into<Bytes>) -> BoxBody<Bytes, std::io::Error> {
+    Full::new(bytes.into()).map_err(|never| match never {}).boxed()
+}
 
 /// What is answered, before it becomes HTTP.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,7 +56,7 @@ impl Reply {
     /// The reply as HTTP.
     pub(crate) fn into_http(self) -> HttpReply {
         let body = self.body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-        let mut response = Response::new(Full::new(body));
+        let mut response = Response::new(whole(body));
         *response.status_mut() = self.status;
         response
             .headers_mut()

@@ -42,6 +42,10 @@ pub(crate) enum ContainerCall {
     Delete,
     /// `POST /containers/{name}/exec`
     CreateExec(Box<CreateExec>),
+    /// `GET /containers/{name}/archive?path=…`
+    GetArchive(String),
+    /// `PUT /containers/{name}/archive?path=…`; the archive is the body.
+    PutArchive(String),
 }
 
 /// What is asked of one exec.
@@ -197,10 +201,8 @@ fn container(
         ("POST", ["kill"]) => ContainerCall::Kill(kill_signal(query)?),
         ("POST", ["exec"]) => ContainerCall::CreateExec(Box::new(json(body)?)),
         ("DELETE", []) => ContainerCall::Delete,
-        ("PUT", ["archive"]) if query.get("path").as_deref() == Some("/etc") => {
-            return Err(ParseError::NotSupported("interception of HTTPS"));
-        }
-        (_, ["archive"]) => return Err(ParseError::NotSupported("a snapshot of a directory")),
+        ("GET", ["archive"]) => ContainerCall::GetArchive(archive_path(query)?),
+        ("PUT", ["archive"]) => ContainerCall::PutArchive(archive_path(query)?),
         _ => return Err(unknown(method, &format!("/containers/{name}/{}", rest.join("/")))),
     };
     let name = ContainerName::parse(name)
@@ -237,6 +239,11 @@ fn condition(query: Query<'_>) -> Result<WaitCondition, ParseError> {
 fn kill_signal(query: Query<'_>) -> Result<i32, ParseError> {
     let text = query.get("signal").unwrap_or_else(|| "SIGKILL".to_owned());
     signal::parse(&text).ok_or_else(|| ParseError::Malformed(format!("unknown signal \"{text}\"")))
+}
+
+fn archive_path(query: Query<'_>) -> Result<String, ParseError> {
+    let path = query.get("path").filter(|path| !path.is_empty() && !path.contains('\0'));
+    path.ok_or_else(|| ParseError::Malformed("\"path\" must be the path of a file".to_owned()))
 }
 
 fn number(query: Query<'_>, key: &str) -> Result<u16, ParseError> {

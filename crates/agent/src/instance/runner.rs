@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::start::{Preparation, Start, Started, exit_status};
-use super::{Creation, Instance, Message, Ports, Published, Record, Request, Running};
+use super::{Creation, Injection, Instance, Message, Ports, Published, Record, Request, Running};
 use crate::application::{Admission, ApplicationSlot};
 use crate::egress::Egress;
 use crate::event::{AgentEvent, Subject};
@@ -64,6 +64,8 @@ pub(crate) struct Runner {
     running: Option<Running>,
     started: Moment,
     routed: bool,
+    /// Whether it has layers of its own.
+    layered: bool,
     full_speed_until: Option<Instant>,
     last_lines: LastLines,
     egress: Option<Egress>,
@@ -125,6 +127,7 @@ impl Runner {
             running: None,
             started: Moment(0),
             routed: false,
+            layered: false,
             full_speed_until: None,
             last_lines: LastLines::default(),
             egress: None,
@@ -181,6 +184,7 @@ impl Runner {
                 result
             }
             Request::Start(admitted) => self.start(admitted).await,
+            Request::Inject(injection) => self.inject(injection),
             Request::Signal(signal) => {
                 self.asked_to_stop |= ENDING_SIGNALS.contains(&signal);
                 self.apply(Event::Signal(signal)).await
@@ -307,10 +311,21 @@ impl Runner {
         self.creation = Some(creation);
     }
 
+    fn inject(&mut self, injection: Injection) -> Result<(), Rejected> {
+        match &mut self.creation {
+            Some(creation) if self.state == State::Created => {
+                creation.injections.push(injection);
+                Ok(())
+            }
+            _ => Err(Rejected::NotRunning),
+        }
+    }
+
     fn adopt(&mut self, record: Record, sandbox: Sandbox, output: Output) {
         let Record { state, started, internet, image, env, cwd, user, .. } = record;
         self.admission = Some(self.application.admit_running());
         self.routed = internet;
+        self.layered = self.node.layers_dir(self.subject.instance).exists();
         self.image = image;
         self.started = started;
         let process = Process { args: Vec::new(), env, cwd, user, terminal: None };
@@ -401,12 +416,16 @@ impl Runner {
         }
         if matches!(self.state, State::Removed { .. }) && self.running.is_some() {
             let _ = fs_err::remove_dir_all(self.node.log_dir(self.subject.instance));
+            if self.layered {
+                let _ = fs_err::remove_dir_all(self.node.layers_dir(self.subject.instance));
+            }
         }
     }
 
     fn spawn_start(&mut self) {
         let Some(creation) = self.creation.clone() else { return };
         self.routed = *self.internet.borrow();
+        self.layered = creation.is_layered();
         let start = Start {
             node: Arc::clone(&self.node),
             creation,

@@ -1,9 +1,10 @@
 //! Starting the program: from what was created to a running sandbox, or the reason why not.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use model::instance::{ExitStatus, Refusal, State};
-use model::messages;
+use model::{InstanceId, messages};
 use runtime::{Output, Parked, Process, Runtime, RuntimeError, Sandbox, SandboxSpec};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -58,8 +59,9 @@ impl Start {
             None => runtime.prepare().await,
         };
         let parked = parked.map_err(|error| error.to_string())?;
+        let layers = layers(&self.node, &self.creation, self.subject.instance).await?;
         let spec = SandboxSpec {
-            layers: self.creation.image.layers.clone(),
+            layers,
             upper: None,
             process: process.clone(),
             hostname: self.subject.instance.to_string(),
@@ -95,6 +97,24 @@ impl Start {
             user: config.user.clone(),
             terminal: None,
         })
+    }
+}
+
+/// The image's layers, and above them those the instance alone has: most have none.
+async fn layers(
+    node: &Node,
+    creation: &Creation,
+    instance: InstanceId,
+) -> Result<Vec<PathBuf>, String> {
+    let layers = creation.image.layers.clone();
+    if !creation.is_layered() {
+        return Ok(layers);
+    }
+    let (dir, injections) = (node.layers_dir(instance), creation.injections.clone());
+    let made = tokio::task::spawn_blocking(move || super::layers::make(&dir, layers, &injections));
+    match made.await {
+        Ok(made) => made.map_err(|error| error.to_string()),
+        Err(error) => Err(format!("make the instance's layers: {error}")),
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends at its first surprise")]
 
 mod adoption;
+mod archives;
 mod egress;
 mod exec;
 mod lifecycle;

@@ -72,6 +72,7 @@ impl Containers {
             settings.map(|((application, key), image)| settings_of(application, key, image));
         let agent_config = AgentConfig {
             dir: paths.agent.clone(),
+            images: images.store.clone(),
             applications: settings.collect(),
             placement: placement(),
             start_rate: StartRate::default(),

@@ -261,6 +261,7 @@ impl Copier<'_> {
             prefix: path,
             whiteouts: false,
             owner: self.owner,
+            ids: None,
             limits: self.limits,
             cancelled: self.cancelled,
         };

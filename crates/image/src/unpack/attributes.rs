@@ -7,6 +7,7 @@ use rustix::fs::{Gid, Mode, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use crate::error::UnpackError;
+use crate::ids::Ids;
 
 /// Prefix of extended attributes in PAX headers.
 pub(crate) const PAX_XATTR: &str = "SCHILY.xattr.";
@@ -27,6 +28,7 @@ impl Attributes {
         entry: &mut tar::Entry<'_, R>,
         path: &str,
         owner: Option<(u32, u32)>,
+        map: Option<&Ids>,
     ) -> Result<Self, UnpackError> {
         let damaged = |source| UnpackError::Archive { source };
         let header = entry.header();
@@ -40,7 +42,13 @@ impl Attributes {
                 reason: "its owner is larger than any user id",
             });
         };
-        let (uid, gid) = owner.unwrap_or((uid, gid));
+        let mapped = map.map_or(Some((uid, gid)), |map| map.outside(uid, gid));
+        let Some((uid, gid)) = owner.or(mapped) else {
+            return Err(UnpackError::Path {
+                path: path.to_owned(),
+                reason: "its owner is no user the sandbox has",
+            });
+        };
         let mut attributes = Self {
             uid,
             gid,

@@ -1,7 +1,7 @@
 //! One entry of an archive becomes one thing in the root.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek as _, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
@@ -14,6 +14,7 @@ use tar::EntryType;
 use super::Unpack;
 use super::attributes::Attributes;
 use crate::error::{UnpackError, is_disk_full};
+use crate::ids::Ids;
 use crate::root::{Root, is_whiteout, kind, remove, stat_at};
 
 /// Prefix of a whiteout's name.
@@ -69,7 +70,8 @@ impl<'a> Unpacker<'a> {
             entry_type = EntryType::Directory;
         }
         let path = checked_path(&bytes, &shown)?;
-        let attributes = Attributes::of(entry, &shown, self.options.owner)?;
+        let owner = self.options.owner;
+        let attributes = Attributes::of(entry, &shown, owner, self.options.ids)?;
         let full = self.options.prefix.join(&path);
         let (Some(parent), Some(name)) = (full.parent(), full.file_name()) else {
             return self.root_entry(entry_type, attributes, shown);
@@ -135,7 +137,8 @@ impl<'a> Unpacker<'a> {
         {
             return Ok(Rc::clone(fd));
         }
-        let owner = self.options.owner;
+        let root = |ids: &Ids| ids.outside(0, 0);
+        let owner = self.options.owner.or_else(|| self.options.ids.and_then(root));
         let fd = self.root.make_directory(path, &mut |fd, _| match owner {
             Some((uid, gid)) => rustix::fs::fchown(
                 fd,
@@ -209,6 +212,7 @@ impl<'a> Unpacker<'a> {
             result => result,
         })?;
         let mut file = std::fs::File::from(fd);
+        let sparse = entry.header().entry_type() == EntryType::GNUSparse;
         loop {
             let count = match entry.read(&mut self.buffer) {
                 Ok(0) => break,
@@ -216,8 +220,10 @@ impl<'a> Unpacker<'a> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(source) => return Err(UnpackError::Archive { source }),
             };
-            file.write_all(&self.buffer[..count])
-                .map_err(|source| self.error(&target.shown, source))?;
+            let piece = &self.buffer[..count];
+            let written =
+                if sparse { write_or_skip(&mut file, piece) } else { file.write_all(piece) };
+            written.map_err(|source| self.error(&target.shown, source))?;
         }
         self.write(&target.shown, |_| {
             attributes.apply(file.as_fd())?;
@@ -343,6 +349,15 @@ impl<'a> Unpacker<'a> {
             }
         })
     }
+}
+
+/// Zeros become a hole.
+fn write_or_skip(file: &mut std::fs::File, piece: &[u8]) -> io::Result<()> {
+    if piece.iter().any(|byte| *byte != 0) {
+        return file.write_all(piece);
+    }
+    let end = file.seek(io::SeekFrom::Current(i64::try_from(piece.len()).unwrap_or(i64::MAX)))?;
+    file.set_len(end)
 }
 
 /// Marks a directory as hiding everything it has in lower layers.

@@ -102,6 +102,7 @@ impl Place {
             prefix: Path::new(""),
             whiteouts: true,
             owner: None,
+            ids: None,
             limits: UnpackLimits::default(),
             cancelled: &|| false,
         };

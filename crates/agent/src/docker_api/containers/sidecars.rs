@@ -68,6 +68,10 @@ async fn on_sidecar(
             Reply::no_such_container(name)
         }
         ContainerCall::Wait(_) => std::future::pending().await,
+        ContainerCall::GetArchive(_) | ContainerCall::PutArchive(_) => Reply::error(
+            StatusCode::NOT_IMPLEMENTED,
+            "the sidecar has no files: it is part of Berth",
+        ),
         ContainerCall::CreateExec(_) => Reply::error(
             StatusCode::NOT_IMPLEMENTED,
             "nothing can be executed in the sidecar: it is part of Berth",

@@ -14,6 +14,7 @@ use super::soon;
 pub(crate) struct Reply {
     pub(crate) status: u16,
     pub(crate) text: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Reply {
@@ -51,6 +52,24 @@ impl Client {
         let mut stream = UnixStream::connect(&self.socket).await.unwrap();
         stream.write_all(&request(method, path, body.as_ref(), "")).await.unwrap();
         soon(path, read_reply(&mut stream)).await
+    }
+
+    /// `PUT` of an archive.
+    pub(crate) async fn put_archive(&self, path: &str, archive: &[u8]) -> Reply {
+        let mut stream = UnixStream::connect(&self.socket).await.unwrap();
+        let head = format!(
+            "PUT /containers/{}/archive?path={path} HTTP/1.1\r\nHost: localhost\r\n\
+             Content-Type: application/x-tar\r\nContent-Length: {}\r\n\r\n",
+            self.name,
+            archive.len()
+        );
+        stream.write_all(&[head.as_bytes(), archive].concat()).await.unwrap();
+        soon(path, read_reply(&mut stream)).await
+    }
+
+    /// Runs a command to its end and gives what it printed.
+    pub(crate) async fn run(&self, command: &[&str]) -> String {
+        self.exec(command, b"").await.0.stdout
     }
 
     /// A call about the container (`""`) or its sidecar (`"-proxy"`).
@@ -233,7 +252,7 @@ async fn read_reply(stream: &mut (impl AsyncRead + Unpin)) -> Reply {
     if status != 101 {
         stream.read_exact(&mut body).await.unwrap();
     }
-    Reply { status, text: String::from_utf8(body).unwrap() }
+    Reply { status, text: String::from_utf8_lossy(&body).into_owned(), bytes: body }
 }
 
 /// Docker's frames, put together.

@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use berth_agent::{Agent, AgentConfig, AgentEvent, ApplicationRuntime, EngineSocket, StartRate};
-use image::{Digest, Image, ImageConfig};
+use image::{Digest, Image, ImageConfig, ImageStore};
 use model::{Application, ImageSource, InstanceType, Placement};
 use runtime::{Runtime, RuntimeConfig};
 
@@ -73,6 +73,8 @@ pub(crate) struct Node {
     runtime: Runtime,
     setup: Setup,
     dir: tempfile::TempDir,
+    /// The image store, which outlives everything.
+    store: tempfile::TempDir,
     cgroup: String,
 }
 
@@ -91,9 +93,10 @@ impl Node {
         let dir = tempfile::tempdir().unwrap();
         let name = dir.path().file_name().unwrap().to_str().unwrap().trim_start_matches('.');
         let cgroup = format!("berth/agent-test-{name}");
-        let (runtime, agent) = open(&setup, dir.path(), &cgroup).await;
+        let store = tempfile::tempdir().unwrap();
+        let (runtime, agent) = open(&setup, dir.path(), store.path(), &cgroup).await;
         let socket = agent.engine_socket("w").unwrap();
-        Self { agent, socket, runtime, setup, dir, cgroup }
+        Self { agent, socket, runtime, setup, dir, store, cgroup }
     }
 
     /// Ends the agent as a restart would, changes what it is set up with, and opens the next one.
@@ -101,7 +104,8 @@ impl Node {
         soon("detach", self.agent.detach()).await;
         soon("close", self.runtime.clone().close()).await;
         change(&mut self.setup);
-        let (runtime, agent) = open(&self.setup, self.dir.path(), &self.cgroup).await;
+        let (runtime, agent) =
+            open(&self.setup, self.dir.path(), self.store.path(), &self.cgroup).await;
         // The old socket removes its file when it goes, so the new one has another name.
         let socket = agent.engine_socket("w2").unwrap();
         (self.runtime, self.agent, self.socket) = (runtime, agent, socket);
@@ -146,11 +150,12 @@ impl Drop for Node {
     }
 }
 
-async fn open(setup: &Setup, dir: &Path, cgroup: &str) -> (Runtime, Agent) {
+async fn open(setup: &Setup, dir: &Path, store: &Path, cgroup: &str) -> (Runtime, Agent) {
     let config = RuntimeConfig { dir: dir.join("sandboxes"), cgroup: cgroup.to_owned(), parked: 2 };
     let runtime = soon("opening the runtime", Runtime::open(config)).await.unwrap();
     let config = AgentConfig {
         dir: dir.join("agent"),
+        images: ImageStore::open(store).unwrap(),
         applications: vec![application(setup)],
         placement: Placement {
             country: "DE".to_owned(),

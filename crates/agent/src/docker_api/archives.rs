@@ -1,0 +1,232 @@
+//! `/containers/{name}/archive`: files into and out of a container, as tar archives.
+//!
+//! Before the start, what comes in becomes a layer of that instance alone; afterwards it is unpacked
+//! where the program sees it.
+
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use image::{Ids, ImageStore, LiveTree, StoreError, UnpackLimits, Upload};
+use model::instance::{Rejected, State};
+use model::limits::ARCHIVE_BYTES;
+use runtime::Sandbox;
+use tokio::sync::mpsc;
+
+use super::Api;
+use super::reply::{HttpReply, Reply};
+use crate::instance::{Injection, Instance, Request};
+
+/// Bytes that are read or written at once.
+const PIECE: usize = 256 * 1024;
+/// Pieces that may wait for a slow disk or a slow reader.
+const PIECES_AHEAD: usize = 4;
+
+/// Files of one archive; a tree with more is not what this is for.
+const MOST_ENTRIES: u64 = 1_000_000;
+
+/// Why an archive is not done.
+#[derive(Debug, thiserror::Error)]
+enum ArchiveError {
+    #[error("failed to read the archive: {0}")]
+    Body(#[source] hyper::Error),
+    #[error("failed to {0}")]
+    Store(#[from] StoreError),
+    #[error("failed to unpack the archive at {path}: {source}")]
+    Unpack { path: String, source: image::UnpackError },
+    #[error("failed to {step}: {source}")]
+    Sandbox { step: &'static str, source: io::Error },
+    #[error("the container is not running")]
+    NotRunning,
+    #[error("Could not find the file {0} in the container")]
+    NotFound(String),
+}
+
+impl From<ArchiveError> for Reply {
+    fn from(error: ArchiveError) -> Self {
+        let status = match &error {
+            ArchiveError::Body(_) | ArchiveError::Unpack { .. } => StatusCode::BAD_REQUEST,
+            ArchiveError::Store(StoreError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
+            ArchiveError::NotFound(_) => StatusCode::NOT_FOUND,
+            ArchiveError::NotRunning => StatusCode::CONFLICT,
+            ArchiveError::Store(_) | ArchiveError::Sandbox { .. } => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        Self::error(status, error.to_string())
+    }
+}
+
+/// Bounds of what comes in.
+pub(super) fn limits() -> UnpackLimits {
+    UnpackLimits { bytes: 2 * ARCHIVE_BYTES, entries: MOST_ENTRIES }
+}
+
+/// Takes a request's body off the wire.
+pub(super) async fn receive(store: &ImageStore, body: Incoming) -> Result<Upload, Reply> {
+    receive_into(store, body).await.map_err(Reply::from)
+}
+
+async fn receive_into(store: &ImageStore, mut body: Incoming) -> Result<Upload, ArchiveError> {
+    let (pieces, mut arriving) = mpsc::channel::<Bytes>(PIECES_AHEAD);
+    let store = store.clone();
+    let writing = tokio::task::spawn_blocking(move || {
+        let mut upload = store.upload(ARCHIVE_BYTES)?;
+        while let Some(piece) = arriving.blocking_recv() {
+            upload.write(&piece)?;
+        }
+        Ok::<_, StoreError>(upload)
+    });
+    let mut broken = None;
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => {
+                let Ok(piece) = frame.into_data() else { continue };
+                if pieces.send(piece).await.is_err() {
+                    // The writer has given up, and says why.
+                    break;
+                }
+            }
+            Err(error) => {
+                broken = Some(error);
+                break;
+            }
+        }
+    }
+    drop(pieces);
+    let upload = writing.await.map_err(|error| ArchiveError::Sandbox {
+        step: "keep the archive",
+        source: error.into(),
+    })??;
+    broken.map_or(Ok(upload), |error| Err(ArchiveError::Body(error)))
+}
+
+/// `PUT /containers/{name}/archive`
+pub(super) async fn put(instance: &Instance, path: String, upload: Upload) -> Reply {
+    let put = async {
+        if instance.state() == State::Created {
+            let injection = Injection { path, archive: Arc::new(upload) };
+            let told = instance.tell(Request::Inject(injection)).await;
+            return told.map_err(|_: Rejected| ArchiveError::NotRunning);
+        }
+        let sandbox = running(instance)?;
+        blocking(move || {
+            let failed = |step| move |source| ArchiveError::Sandbox { step, source };
+            let tree = live_tree(&sandbox)?;
+            let archive = upload.reader().map_err(failed("read the archive"))?;
+            let done = tree.unpack(archive, Path::new(&path), limits());
+            done.map_err(|source| ArchiveError::Unpack { path, source })
+        })
+        .await
+    };
+    match put.await {
+        Ok(()) => Reply::empty(StatusCode::OK),
+        Err(error) => error.into(),
+    }
+}
+
+/// `GET /containers/{name}/archive`: the files as they all are at one moment.
+pub(super) async fn get(api: &Api, instance: &Instance, path: String) -> HttpReply {
+    let store = api.node.images.clone();
+    let get = async {
+        let sandbox = running(instance)?;
+        blocking(move || {
+            let failed = |step| move |source| ArchiveError::Sandbox { step, source };
+            let tree = live_tree(&sandbox)?;
+            let paused = sandbox.pause().map_err(failed("pause the container"))?;
+            let archived = store.archive(&tree, &path, ARCHIVE_BYTES)?;
+            drop(paused);
+            let archived = archived.ok_or(ArchiveError::NotFound(path))?;
+            Ok((store.open_blob(&archived.digest)?, archived.size))
+        })
+        .await
+    };
+    match get.await {
+        Ok((file, size)) => {
+            let mut reply = Response::new(FileBody::new(file, size).boxed());
+            let kind = HeaderValue::from_static("application/x-tar");
+            reply.headers_mut().insert(header::CONTENT_TYPE, kind);
+            reply
+        }
+        Err(error) => Reply::from(error).into_http(),
+    }
+}
+
+fn running(instance: &Instance) -> Result<Sandbox, ArchiveError> {
+    let published = instance.published();
+    let running = published.running.filter(|_| published.state.is_live());
+    running.map(|running| running.sandbox).ok_or(ArchiveError::NotRunning)
+}
+
+fn live_tree(sandbox: &Sandbox) -> Result<LiveTree, ArchiveError> {
+    let open = || {
+        let [users, groups] = sandbox.id_maps()?;
+        Ok(LiveTree::new(sandbox.root()?, Ids::parse(&users, &groups)))
+    };
+    open().map_err(|source| ArchiveError::Sandbox { step: "look into the container", source })
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ArchiveError> + Send + 'static,
+) -> Result<T, ArchiveError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|error| {
+        Err(ArchiveError::Sandbox { step: "finish the archive", source: error.into() })
+    })
+}
+
+/// A file on its way out.
+struct FileBody {
+    pieces: mpsc::Receiver<io::Result<Bytes>>,
+    left: u64,
+}
+
+impl FileBody {
+    fn new(file: std::fs::File, size: u64) -> Self {
+        let (send, pieces) = mpsc::channel(PIECES_AHEAD);
+        tokio::task::spawn_blocking(move || {
+            let mut file = file.take(size);
+            loop {
+                let mut piece = Vec::with_capacity(PIECE);
+                let read = (&mut file).take(PIECE as u64).read_to_end(&mut piece);
+                let piece = match read {
+                    Ok(0) => return,
+                    read => read.map(|_| Bytes::from(piece)),
+                };
+                // The reader has had enough, or the disk has.
+                if piece.is_err() | send.blocking_send(piece).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { pieces, left: size }
+    }
+}
+
+impl Body for FileBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.pieces.poll_recv(context).map(|piece| {
+            piece.map(|piece| {
+                let piece = piece?;
+                self.left = self.left.saturating_sub(piece.len() as u64);
+                Ok(Frame::data(piece))
+            })
+        })
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.left)
+    }
+}
