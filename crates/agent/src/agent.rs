@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use image::{Image, ImageStore};
-use model::instance::{SIGTERM, State};
+use model::instance::{ExitStatus, SIGTERM, State};
 use model::{DurableObjectId, InstanceId, Placement};
 use runtime::{AdoptError, Runtime};
 use tokio::task::JoinSet;
 
-use crate::application::{ApplicationRuntime, Applications, StartRate};
+use crate::application::{ApplicationRuntime, ApplicationSlot, Applications, StartRate};
 use crate::certificate::CertificateAuthority;
 use crate::docker_api::{Api, parse_signal};
 use crate::egress::Rules;
 use crate::egress::policy::Network;
-use crate::event::{AgentEvent, EventSender, Events, Subject};
+use crate::event::{AgentEvent, EventSender, Events, Stream, Subject};
 use crate::exec::Execs;
 use crate::instance::{Record, Request};
 use crate::node::{LAYERS, Node};
@@ -244,9 +244,13 @@ impl Agent {
     async fn adopt(&self, record: Record) -> bool {
         let Some(application) = self.api.applications.find(&record.name) else { return false };
         let settings = application.settings();
-        let same = |image: &Image| image.digest.as_str() == record.image;
+        let same = |image: &Image| record.is_of(image.digest.as_str());
         if settings.unique_key != record.application || !settings.image.as_ref().is_none_or(same) {
             return false;
+        }
+        if let State::Exited { status, .. } = record.state {
+            self.keep_ended(&application, &record, status);
+            return true;
         }
         match self.api.node.runtime.adopt(record.sandbox.clone()).await {
             Ok((sandbox, output)) => {
@@ -255,8 +259,15 @@ impl Agent {
                 true
             }
             Err(AdoptError::Exited { status, stdout, stderr, .. }) => {
+                let status = ExitStatus { code: status.code, out_of_memory: status.oom };
                 self.tell_exit(&settings, &record, status, [stdout, stderr]);
-                false
+                let state = State::Exited { status, cleaned: true };
+                let ended = Record { state, ..record };
+                if let Err(error) = ended.write(&self.api.node.state_dir()) {
+                    tracing::error!(%error, "an exit would not survive a restart of the agent");
+                }
+                self.keep_ended(&application, &ended, status);
+                true
             }
             Err(error) => {
                 tracing::warn!(name = %record.name, %error, "an instance was lost");
@@ -265,26 +276,39 @@ impl Agent {
         }
     }
 
+    /// Its object, which was away too, is told when it asks.
+    fn keep_ended(&self, application: &Arc<ApplicationSlot>, record: &Record, status: ExitStatus) {
+        let slot = self.api.slots.get(application, &record.name);
+        self.api.slots.keep_ended(&slot, record.instance, status);
+    }
+
     /// An instance ended while no agent was there to see it.
     fn tell_exit(
         &self,
         application: &ApplicationRuntime,
         record: &Record,
-        status: runtime::ExitStatus,
+        status: ExitStatus,
         output: [Vec<u8>; 2],
     ) {
-        let text = output.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
-        let lines: Vec<&str> = text.lines().collect();
-        let last_lines = &lines[lines.len().saturating_sub(LAST_LINES)..];
-        self.api.node.events.send(AgentEvent::Exited {
-            subject: Subject {
-                application: application.application.name.as_str().into(),
-                object: record.name.object.clone(),
-                instance: record.instance,
-            },
-            status: model::instance::ExitStatus { code: status.code, out_of_memory: status.oom },
+        let events = &self.api.node.events;
+        let subject = Subject {
+            application: application.application.name.as_str().into(),
+            object: record.name.object.clone(),
+            instance: record.instance,
+        };
+        let mut lines = Vec::new();
+        for (stream, bytes) in [Stream::Stdout, Stream::Stderr].into_iter().zip(&output) {
+            for line in String::from_utf8_lossy(bytes).lines() {
+                let (subject, line) = (subject.clone(), line.to_owned());
+                lines.push(line.clone());
+                events.send(AgentEvent::Output { subject, stream, line });
+            }
+        }
+        events.send(AgentEvent::Exited {
+            subject,
+            status,
             expected: matches!(record.state, State::Stopping { .. } | State::Killing),
-            last_lines: last_lines.iter().map(|line| (*line).to_owned()).collect(),
+            last_lines: lines.split_off(lines.len().saturating_sub(LAST_LINES)),
         });
         let _ = fs_err::remove_dir_all(self.api.node.log_dir(record.instance));
     }

@@ -8,6 +8,7 @@ mod runner;
 mod start;
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -118,6 +119,8 @@ pub(crate) struct Instance {
     inbox: mpsc::Sender<Message>,
     published: watch::Receiver<Published>,
     ports: Arc<Ports>,
+    /// Whether somebody who waited was told how it ended.
+    told: Arc<AtomicBool>,
 }
 
 impl Instance {
@@ -129,6 +132,17 @@ impl Instance {
     /// Its state.
     pub(crate) fn state(&self) -> State {
         self.published.borrow().state.clone()
+    }
+
+    /// Whether it ended and its object does not know: workerd was away at that moment. Until the
+    /// object has been told how, for it the instance is still to end.
+    pub(crate) fn ended_untold(&self) -> bool {
+        matches!(self.state(), State::Exited { .. }) && !self.told.load(Ordering::Relaxed)
+    }
+
+    /// Somebody who waited is told how it ended.
+    pub(crate) fn note_told(&self) {
+        self.told.store(true, Ordering::Relaxed);
     }
 
     /// Asks its owner for something.

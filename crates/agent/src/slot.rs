@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use model::instance::{Rejected, State};
+use model::instance::{ExitStatus, Rejected, State};
 use model::{ContainerName, DurableObjectId, InstanceId};
 use runtime::{Output, Sandbox};
 use tokio::sync::watch;
@@ -178,6 +178,16 @@ impl Slots {
         slot.internet.send_replace(record.internet);
         let id = record.instance;
         self.spawn(slot, Birth::Adopted(Box::new(record), sandbox, output), id);
+    }
+
+    /// Takes up an instance that ended while no agent was there: it stays until its object was told.
+    pub(crate) fn keep_ended(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        instance: InstanceId,
+        status: ExitStatus,
+    ) {
+        self.spawn(slot, Birth::Ended(status), instance);
     }
 
     /// Kills the instance and waits until nothing of it is left.

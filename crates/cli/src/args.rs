@@ -74,6 +74,9 @@ pub(crate) struct DevArgs {
     /// Where Durable Object storage is kept [default: `.berth` in the project].
     #[arg(long, value_name = "DIR")]
     pub(crate) persist_to: Option<PathBuf>,
+    /// Leave the instances running when this ends; the next `berth dev` takes them up.
+    #[arg(long)]
+    pub(crate) keep_instances: bool,
     /// A build argument for every Dockerfile, over `image_vars`; may be given again.
     #[arg(long = "build-arg", value_name = "KEY=VALUE", value_parser = parse_build_arg)]
     pub(crate) build_args: Vec<(String, String)>,

@@ -3,6 +3,11 @@
 //!
 //! A frame is read with exact lengths and never beyond its end, so descriptors that arrive while its
 //! length is read belong to it.
+//!
+//! An init lives as long as its program, so it may be older or newer than the agent it talks to. What
+//! follows a message's last known field is passed over, and fields that a message lacks at its end
+//! read as zero: `false`, `None`, empty. Messages that a running init takes or sends may therefore
+//! grow at their end, by fields whose zero means what was meant before, and in no other way.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
@@ -17,6 +22,9 @@ use serde::de::DeserializeOwned;
 
 /// Longest message. Arguments and environment are limited to 2 MiB by the kernel.
 pub const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Zeros read after a message's end.
+const DEFAULTS: usize = 64;
 
 /// Most descriptors on one frame.
 pub const FDS_MAX: usize = 16;
@@ -99,6 +107,7 @@ impl Receiver {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "frame too long"));
             }
             if wanted == self.bytes.len() {
+                self.bytes.resize(wanted + DEFAULTS, 0);
                 let message = postcard::from_bytes(&self.bytes[4..])
                     .map_err(|e| io::Error::new(io::ErrorKind::InvalidData, e))?;
                 self.bytes.clear();
@@ -178,6 +187,22 @@ mod tests {
         assert!(receiver.receive::<Event>(&b).unwrap().is_some());
         drop(a);
         assert!(receiver.receive::<Event>(&b).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_message_may_have_grown_at_its_end_or_be_still_to_grow() {
+        #[derive(Debug, PartialEq, Serialize, serde::Deserialize)]
+        struct Older(u8);
+        #[derive(Debug, PartialEq, Serialize, serde::Deserialize)]
+        struct Newer(u8, Option<String>, Vec<u8>);
+        let (a, b) = UnixStream::pair().unwrap();
+        let mut receiver = Receiver::default();
+        send(&a, &Older(7), &[]).unwrap();
+        let (message, _) = receiver.receive::<Newer>(&b).unwrap().unwrap();
+        assert_eq!(message, Newer(7, None, Vec::new()));
+        send(&a, &Newer(8, Some("x".to_owned()), vec![1]), &[]).unwrap();
+        let (message, _) = receiver.receive::<Older>(&b).unwrap().unwrap();
+        assert_eq!(message, Older(8));
     }
 
     proptest! {

@@ -98,15 +98,18 @@ pub(crate) fn read_record(dir: &Path) -> Record {
     fs::read(dir.join("record")).map_or(Record::Parked, |bytes| Record::decode(&bytes))
 }
 
-/// Writes the handle into the sandbox's directory.
+/// Writes the handle into the sandbox's directory, whole or not at all: without it a sandbox that
+/// runs would be taken for one that never did.
 pub(crate) fn write_handle(handle: &SandboxHandle) -> io::Result<()> {
-    let bytes = postcard::to_stdvec(handle).map_err(io::Error::other)?;
-    fs::write(handle.dir.join("handle"), bytes)
+    let bytes = serde_json::to_vec(handle).map_err(io::Error::other)?;
+    let beside = handle.dir.join("handle.new");
+    fs::write(&beside, bytes)?;
+    fs::rename(beside, handle.dir.join("handle"))
 }
 
 /// Reads it back.
 pub(crate) fn read_handle(dir: &Path) -> Option<SandboxHandle> {
-    postcard::from_bytes(&fs::read(dir.join("handle")).ok()?).ok()
+    serde_json::from_slice(&fs::read(dir.join("handle")).ok()?).ok()
 }
 
 fn remove_all(dir: &Path) -> io::Result<()> {

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// Names one sandbox across restarts of the agent; small, serialisable.
+/// Names one sandbox across restarts of the agent; small, serialisable. It may be read by an older
+/// or newer version, so a new field needs a default.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SandboxHandle {
     /// The sandbox's id, also its directory's and cgroups' name.
@@ -16,8 +17,10 @@ pub struct SandboxHandle {
     /// The sandbox's directory.
     pub dir: PathBuf,
     /// Its cgroup directories.
+    #[serde(default)]
     pub cgroups: Vec<PathBuf>,
     /// The `<upper>.work` directory made beside a caller's upper.
+    #[serde(default)]
     pub work: Option<PathBuf>,
 }
 

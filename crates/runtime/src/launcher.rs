@@ -40,22 +40,25 @@ impl Launcher {
     }
 
     /// Forks a parked sandbox; its PID 1's pid and pidfd. A launcher that has died is replaced: what
-    /// it forked goes on without it. Must not be dropped halfway: the answer would be taken for the
-    /// next question's.
+    /// it forked goes on without it. If it died over this very question nobody knows whether it did
+    /// fork: that is an error for which [`has_died`] holds, to be asked again with new descriptors.
+    /// Must not be dropped halfway: the answer would be taken for the next question's.
     pub(crate) async fn fork(
         &self,
         fork: &Fork,
         fds: &[BorrowedFd<'_>],
     ) -> io::Result<(u32, OwnedFd)> {
         let mut running = self.running.lock().await;
-        if let Some(running) = &*running {
-            match running.fork(fork, fds).await {
-                Err(e) if gone(&e) => {}
-                result => return result,
-            }
+        let current = match &mut *running {
+            Some(current) => current,
+            none => none.insert(Running::start(&self.program)?),
+        };
+        let result = current.fork(fork, fds).await;
+        if result.as_ref().is_err_and(has_died) {
+            tracing::warn!("the launcher has died; starting another");
+            *running = Some(Running::start(&self.program)?);
         }
-        tracing::warn!("the launcher has died; starting another");
-        running.insert(Running::start(&self.program)?).fork(fork, fds).await
+        result
     }
 
     /// Ends the process and waits for it.
@@ -101,7 +104,8 @@ impl Running {
     }
 }
 
-fn gone(error: &io::Error) -> bool {
+/// Whether a fork failed because the launcher is no more.
+pub(crate) fn has_died(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, UnexpectedEof};
     matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected | UnexpectedEof)
 }

@@ -13,7 +13,7 @@ use crate::cgroup::Cgroup;
 use crate::connection::{self, Connection};
 use crate::footprint::{self, Footprint};
 use crate::runtime::{Inner, RuntimeError};
-use crate::{EgressUnsupported, SandboxHandle, process_info};
+use crate::{EgressUnsupported, SandboxHandle, launcher, process_info};
 
 /// A sandbox that waits for its program. Dropping it removes it.
 #[derive(Debug)]
@@ -129,6 +129,16 @@ struct Made {
 }
 
 async fn make(runtime: &Arc<Inner>) -> Result<Parts, RuntimeError> {
+    match make_once(runtime).await {
+        // Once more, with the launcher that came after.
+        Err(RuntimeError::Step { source, .. }) if launcher::has_died(&source) => {
+            make_once(runtime).await
+        }
+        made => made,
+    }
+}
+
+async fn make_once(runtime: &Arc<Inner>) -> Result<Parts, RuntimeError> {
     let at = |step: &'static str| move |e| RuntimeError::step(step, e);
     let id = uuid::Uuid::new_v4().simple().to_string();
     let (inner, name) = (runtime.clone(), id.clone());
@@ -137,7 +147,10 @@ async fn make(runtime: &Arc<Inner>) -> Result<Parts, RuntimeError> {
     match fork(runtime, &made).await {
         Ok((pid, pidfd)) => wait_until_parked(made, pid, pidfd).await,
         Err(e) => {
-            let _ = tokio::task::spawn_blocking(move || made.footprint.remove()).await;
+            // A fork that nobody knows of ends when it finds its connection closed.
+            let Made { footprint, record, listener, ours } = made;
+            drop((record, listener, ours));
+            let _ = tokio::task::spawn_blocking(move || footprint.remove()).await;
             Err(RuntimeError::step("fork a sandbox", e))
         }
     }

@@ -22,7 +22,7 @@ use clap::Args;
 use fs_err as fs;
 
 use crate::enclosure::Enclosure;
-use crate::say;
+use crate::{repository, say};
 use plan::Plan;
 use run::Run;
 use stage::{Stage, Workshop};
@@ -70,6 +70,11 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         None => vec!["--seed".to_owned(), seed.to_string()],
     };
     enclosure.run(&more)
+}
+
+/// The short form that `cargo xtask ci` runs.
+pub(crate) fn run_briefly() -> Result<()> {
+    repository::run("cargo", &["xtask", "chaos", "--seed", "1", "--minutes", "1"])
 }
 
 fn perform(workshop: &Workshop, dir: &Path, seed: u64, options: &Options) -> Result<()> {

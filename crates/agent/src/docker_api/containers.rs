@@ -15,7 +15,7 @@ use super::reply::{HttpReply, Reply};
 use super::request::{ContainerCall, CreateContainer, HostConfig, WaitCondition};
 use super::{Api, Caller};
 use crate::application::ApplicationSlot;
-use crate::instance::{Creation, Instance, Request, why_not};
+use crate::instance::{Creation, Instance, Record, Request, why_not};
 use crate::slot::Slot;
 
 /// `POST /containers/create?name=…`
@@ -121,7 +121,14 @@ async fn on_instance(
     match call {
         ContainerCall::Inspect => inspect(&instance, name, caller).await,
         ContainerCall::Start => start(slot, &instance).await,
-        ContainerCall::Wait(condition) => wait(slot, &instance, condition, caller).await,
+        ContainerCall::Wait(condition) => {
+            let reply = wait(slot, &instance, condition, caller).await;
+            if matches!(condition, WaitCondition::NotRunning) && !caller.draining {
+                instance.note_told();
+                Record::remove(&api.node.state_dir(), &slot.name);
+            }
+            reply
+        }
         ContainerCall::Kill(signal) => match instance.tell(Request::Signal(signal)).await {
             Ok(()) => Reply::empty(StatusCode::NO_CONTENT),
             Err(rejected) => rejected.into(),
@@ -175,8 +182,9 @@ async fn inspect(instance: &Instance, name: &ContainerName, caller: Caller) -> R
         return Reply::no_such_container(name);
     }
     let published = instance.published();
-    let status = published.state.docker_status();
-    let exit = published.state.exit_status();
+    let untold = instance.ended_untold();
+    let status = if untold { "running" } else { published.state.docker_status() };
+    let exit = published.state.exit_status().filter(|_| !untold);
     Reply::ok(json!({
         "Id": instance.subject.instance.to_string(),
         "Name": format!("/{name}"),

@@ -2,6 +2,9 @@
 //!
 //! Written whole beside the old one and renamed over it, readable by the owner alone (it holds the
 //! environment). Not synced to disk: what a power failure takes, it takes with the instance.
+//!
+//! The agent that reads it may be older or newer than the one that wrote it. So what is unknown is
+//! passed over, and only what an instance cannot be found without must be there.
 
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -12,6 +15,8 @@ use model::{ContainerName, InstanceId};
 use runtime::SandboxHandle;
 use serde::{Deserialize, Serialize};
 
+use crate::node::now;
+
 /// One running instance on disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Record {
@@ -19,19 +24,26 @@ pub(crate) struct Record {
     pub(crate) name: ContainerName,
     /// The application's unique key.
     pub(crate) application: String,
-    /// The image's digest.
+    /// The image's digest; empty where it is not known.
+    #[serde(default)]
     pub(crate) image: String,
     /// This run's id.
     pub(crate) instance: InstanceId,
     /// Its state, with its deadlines.
+    #[serde(default = "running", deserialize_with = "known_or_running")]
     pub(crate) state: State,
     /// When the program was started.
+    #[serde(default = "now")]
     pub(crate) started: Moment,
     /// Whether it may reach the internet.
+    #[serde(default)]
     pub(crate) internet: bool,
     /// Its environment, working directory and user, for execs.
+    #[serde(default)]
     pub(crate) env: Vec<String>,
+    #[serde(default)]
     pub(crate) cwd: String,
+    #[serde(default)]
     pub(crate) user: String,
     /// How to find the sandbox.
     pub(crate) sandbox: SandboxHandle,
@@ -47,6 +59,11 @@ pub(crate) enum RecordError {
 }
 
 impl Record {
+    /// Whether the instance was started from that image, as far as is known.
+    pub(crate) fn is_of(&self, image: &str) -> bool {
+        self.image.is_empty() || self.image == image
+    }
+
     /// Writes the record.
     pub(crate) fn write(&self, directory: &Path) -> Result<(), RecordError> {
         let path = path(directory, &self.name);
@@ -82,6 +99,16 @@ impl Record {
         }
         Ok(records)
     }
+}
+
+fn running() -> State {
+    State::Running
+}
+
+/// A state that this version does not know is that of an instance that runs: only those are written.
+fn known_or_running<'de, D: serde::Deserializer<'de>>(state: D) -> Result<State, D::Error> {
+    let state = serde_json::Value::deserialize(state)?;
+    Ok(serde_json::from_value(state).unwrap_or(State::Running))
 }
 
 /// A file name made of harmless characters; the object's id keeps two names apart.
@@ -140,6 +167,32 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         Record::remove(directory.path(), &record.name);
         assert!(Record::read_all(directory.path()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_record_of_another_version_is_read() {
+        let directory = tempfile::tempdir().unwrap();
+        let record = record();
+        let mut json = serde_json::to_value(&record).unwrap();
+        json["novelty"] = serde_json::json!({"deep": [1]});
+        json["sandbox"]["novelty"] = 1.into();
+        json["state"] = serde_json::json!({"Dreaming": {"of": "sheep"}});
+        for gone in ["image", "started", "internet", "env", "cwd", "user"] {
+            json.as_object_mut().unwrap().remove(gone);
+        }
+        for gone in ["cgroups", "work"] {
+            json["sandbox"].as_object_mut().unwrap().remove(gone);
+        }
+        fs_err::write(path(directory.path(), &record.name), json.to_string()).unwrap();
+        let read = Record::read_all(directory.path()).unwrap().pop().unwrap();
+        assert_eq!((read.instance, read.state), (record.instance, State::Running));
+        assert!(read.image.is_empty());
+        fs_err::write(path(directory.path(), &record.name), {
+            json.as_object_mut().unwrap().remove("state");
+            json.to_string()
+        })
+        .unwrap();
+        assert_eq!(Record::read_all(directory.path()).unwrap()[0].state, State::Running);
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub(crate) enum Birth {
     Created(Box<Creation>),
     /// An earlier agent's record, and its sandbox.
     Adopted(Box<Record>, Sandbox, Output),
+    /// It ended like this while no agent was there; its object is still to be told.
+    Ended(ExitStatus),
 }
 
 /// The owner of one instance.
@@ -62,6 +64,8 @@ pub(crate) struct Runner {
     asked_to_start: Instant,
     asked_to_stop: bool,
     running: Option<Running>,
+    /// Whether there is a state file although nothing runs.
+    recorded: bool,
     started: Moment,
     routed: bool,
     /// Whether it has layers of its own.
@@ -106,6 +110,7 @@ impl Runner {
             inbox: send,
             published: follow,
             ports: Arc::clone(&ports),
+            told: Arc::default(),
         };
         let runner = Self {
             node,
@@ -125,6 +130,7 @@ impl Runner {
             asked_to_start: Instant::now(),
             asked_to_stop: false,
             running: None,
+            recorded: false,
             started: Moment(0),
             routed: false,
             layered: false,
@@ -146,6 +152,10 @@ impl Runner {
                 self.apply_now(Event::Create);
             }
             Birth::Adopted(record, sandbox, output) => self.adopt(*record, sandbox, output),
+            Birth::Ended(status) => {
+                self.recorded = true;
+                self.enter(State::Exited { status, cleaned: true });
+            }
         }
     }
 
@@ -335,7 +345,13 @@ impl Runner {
             running.since = running.since.checked_sub(ran_for).unwrap_or(running.since);
         }
         self.end_full_speed();
-        self.enter(state);
+        self.enter(match state {
+            // Nobody could adopt it while there was no agent: the time for that begins anew.
+            State::Detached { stop, .. } => {
+                State::Detached { until: now().after(DETACH_WINDOW), stop }
+            }
+            state => state,
+        });
         self.tell(|subject| AgentEvent::Adopted { subject });
     }
 
@@ -412,6 +428,9 @@ impl Runner {
                 }
             }
             Some(_) => Record::remove(&directory, &self.name),
+            None if self.recorded && matches!(self.state, State::Removed { .. }) => {
+                Record::remove(&directory, &self.name);
+            }
             None => {}
         }
         if matches!(self.state, State::Removed { .. }) && self.running.is_some() {

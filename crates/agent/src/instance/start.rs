@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use model::instance::{ExitStatus, Refusal, State};
 use model::{InstanceId, messages};
-use runtime::{Output, Parked, Process, Runtime, RuntimeError, Sandbox, SandboxSpec};
+use runtime::{Output, Parked, Process, Runtime, RuntimeError, Sandbox, SandboxSpec, StartError};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::environment::{self, command_line};
@@ -70,8 +70,15 @@ impl Start {
             mounts: Vec::new(),
             tmpfs: Vec::new(),
         };
-        let (sandbox, output) =
-            runtime.start(parked, spec).await.map_err(|error| error.to_string())?;
+        let started = match runtime.start(parked, spec.clone()).await {
+            // The parked sandbox was killed, and nothing of it is left: another one will do.
+            Err(StartError::Ended) => {
+                let parked = runtime.prepare().await.map_err(|error| error.to_string())?;
+                runtime.start(parked, spec).await
+            }
+            started => started,
+        };
+        let (sandbox, output) = started.map_err(|error| error.to_string())?;
         Ok(Started { sandbox, output, process })
     }
 

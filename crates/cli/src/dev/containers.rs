@@ -134,6 +134,13 @@ impl Containers {
         }
     }
 
+    /// Ends, and leaves every instance running for the next `berth dev`.
+    pub(crate) async fn leave(self) {
+        drop(self.engines);
+        self.agent.detach().await;
+        self.runtime.close().await;
+    }
+
     /// Stops and removes every instance. The workerd process has ended before.
     pub(crate) async fn close(self) {
         drop(self.engines);

@@ -42,7 +42,7 @@ pub(crate) struct Session {
     edge: Serving,
     url: String,
     // Dropped last, in this order: the folder of what ran, then the right to use it.
-    _scratch: Scratch,
+    scratch: Scratch,
     _lock: Lock,
 }
 
@@ -97,7 +97,7 @@ impl Session {
             worker,
             edge,
             url,
-            _scratch: scratch,
+            scratch,
             _lock: lock,
         };
         if let Err(error) = session.deploy(bundle).await {
@@ -176,15 +176,21 @@ impl Session {
         Ok(())
     }
 
-    /// Stops everything and removes every leftover; images and Durable Object storage stay.
-    pub(crate) async fn close(self) {
+    /// Stops everything and removes every leftover; images and Durable Object storage stay. With
+    /// `--keep-instances` so do the instances.
+    pub(crate) async fn close(mut self) {
         self.edge.shutdown(Duration::from_secs(1)).await;
         if let Some(containers) = &self.containers {
             containers.stop_serving().await;
         }
         self.worker.stop().await;
         if let Some(containers) = self.containers {
-            containers.close().await;
+            if self.args.keep_instances {
+                self.scratch.keep = true;
+                containers.leave().await;
+            } else {
+                containers.close().await;
+            }
         }
     }
 }
@@ -280,6 +286,8 @@ fn print_events(mut events: mpsc::Receiver<Event>, level: LogLevel, printer: Pri
 /// records by which the next one finds what still runs.
 struct Scratch {
     dir: PathBuf,
+    /// Whether it outlives the session after all.
+    keep: bool,
     printer: Printer,
 }
 
@@ -287,13 +295,15 @@ impl Scratch {
     fn make(dir: &Path, printer: &Printer) -> Result<Self, CliError> {
         fs::create_dir_all(dir)
             .map_err(|error| CliError::failure("make the session's folder", error))?;
-        Ok(Self { dir: dir.to_owned(), printer: printer.clone() })
+        Ok(Self { dir: dir.to_owned(), keep: false, printer: printer.clone() })
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.dir) {
+        if !self.keep
+            && let Err(error) = fs::remove_dir_all(&self.dir)
+        {
             self.printer.warning(format_args!("something stays behind: {error}"));
         }
     }

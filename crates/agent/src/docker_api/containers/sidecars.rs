@@ -46,7 +46,10 @@ async fn on_sidecar(
     call: ContainerCall,
     caller: Caller,
 ) -> Reply {
-    let adopted = slot.current.get().is_some_and(|instance| instance.state().is_live());
+    let adopted = slot
+        .current
+        .get()
+        .is_some_and(|instance| instance.state().is_live() || instance.ended_untold());
     let there = adopted || slot.sidecar.lock().expect("no holder of this lock panics").is_some();
     if !there {
         return Reply::no_such_container(name);
