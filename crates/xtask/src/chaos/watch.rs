@@ -95,8 +95,14 @@ impl Shared {
         let now = processes();
         known.retain(|process, _| now.contains(process));
         for process in now {
-            // A name changes with the program: what is a fork of init now is read again later.
-            known.entry(process.clone()).or_insert_with(|| member(process));
+            // A name changes with the program, and a program that is just being executed has no
+            // environment yet: what is a fork of init now is read again later.
+            if !known.contains_key(&process) {
+                let environment = process.environment();
+                if !environment.is_empty() {
+                    known.insert(process.clone(), member(process, &environment));
+                }
+            }
         }
         let alive: Vec<Member> = known.values().flatten().cloned().collect();
         let violations = at_once(&alive);
@@ -109,8 +115,7 @@ impl Shared {
 }
 
 /// The instance that a process is the program of.
-fn member(process: Process) -> Option<Member> {
-    let environment = process.environment();
+fn member(process: Process, environment: &[String]) -> Option<Member> {
     let value = |name: &str| {
         environment.iter().find_map(|variable| variable.strip_prefix(name)?.strip_prefix('='))
     };
