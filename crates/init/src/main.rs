@@ -6,9 +6,11 @@
 //! what to forbid arrives in messages.
 
 mod failure;
+mod kernel;
 mod launcher;
 mod netlink;
 mod network;
+mod overlay;
 mod park;
 mod process;
 mod rootfs;
@@ -16,6 +18,7 @@ mod stage;
 mod supervise;
 mod sys;
 mod user;
+mod userns;
 
 use std::process::ExitCode;
 

@@ -9,6 +9,44 @@ pub const EGRESS_PORT: u16 = 61_080;
 /// Mark of packets sent by the agent's sockets inside a sandbox: never redirected to them again.
 pub const EGRESS_MARK: u32 = 0x6265_7274;
 
+/// Runtime → launcher.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Order {
+    /// Park a sandbox.
+    Fork(Fork),
+    /// Find out whether sandboxes can have user namespaces.
+    Probe(Probe),
+}
+
+/// Launcher → runtime.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// PID 1 of the sandbox, as the launcher sees it. Descriptor: its pidfd.
+    Forked(u32),
+    /// What did not work.
+    Failed(Failure),
+    /// They can.
+    Probed,
+}
+
+/// Ids of the host's users and groups that are a sandbox's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserIds {
+    /// Root inside.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// What user namespaces are needed for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Ids to try it with.
+    pub user_ids: UserIds,
+    /// Directories whose files sandboxes show as theirs.
+    pub dirs: Vec<Vec<u8>>,
+}
+
 /// Runtime → launcher: park a sandbox. Descriptors: the listener of its control socket, its record
 /// file, then as the fields say, in their order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,19 +59,13 @@ pub struct Fork {
     pub cgroup_procs: u8,
     /// Whether an eventfd follows that says when memory is used up (cgroup v1).
     pub oom_event: bool,
+    /// The sandbox's own ids, if it gets a user namespace; a descriptor follows that keeps them
+    /// reserved while it is open.
+    pub user_ids: Option<UserIds>,
     /// Size of `/dev/shm`.
     pub shm_bytes: u64,
     /// cgroup v1 controllers to show below `/sys/fs/cgroup`, by their mount's name and options.
     pub cgroup_v1: Vec<(String, String)>,
-}
-
-/// Launcher → runtime. Descriptor: a pidfd when it worked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Forked {
-    /// PID 1 of the sandbox, as the launcher sees it.
-    Pid(u32),
-    /// The errno.
-    Failed(i32),
 }
 
 /// Runtime → init.

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use berth_init::message::{Event, Failure, Fork};
 use berth_init::wire;
@@ -14,6 +15,7 @@ use rustix::process::DumpableBehavior;
 
 use crate::failure::Step;
 use crate::stage::{self, Stage};
+use crate::userns::UserNamespace;
 use crate::{network, sys};
 
 /// Size of the pipes for the main program's output: how much it may print while no agent reads.
@@ -41,10 +43,16 @@ pub(crate) struct Parked {
     pub(crate) pipes: [(OwnedFd, OwnedFd); 2],
     /// Our own network namespace, for the agent.
     pub(crate) netns: OwnedFd,
+    /// What programs are to be in.
+    pub(crate) namespace: Option<Rc<UserNamespace>>,
 }
 
 /// Becomes a parked sandbox and says so; `None` when that failed, which was then said too.
-pub(crate) fn park(fork: &Fork, fds: Vec<OwnedFd>) -> Option<Parked> {
+pub(crate) fn park(
+    fork: &Fork,
+    fds: Vec<OwnedFd>,
+    namespace: Option<UserNamespace>,
+) -> Option<Parked> {
     let mut fds = fds.into_iter();
     let (listener, record) = (fds.next()?, fds.next()?);
     // The runtime connected before it asked for the fork.
@@ -56,6 +64,7 @@ pub(crate) fn park(fork: &Fork, fds: Vec<OwnedFd>) -> Option<Parked> {
         listener,
         record,
         connection.as_fd().try_clone_to_owned().ok()?,
+        namespace,
     ) {
         Ok((parked, no_egress)) => {
             let fds = [parked.pipes[0].0.as_fd(), parked.pipes[1].0.as_fd(), parked.netns.as_fd()];
@@ -76,8 +85,14 @@ fn enter(
     listener: OwnedFd,
     record: OwnedFd,
     connection: OwnedFd,
+    namespace: Option<UserNamespace>,
 ) -> Result<(Parked, Option<String>), Failure> {
     let child_signal = sys::child_signal().step("watch for children")?;
+    if let Some(namespace) = &namespace {
+        // All that is made below, and by overlayfs in our name, belongs to root inside.
+        namespace.own_new_files().step("make files for root inside")?;
+    }
+    // After that, because a change of ids undoes it.
     protect();
     let mut fds = fds.into_iter().skip(usize::from(fork.cgroup));
     for procs in fds.by_ref().take(fork.cgroup_procs.into()) {
@@ -90,7 +105,7 @@ fn enter(
     let dir = PathBuf::from(OsStr::from_bytes(&fork.dir));
     network::prepare()?;
     let no_egress = network::redirect_egress().err().map(|e| e.to_string());
-    let stage = stage::build(&dir.join("root"), fork)?;
+    let stage = stage::build(&dir.join("root"), fork, namespace.as_ref())?;
     let netns = open("/proc/self/ns/net", OFlags::RDONLY).step("open the network namespace")?;
     let null = open("/dev/null", OFlags::RDWR).step_on("open", "/dev/null")?;
     let pipes = [pipe()?, pipe()?];
@@ -105,6 +120,7 @@ fn enter(
         null,
         pipes,
         netns,
+        namespace: namespace.map(Rc::new),
     };
     Ok((parked, no_egress))
 }

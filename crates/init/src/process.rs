@@ -76,7 +76,7 @@ pub(crate) fn terminal(
         let slave = rustix::pty::ioctl_tiocgptpeer(&master, flags)?;
         let size = Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
         rustix::termios::tcsetwinsize(&slave, size)?;
-        rustix::fs::fchown(&slave, Some(Uid::from_raw(user.uid)), None)?;
+        rustix::fs::fchown(&slave, Some(user.on_host().0), None)?;
         Ok::<_, rustix::io::Errno>((master, slave))
     };
     open().step("open a terminal")
@@ -90,6 +90,7 @@ enum ChildStep {
     Stdio,
     Limits,
     Cwd,
+    Namespace,
     Bounding,
     Ids,
     Capabilities,
@@ -100,11 +101,12 @@ enum ChildStep {
 }
 
 impl ChildStep {
-    const ALL: [(Self, &str); 11] = [
+    const ALL: [(Self, &str); 12] = [
         (Self::Session, "make a session"),
         (Self::Stdio, "set up stdin, stdout and stderr"),
         (Self::Limits, "set resource limits"),
         (Self::Cwd, ""),
+        (Self::Namespace, "enter the user namespace"),
         (Self::Bounding, "give up capabilities for good"),
         (Self::Ids, "take the user's ids"),
         (Self::Capabilities, "give up capabilities"),
@@ -237,6 +239,7 @@ impl<'a> Plan<'a> {
 
     fn give_up_privileges(&self) -> Result<(), (ChildStep, io::Error)> {
         let at = |step: ChildStep| move |e: rustix::io::Errno| (step, io::Error::from(e));
+        self.user.enter_namespace().map_err(at(ChildStep::Namespace))?;
         let kept = CapabilitySet::from_bits_retain(self.confinement.capabilities);
         for number in 0..CAPABILITIES {
             let capability = CapabilitySet::from_bits_retain(1 << number);

@@ -1,11 +1,10 @@
-//! The root file system: overlay, pivot, and what is mounted into it.
+//! The root file system: pivot, and what is mounted into it.
 //!
 //! Everything that resolves a path of the image happens after the pivot and by openat2 without magic
 //! links, so no symbolic link of an image leads out, not even through `/proc/self/fd`.
 
-use std::ffi::{CString, OsStr};
-use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -18,21 +17,25 @@ use rustix::mount::{
 };
 
 use crate::failure::Step;
-use crate::stage::{self, Stage, StagedFile};
+use crate::overlay;
+use crate::stage::{Stage, StagedFile};
+use crate::userns::UserNamespace;
 
 /// How often a path is resolved again when the kernel could not do it safely.
 const OPEN_ATTEMPTS: u32 = 128;
 
-/// Longest value `fsconfig` takes.
-const FSCONFIG_BYTES: usize = 255;
-
 /// Puts the root together and moves into it; returns the mount points it had to make.
-pub(crate) fn enter(dir: &Path, stage: Stage, start: &Start) -> Result<Vec<String>, Failure> {
+pub(crate) fn enter(
+    dir: &Path,
+    stage: Stage,
+    start: &Start,
+    namespace: Option<&UserNamespace>,
+) -> Result<Vec<String>, Failure> {
     let root = dir.join("root");
-    let skeleton = root.join(stage::SKELETON);
-    overlay(&root, start, skeleton.as_os_str().as_bytes())?;
+    overlay::mount(&root, start, namespace)?;
     // Host paths are opened while they can be seen.
-    let binds: Vec<OwnedFd> = start.binds.iter().map(bind_source).collect::<Result<_, _>>()?;
+    let binds = start.binds.iter().map(|bind| bind_source(bind, namespace));
+    let binds: Vec<OwnedFd> = binds.collect::<Result<_, _>>()?;
     pivot(&root)?;
     rustix::system::sethostname(start.hostname.as_bytes()).step("set the host name")?;
 
@@ -86,111 +89,6 @@ fn resolve(root: &OwnedFd, path: &str, flags: OFlags) -> rustix::io::Result<Owne
     rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
 }
 
-/// Mounts the overlay of all layers at `root`, `skeleton` below all others.
-fn overlay(root: &Path, start: &Start, skeleton: &[u8]) -> Result<(), Failure> {
-    if !appends_layers(&rustix::system::uname().release().to_string_lossy()) {
-        return overlay_in_one_string(root, start, skeleton);
-    }
-    let fs =
-        rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).step("open overlayfs")?;
-    let mount = match configure_overlay(&fs, start, skeleton) {
-        Err((error, option)) => {
-            let mut log = String::new();
-            let _ = std::fs::File::from(fs).read_to_string(&mut log);
-            let what = format!("mount the layers as overlay ({option}: {})", log.trim_end());
-            return Err(error).step(&what);
-        }
-        Ok(mount) => mount,
-    };
-    rustix::mount::move_mount(&mount, "", CWD, root, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
-        .step("attach the root")
-}
-
-/// Whether overlayfs takes layers one by one (`lowerdir+`, Linux 6.7). Asked of the version, because
-/// older kernels take any option at first, and complain about it in the host's log when they mount.
-fn appends_layers(release: &str) -> bool {
-    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
-    match (numbers.next(), numbers.next()) {
-        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= (6, 7),
-        _ => false,
-    }
-}
-
-fn configure_overlay(
-    fs: &OwnedFd,
-    start: &Start,
-    skeleton: &[u8],
-) -> Result<OwnedFd, (Errno, &'static str)> {
-    let mut opened = Vec::new();
-    let mut set = |key: &'static str, path: &[u8]| {
-        let value = short_path(path, &mut opened).map_err(|e| (e, key))?;
-        rustix::mount::fsconfig_set_string(fs, key, value).map_err(|e| (e, key))
-    };
-    for layer in layers(start, skeleton) {
-        set("lowerdir+", layer)?;
-    }
-    set("upperdir", &start.upper)?;
-    set("workdir", &start.work)?;
-    for (key, value) in OVERLAY_OPTIONS {
-        rustix::mount::fsconfig_set_string(fs, key, value).map_err(|e| (e, key))?;
-    }
-    if start.volatile {
-        rustix::mount::fsconfig_set_flag(fs, "volatile").map_err(|e| (e, "volatile"))?;
-    }
-    rustix::mount::fsconfig_create(fs).map_err(|e| (e, "create"))?;
-    let flags = FsMountFlags::FSMOUNT_CLOEXEC;
-    rustix::mount::fsmount(fs, flags, MountAttrFlags::MOUNT_ATTR_NODEV).map_err(|e| (e, "mount"))
-}
-
-fn layers<'a>(start: &'a Start, skeleton: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-    start.layers.iter().map(Vec::as_slice).chain([skeleton])
-}
-
-/// The upper directory must be readable without the lower ones: it becomes an image's layer.
-const OVERLAY_OPTIONS: [(&str, &str); 3] =
-    [("index", "off"), ("metacopy", "off"), ("redirect_dir", "off")];
-
-/// A path as overlayfs takes it: as it is, or through a descriptor when it is too long or has
-/// characters that mean something. The descriptor must stay open until the mount is made.
-fn short_path(path: &[u8], opened: &mut Vec<OwnedFd>) -> Result<CString, Errno> {
-    let plain = path.len() <= FSCONFIG_BYTES && !path.iter().any(|b| b":,\\".contains(b));
-    if plain {
-        return CString::new(path).map_err(|_| Errno::INVAL);
-    }
-    descriptor_path(path, opened)
-}
-
-fn descriptor_path(path: &[u8], opened: &mut Vec<OwnedFd>) -> Result<CString, Errno> {
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let fd = rustix::fs::open(OsStr::from_bytes(path), flags, Mode::empty())?;
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    opened.push(fd);
-    CString::new(path).map_err(|_| Errno::INVAL)
-}
-
-/// The same mount by mount(2), whose options are limited to one page: every layer through a short
-/// descriptor path.
-fn overlay_in_one_string(root: &Path, start: &Start, skeleton: &[u8]) -> Result<(), Failure> {
-    let what = "mount the layers as overlay";
-    let mut opened = Vec::new();
-    let mut options = b"lowerdir=".to_vec();
-    for (i, layer) in layers(start, skeleton).enumerate() {
-        options.extend(if i > 0 { &b":"[..] } else { b"" });
-        options.extend(descriptor_path(layer, &mut opened).step(what)?.as_bytes());
-    }
-    for (key, path) in [(",upperdir=", &start.upper), (",workdir=", &start.work)] {
-        options.extend(key.as_bytes());
-        options.extend(descriptor_path(path, &mut opened).step(what)?.as_bytes());
-    }
-    for (key, value) in OVERLAY_OPTIONS {
-        options.extend(format!(",{key}={value}").as_bytes());
-    }
-    options.extend(if start.volatile { &b",volatile"[..] } else { b"" });
-    let options = CString::new(options).map_err(io::Error::other).step(what)?;
-    rustix::mount::mount("overlay", root, "overlay", MountFlags::NODEV, Some(options.as_c_str()))
-        .step(what)
-}
-
 /// Makes `root` the root and lets go of the host's file systems.
 fn pivot(root: &Path) -> Result<(), Failure> {
     rustix::process::chdir(root).step("enter the root")?;
@@ -216,11 +114,14 @@ fn etc_file(
     attach(&staged.tree, &point).step_on("mount", target)
 }
 
-fn bind_source(bind: &Bind) -> Result<OwnedFd, Failure> {
+fn bind_source(bind: &Bind, namespace: Option<&UserNamespace>) -> Result<OwnedFd, Failure> {
+    let source = Path::new(OsStr::from_bytes(&bind.source));
+    if let Some(namespace) = namespace {
+        return namespace.mapped(source, true).step_on("open", &source.to_string_lossy());
+    }
     let flags = OpenTreeFlags::OPEN_TREE_CLONE
         | OpenTreeFlags::OPEN_TREE_CLOEXEC
         | OpenTreeFlags::AT_RECURSIVE;
-    let source = OsStr::from_bytes(&bind.source);
     rustix::mount::open_tree(CWD, source, flags).step_on("open", &source.to_string_lossy())
 }
 
@@ -336,16 +237,6 @@ fn normal(path: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn layers_are_appended_on_kernels_that_can() {
-        for release in ["6.7.0", "6.12.9-arch1-1", "6.18.44-fc", "7.0-rc1", "10.1"] {
-            assert!(appends_layers(release), "{release}");
-        }
-        for release in ["6.6.99", "6.1.0-56-cloud-amd64", "5.15.0-generic", "", "x"] {
-            assert!(!appends_layers(release), "{release}");
-        }
-    }
 
     #[test]
     fn a_path_is_normalised_within_the_root() {

@@ -9,11 +9,12 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use berth_init::message::{Failure, Fork};
-use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, OpenTreeFlags};
 
 use crate::failure::Step;
+use crate::userns::UserNamespace;
 
 /// Files show `/dev/null`, directories an empty one.
 const MASKED: [&str; 12] = [
@@ -53,6 +54,9 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
 /// Directory of the skeleton layer below the stage.
 pub(crate) const SKELETON: &str = "skeleton";
 
+/// Debian's and everybody's group of terminals.
+const TTY: u32 = 5;
+
 /// nosuid, nodev, noexec.
 const HARMLESS: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
@@ -75,7 +79,11 @@ pub(crate) struct StagedFile {
 }
 
 /// Builds everything on a memory file system at `root`, where the overlay will later cover it.
-pub(crate) fn build(root: &Path, fork: &Fork) -> Result<Stage, Failure> {
+pub(crate) fn build(
+    root: &Path,
+    fork: &Fork,
+    namespace: Option<&UserNamespace>,
+) -> Result<Stage, Failure> {
     // Downstream, not private: what the host unmounts is unmounted in parked sandboxes too.
     let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", flags).step("cut mounts off the host's")?;
@@ -86,7 +94,7 @@ pub(crate) fn build(root: &Path, fork: &Fork) -> Result<Stage, Failure> {
     }
     stage.skeleton()?;
     stage.mount("tmpfs", "empty", HARMLESS | MountFlags::RDONLY, c"mode=755,size=4k")?;
-    stage.dev(fork.shm_bytes)?;
+    stage.dev(fork.shm_bytes, namespace)?;
     stage.mount("proc", "proc", HARMLESS, c"")?;
     stage.mount("sysfs", "sys", HARMLESS | MountFlags::RDONLY, c"")?;
     stage.cgroups(&fork.cgroup_v1)?;
@@ -146,7 +154,7 @@ impl Staging {
         Ok(())
     }
 
-    fn dev(&self, shm_bytes: u64) -> Result<(), Failure> {
+    fn dev(&self, shm_bytes: u64, namespace: Option<&UserNamespace>) -> Result<(), Failure> {
         let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
         self.mount("tmpfs", "dev", flags, c"mode=755,size=64k")?;
         for (name, major, minor) in DEVICES {
@@ -164,13 +172,27 @@ impl Staging {
         for name in ["dev/pts", "dev/shm", "dev/mqueue"] {
             self.mkdir(name)?;
         }
-        let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-        self.mount("devpts", "dev/pts", flags, c"newinstance,ptmxmode=0666,mode=0620,gid=5")?;
+        self.terminals(namespace)?;
         let shm = format!("mode=1777,size={shm_bytes}");
         let shm = CString::new(shm).map_err(std::io::Error::other).step_on("mount", "dev/shm")?;
         self.mount("tmpfs", "dev/shm", HARMLESS, &shm)?;
         // A kernel may be built without message queues.
         let _ = self.mount("mqueue", "dev/mqueue", HARMLESS, c"");
+        Ok(())
+    }
+
+    fn terminals(&self, namespace: Option<&UserNamespace>) -> Result<(), Failure> {
+        let host = |id| namespace.map_or(Some(id), |namespace| namespace.host(id)).unwrap_or(id);
+        let options = format!("newinstance,ptmxmode=0666,mode=0620,gid={}", host(TTY));
+        let options =
+            CString::new(options).map_err(std::io::Error::other).step_on("mount", "dev/pts")?;
+        let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+        self.mount("devpts", "dev/pts", flags, &options)?;
+        // Made by the kernel, so not in our name.
+        let (uid, gid) = (Uid::from_raw(host(0)), Gid::from_raw(host(0)));
+        for name in ["dev/pts", "dev/pts/ptmx"] {
+            rustix::fs::chown(self.path(name), Some(uid), Some(gid)).step_on("give", name)?;
+        }
         Ok(())
     }
 

@@ -6,13 +6,14 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::Duration;
 
 use berth_init::message::{Confinement, Event, Exec, Failure, Process, Request, Start, Status};
 use berth_init::record::{HEADER_BYTES, Header};
 use berth_init::wire::{self, Receiver};
 use rustix::event::{PollFd, PollFlags, Timespec};
-use rustix::fs::{FileType, Gid, OFlags, Uid};
+use rustix::fs::{FileType, OFlags};
 use rustix::net::SocketFlags;
 use rustix::process::{WaitOptions, WaitStatus};
 
@@ -21,6 +22,7 @@ use crate::park::Parked;
 use crate::process::{self, Running, Stdio};
 use crate::stage::Stage;
 use crate::user::{self, User};
+use crate::userns::UserNamespace;
 use crate::{network, rootfs, sys};
 
 /// How long an agent that reads nothing may hold us up before it counts as gone.
@@ -55,6 +57,7 @@ struct Init {
     null: OwnedFd,
     pipes: [(OwnedFd, OwnedFd); 2],
     netns: OwnedFd,
+    namespace: Option<Rc<UserNamespace>>,
     confinement: Confinement,
     internet: bool,
     main: Option<Main>,
@@ -87,6 +90,7 @@ impl Init {
             null: parked.null,
             pipes: parked.pipes,
             netns: parked.netns,
+            namespace: parked.namespace,
             confinement: Confinement::default(),
             internet: false,
             main: None,
@@ -110,7 +114,7 @@ impl Init {
     }
 
     fn start(&mut self, dir: &Path, stage: Stage, start: Start) -> Result<(), Failure> {
-        let created = rootfs::enter(dir, stage, &start)?;
+        let created = rootfs::enter(dir, stage, &start, self.namespace.as_deref())?;
         // Not the host's, whose path would show inside; and not later, when root inside could have
         // replaced it.
         self.null = rootfs::open_inside("/dev/null", OFlags::RDWR).step_on("open", "/dev/null")?;
@@ -122,7 +126,7 @@ impl Init {
         if start.process.cwd != "/" {
             rootfs::make_directory(&start.process.cwd)?;
         }
-        let user = user::resolve(&start.process.user)?;
+        let user = user::resolve(&start.process.user, self.namespace.as_ref())?;
         let (running, terminal) = self.spawn(&start.process, &user, [None, None, None])?;
         let main = self.main.insert(Main { running, terminal });
         let mut fds = vec![main.running.pidfd.as_fd()];
@@ -273,7 +277,7 @@ impl Init {
     fn exec(&mut self, exec: &Exec, fds: &[OwnedFd]) {
         let mut fds = fds.iter();
         let streams = exec.streams.map(|set| if set { fds.next().map(AsFd::as_fd) } else { None });
-        let spawned = user::resolve(&exec.process.user)
+        let spawned = user::resolve(&exec.process.user, self.namespace.as_ref())
             .and_then(|user| self.spawn(&exec.process, &user, streams));
         match spawned {
             Ok((running, terminal)) => {
@@ -344,7 +348,7 @@ fn status_of(status: WaitStatus) -> Status {
 fn own(fd: BorrowedFd<'_>, user: &User) {
     let pipe = |stat: rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo;
     if rustix::fs::fstat(fd).is_ok_and(pipe) {
-        let (uid, gid) = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
+        let (uid, gid) = user.on_host();
         let _ = rustix::fs::fchown(fd, Some(uid), Some(gid));
     }
 }

@@ -15,6 +15,9 @@ pub(crate) const NAMESPACES: u64 = (libc::CLONE_NEWNS
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWNET) as u64;
 
+/// What only programs are in.
+pub(crate) const USER_NAMESPACE: u64 = libc::CLONE_NEWUSER as u64;
+
 /// libc's constant is too narrow for it.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
@@ -55,6 +58,49 @@ pub(crate) fn fork(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Resul
 pub(crate) fn unshare_cgroup() -> io::Result<()> {
     // SAFETY: no memory is involved, and no descriptor table is unshared.
     check(unsafe { libc::unshare(libc::CLONE_NEWCGROUP) }.into())?;
+    Ok(())
+}
+
+/// Sets the user and group that own this process's new files.
+pub(crate) fn set_file_ids(id: u32) -> io::Result<()> {
+    // SAFETY: no memory is involved.
+    let now = unsafe {
+        libc::setfsgid(id);
+        libc::setfsuid(id);
+        // They say nothing of a failure but the former id, and change nothing when given none.
+        (libc::setfsgid(u32::MAX), libc::setfsuid(u32::MAX))
+    };
+    let wanted = id.cast_signed();
+    if now == (wanted, wanted) { Ok(()) } else { Err(io::ErrorKind::PermissionDenied.into()) }
+}
+
+/// Makes a detached mount show its file system's ids as those of a user namespace.
+pub(crate) fn map_ids(
+    tree: BorrowedFd<'_>,
+    namespace: BorrowedFd<'_>,
+    recursive: bool,
+) -> io::Result<()> {
+    /// `struct mount_attr` and the flag of linux/mount.h.
+    #[repr(C)]
+    struct MountAttr {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        userns_fd: u64,
+    }
+    const IDMAP: u64 = 0x10_0000;
+    let attr = MountAttr {
+        set: IDMAP,
+        clear: 0,
+        propagation: 0,
+        userns_fd: u64::from(namespace.as_raw_fd().cast_unsigned()),
+    };
+    let flags = libc::AT_EMPTY_PATH | if recursive { libc::AT_RECURSIVE } else { 0 };
+    let (tree, size) = (tree.as_raw_fd(), size_of_val(&attr));
+    // SAFETY: both pointers are to this frame, and `size` is that of `attr`.
+    check(unsafe {
+        libc::syscall(libc::SYS_mount_setattr, tree, c"".as_ptr(), flags, &raw const attr, size)
+    })?;
     Ok(())
 }
 

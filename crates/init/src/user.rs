@@ -3,17 +3,19 @@
 //! The files are whatever the image has: every line that cannot be understood is passed over.
 
 use std::io::Read;
+use std::rc::Rc;
 
 use berth_init::message::{Failure, FailureKind};
-use rustix::fs::OFlags;
+use rustix::fs::{Gid, OFlags, Uid};
 
 use crate::rootfs;
+use crate::userns::UserNamespace;
 
 /// Longest `/etc/passwd` or `/etc/group` that is read.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// The ids a program gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct User {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
@@ -21,15 +23,38 @@ pub(crate) struct User {
     pub(crate) groups: Vec<u32>,
     /// Home directory.
     pub(crate) home: String,
+    /// What the ids are those of; the host's if none.
+    namespace: Option<Rc<UserNamespace>>,
+}
+
+impl User {
+    /// Moves this process into the user's namespace. The ids are taken after that.
+    pub(crate) fn enter_namespace(&self) -> rustix::io::Result<()> {
+        self.namespace.as_ref().map_or(Ok(()), |namespace| namespace.enter())
+    }
+
+    /// The ids as the host has them.
+    pub(crate) fn on_host(&self) -> (Uid, Gid) {
+        let host = |id| self.namespace.as_ref().map_or(Some(id), |n| n.host(id));
+        let host = |id| host(id).expect("resolved only with ids that the namespace has");
+        (Uid::from_raw(host(self.uid)), Gid::from_raw(host(self.gid)))
+    }
 }
 
 /// Resolves `user` (`""`, `name`, `uid`, each with `:group` or `:gid`) inside the root.
-pub(crate) fn resolve(user: &str) -> Result<User, Failure> {
-    find(user, &read("/etc/passwd"), &read("/etc/group")).ok_or_else(|| Failure {
+pub(crate) fn resolve(user: &str, namespace: Option<&Rc<UserNamespace>>) -> Result<User, Failure> {
+    let found = find(user, &read("/etc/passwd"), &read("/etc/group")).ok_or_else(|| Failure {
         kind: FailureKind::User,
         what: user.to_owned(),
         errno: 0,
-    })
+    })?;
+    let ids = found.groups.iter().chain([&found.uid, &found.gid]);
+    let missing = ids.copied().find(|&id| namespace.is_some_and(|n| n.host(id).is_none()));
+    if let Some(id) = missing {
+        let what = format!("run as user `{user}`: an instance has no id {id}");
+        return Err(Failure { kind: FailureKind::Setup, what, errno: libc::EINVAL });
+    }
+    Ok(User { namespace: namespace.cloned(), ..found })
 }
 
 /// A file's text, or nothing: an image need not have it.
@@ -68,7 +93,8 @@ fn find(user: &str, passwd: &str, group: &str) -> Option<User> {
         }
     }
     let home = entry.map_or("/", |fields| fields[5]);
-    Some(User { uid, gid, groups, home: if home.is_empty() { "/" } else { home }.to_owned() })
+    let home = if home.is_empty() { "/" } else { home }.to_owned();
+    Some(User { uid, gid, groups, home, namespace: None })
 }
 
 fn find_group(wanted: &str, group: &str) -> Option<u32> {

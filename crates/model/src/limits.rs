@@ -33,6 +33,16 @@ pub const SIDECAR_PORT: u16 = 39001;
 /// Open files per process inside an instance, soft and hard (Docker's default).
 pub const OPEN_FILES: u64 = 1_048_576;
 
+/// First of the host's user and group ids that instances get, each a range of [`USER_IDS`] of its own
+/// (as `systemd-nspawn`; distributions leave them alone).
+pub const USER_IDS_FIRST: u32 = 0x8_0000;
+
+/// Last of those ids.
+pub const USER_IDS_LAST: u32 = 0x6fff_ffff;
+
+/// User and group ids inside an instance: 0 to 65,535.
+pub const USER_IDS: u32 = 0x1_0000;
+
 /// Size of `/dev/shm` in an instance in bytes (Docker's default).
 pub const SHM_BYTES: u64 = 64 * 1024 * 1024;
 

@@ -24,7 +24,12 @@ async fn main() -> Result<(), Failure> {
     let (count, burst) = (number("COUNT").unwrap_or(100), number("BURST").unwrap_or(0));
 
     let dir = std::env::temp_dir().join(format!("berth-bench-{}", std::process::id()));
-    let config = RuntimeConfig { dir: dir.clone(), cgroup: "berth-bench".to_owned(), parked: 4 };
+    let config = RuntimeConfig {
+        dir: dir.clone(),
+        cgroup: "berth-bench".to_owned(),
+        parked: 4,
+        ..RuntimeConfig::default()
+    };
     let runtime = Runtime::open(config).await?;
     for internet in [false, true] {
         let mut times = Times::default();

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::process::Stdio;
 
-use init::message::{Fork, Forked};
+use init::message::{Answer, Failure, Fork, Order, Probe};
 use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use tokio::process::{Child, Command};
@@ -39,21 +39,45 @@ impl Launcher {
         Ok(Self { program, running })
     }
 
-    /// Forks a parked sandbox; its PID 1's pid and pidfd. A launcher that has died is replaced: what
-    /// it forked goes on without it. If it died over this very question nobody knows whether it did
-    /// fork: that is an error for which [`has_died`] holds, to be asked again with new descriptors.
-    /// Must not be dropped halfway: the answer would be taken for the next question's.
+    /// Forks a parked sandbox; its PID 1's pid and pidfd. If the launcher died over this very question
+    /// nobody knows whether it did fork: that is an error for which [`has_died`] holds, to be asked
+    /// again with new descriptors.
     pub(crate) async fn fork(
         &self,
-        fork: &Fork,
+        fork: Fork,
         fds: &[BorrowedFd<'_>],
     ) -> io::Result<(u32, OwnedFd)> {
+        match self.ask(&Order::Fork(fork), fds).await? {
+            (Answer::Forked(pid), fds) => {
+                Ok((pid, fds.into_iter().next().ok_or(io::ErrorKind::InvalidData)?))
+            }
+            (Answer::Failed(failure), _) => Err(failed(&failure)),
+            (Answer::Probed, _) => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    /// Whether sandboxes can have user namespaces.
+    pub(crate) async fn probe(&self, probe: Probe) -> io::Result<()> {
+        match self.ask(&Order::Probe(probe), &[]).await? {
+            (Answer::Probed, _) => Ok(()),
+            (Answer::Failed(failure), _) => Err(failed(&failure)),
+            (Answer::Forked(_), _) => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    /// A launcher that has died is replaced: what it forked goes on without it. Must not be dropped
+    /// halfway: the answer would be taken for the next question's.
+    async fn ask(
+        &self,
+        order: &Order,
+        fds: &[BorrowedFd<'_>],
+    ) -> io::Result<(Answer, Vec<OwnedFd>)> {
         let mut running = self.running.lock().await;
         let current = match &mut *running {
             Some(current) => current,
             none => none.insert(Running::start(&self.program)?),
         };
-        let result = current.fork(fork, fds).await;
+        let result = current.ask(order, fds).await;
         if result.as_ref().is_err_and(has_died) {
             tracing::warn!("the launcher has died; starting another");
             *running = Some(Running::start(&self.program)?);
@@ -91,20 +115,22 @@ impl Running {
         Ok(Self { connection: Connection::new(ours)?, process })
     }
 
-    async fn fork(&self, fork: &Fork, fds: &[BorrowedFd<'_>]) -> io::Result<(u32, OwnedFd)> {
-        self.connection.send(fork, fds).await?;
-        match self.connection.receive().await? {
-            Some((Forked::Pid(pid), fds)) => {
-                let pidfd = fds.into_iter().next().ok_or(io::ErrorKind::InvalidData)?;
-                Ok((pid, pidfd))
-            }
-            Some((Forked::Failed(errno), _)) => Err(io::Error::from_raw_os_error(errno)),
-            None => Err(io::ErrorKind::UnexpectedEof.into()),
-        }
+    async fn ask(
+        &self,
+        order: &Order,
+        fds: &[BorrowedFd<'_>],
+    ) -> io::Result<(Answer, Vec<OwnedFd>)> {
+        self.connection.send(order, fds).await?;
+        self.connection.receive().await?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
     }
 }
 
-/// Whether a fork failed because the launcher is no more.
+fn failed(failure: &Failure) -> io::Error {
+    let source = io::Error::from_raw_os_error(failure.errno);
+    io::Error::new(source.kind(), format!("{}: {source}", failure.what))
+}
+
+/// Whether a question was not answered because the launcher is no more.
 pub(crate) fn has_died(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, UnexpectedEof};
     matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected | UnexpectedEof)

@@ -34,6 +34,7 @@ mod seccomp;
 mod spec;
 mod start;
 mod sys;
+mod user_ids;
 
 pub use adopt::AdoptError;
 pub use cgroup::Stats;

@@ -13,6 +13,7 @@ use crate::cgroup::Cgroup;
 use crate::connection::{self, Connection};
 use crate::footprint::{self, Footprint};
 use crate::runtime::{Inner, RuntimeError};
+use crate::user_ids::{self, Reservation};
 use crate::{EgressUnsupported, SandboxHandle, launcher, process_info};
 
 /// A sandbox that waits for its program. Dropping it removes it.
@@ -126,6 +127,7 @@ struct Made {
     record: OwnedFd,
     listener: OwnedFd,
     ours: OwnedFd,
+    user_ids: Option<Reservation>,
 }
 
 async fn make(runtime: &Arc<Inner>) -> Result<Parts, RuntimeError> {
@@ -140,31 +142,34 @@ async fn make(runtime: &Arc<Inner>) -> Result<Parts, RuntimeError> {
 
 async fn make_once(runtime: &Arc<Inner>) -> Result<Parts, RuntimeError> {
     let at = |step: &'static str| move |e| RuntimeError::step(step, e);
-    let id = uuid::Uuid::new_v4().simple().to_string();
-    let (inner, name) = (runtime.clone(), id.clone());
-    let prepared = tokio::task::spawn_blocking(move || prepare(&inner, name)).await;
+    let inner = runtime.clone();
+    let prepared = tokio::task::spawn_blocking(move || prepare(&inner)).await;
     let made = prepared.map_err(|e| e.into()).flatten().map_err(at("prepare a sandbox's files"))?;
     match fork(runtime, &made).await {
         Ok((pid, pidfd)) => wait_until_parked(made, pid, pidfd).await,
         Err(e) => {
             // A fork that nobody knows of ends when it finds its connection closed.
-            let Made { footprint, record, listener, ours } = made;
-            drop((record, listener, ours));
+            let Made { footprint, record, listener, ours, user_ids } = made;
+            drop((record, listener, ours, user_ids));
             let _ = tokio::task::spawn_blocking(move || footprint.remove()).await;
             Err(RuntimeError::step("fork a sandbox", e))
         }
     }
 }
 
-/// Directory, socket and cgroups.
-fn prepare(runtime: &Inner, id: String) -> io::Result<Made> {
+/// Directory, socket, cgroups and user ids.
+fn prepare(runtime: &Inner) -> io::Result<Made> {
+    let uuid = uuid::Uuid::new_v4();
+    let id = uuid.simple().to_string();
+    let reserve = || user_ids::reserve(uuid.as_u64_pair().1);
+    let user_ids = runtime.user_namespaces.then(reserve).transpose()?;
     let cgroup = Cgroup::create(&runtime.hierarchies, &runtime.config.cgroup, &id)?;
     let dir = runtime.config.dir.join(&id);
     let (footprint, record) = Footprint::create(dir, id, cgroup)?;
     let dir = File::open(&footprint.dir)?;
     let listener = connection::listen(dir.as_fd())?;
     let ours = connection::connect(dir.as_fd())?;
-    Ok(Made { footprint, record, listener, ours })
+    Ok(Made { footprint, record, listener, ours, user_ids })
 }
 
 async fn fork(runtime: &Inner, made: &Made) -> io::Result<(u32, OwnedFd)> {
@@ -176,12 +181,14 @@ async fn fork(runtime: &Inner, made: &Made) -> io::Result<(u32, OwnedFd)> {
         cgroup: v2.is_some(),
         cgroup_procs: u8::try_from(v1.len()).expect("at most five"),
         oom_event: oom_event.is_some(),
+        user_ids: made.user_ids.as_ref().map(|reservation| reservation.ids),
         shm_bytes: model::limits::SHM_BYTES,
         cgroup_v1: runtime.hierarchies.shown_inside(),
     };
     let mut fds = vec![made.listener.as_fd(), made.record.as_fd()];
-    fds.extend(v2.iter().chain(&v1).chain(&oom_event).map(AsFd::as_fd));
-    runtime.launcher.fork(&fork, &fds).await
+    let lock = made.user_ids.as_ref().map(|reservation| &reservation.lock);
+    fds.extend(v2.iter().chain(&v1).chain(&oom_event).chain(lock).map(AsFd::as_fd));
+    runtime.launcher.fork(fork, &fds).await
 }
 
 async fn wait_until_parked(made: Made, pid: u32, pidfd: OwnedFd) -> Result<Parts, RuntimeError> {

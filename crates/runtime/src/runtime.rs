@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use fs_err as fs;
-use init::message::Confinement;
+use init::message::{Confinement, Probe};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::CapabilitySet;
 
@@ -15,10 +16,10 @@ use crate::footprint::{self, Footprint};
 use crate::launcher::Launcher;
 use crate::park::{Parked, Removals};
 use crate::pool::Pool;
-use crate::{DestroyError, Leftover, SandboxHandle, capabilities, process_info, seccomp};
+use crate::{DestroyError, Leftover, SandboxHandle, capabilities, process_info, seccomp, user_ids};
 
 /// Where and how sandboxes are made.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RuntimeConfig {
     /// Each sandbox lives in `<dir>/<id>/`. One runtime at a time may use it; the caller locks it.
     pub dir: PathBuf,
@@ -26,6 +27,8 @@ pub struct RuntimeConfig {
     pub cgroup: String,
     /// Sandboxes kept parked.
     pub parked: usize,
+    /// Where the layers of images are kept, to find out whether their ids can be mapped there.
+    pub layers: Vec<PathBuf>,
 }
 
 /// Makes and finds sandboxes; clones are the same one.
@@ -43,6 +46,8 @@ pub(crate) struct Inner {
     pub(crate) pool: Pool,
     pub(crate) removals: Removals,
     pub(crate) confinement: Confinement,
+    /// Whether programs get a user namespace.
+    pub(crate) user_namespaces: bool,
     warnings: Vec<Warning>,
     /// Ids of sandboxes this runtime has started or adopted and not destroyed.
     known: Mutex<HashSet<String>>,
@@ -56,6 +61,12 @@ pub enum Warning {
     NoController {
         /// `cpu`, `memory` or `pids`.
         controller: &'static str,
+        /// What is missing.
+        reason: String,
+    },
+    /// Programs run in the host's user namespace.
+    #[error("root in an instance is the host's root, without most of its capabilities: {reason}")]
+    NoUserNamespaces {
         /// What is missing.
         reason: String,
     },
@@ -114,10 +125,17 @@ impl Runtime {
         }
         allow_many_files();
         let opened = tokio::task::spawn_blocking(move || prepare(config)).await;
-        let (config, hierarchies, warnings) = opened
+        let (config, hierarchies, mut warnings) = opened
             .map_err(|e| RuntimeError::step("prepare the runtime's directory", e.into()))??;
         let launcher =
             Launcher::start().map_err(|e| RuntimeError::step("start the launcher", e))?;
+        let user_namespaces = match probe_user_namespaces(&launcher, &config).await {
+            Ok(()) => true,
+            Err(e) => {
+                warnings.push(Warning::NoUserNamespaces { reason: format!("failed to {e}") });
+                false
+            }
+        };
         let confinement = Confinement {
             capabilities: capabilities::BOUNDING,
             seccomp: seccomp::filter(),
@@ -130,6 +148,7 @@ impl Runtime {
             pool: Pool::default(),
             removals: Removals::default(),
             confinement,
+            user_namespaces,
             warnings,
             known: Mutex::default(),
         });
@@ -207,6 +226,18 @@ impl Runtime {
     }
 }
 
+/// Whether sandboxes can have user namespaces, with their files and images where they are.
+async fn probe_user_namespaces(launcher: &Launcher, config: &RuntimeConfig) -> io::Result<()> {
+    // One that does not exist yet will be on its parent's file system.
+    let existing = |dir: &PathBuf| dir.ancestors().find(|dir| dir.exists()).map(Path::to_owned);
+    let dirs = config.layers.iter().filter_map(existing).chain([config.dir.clone()]);
+    let dirs = dirs.map(|dir| dir.into_os_string().into_vec()).collect();
+    let reserved = tokio::task::spawn_blocking(|| user_ids::reserve(0)).await?;
+    let reserved =
+        reserved.map_err(|e| io::Error::new(e.kind(), format!("reserve user ids: {e}")))?;
+    launcher.probe(Probe { user_ids: reserved.ids, dirs }).await
+}
+
 /// Each sandbox takes about ten descriptors, and the usual limit of 1,024 is a soft one. Where it
 /// cannot be raised, later starts say so.
 fn allow_many_files() {
@@ -229,7 +260,7 @@ fn prepare(
 }
 
 /// Handles of all sandboxes in `dir` that were started.
-fn started(dir: &std::path::Path) -> io::Result<Vec<SandboxHandle>> {
+fn started(dir: &Path) -> io::Result<Vec<SandboxHandle>> {
     let mut handles = Vec::new();
     for entry in fs::read_dir(dir)? {
         let dir = entry?.path();

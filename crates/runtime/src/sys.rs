@@ -49,6 +49,26 @@ pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, number: c_int) -> io::Result<()
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Locks byte `offset` of an open file for its description, whoever holds it; false if another has it.
+pub(crate) fn lock_byte(file: BorrowedFd<'_>, offset: u32) -> io::Result<bool> {
+    // SAFETY: all fields are plain integers, for which zero is valid.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = libc::F_WRLCK as _;
+    lock.l_whence = libc::SEEK_SET as _;
+    lock.l_start = offset.into();
+    lock.l_len = 1;
+    // SAFETY: the pointer is to this frame, and the descriptor is borrowed for the call.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const lock) };
+    match result {
+        -1 => match io::Error::last_os_error() {
+            e if e.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            e if e.kind() == io::ErrorKind::PermissionDenied => Ok(false),
+            e => Err(e),
+        },
+        _ => Ok(true),
+    }
+}
+
 /// Receives a datagram: its length, its source, and where it was sent to.
 pub(crate) fn receive_with_destination(
     socket: BorrowedFd<'_>,

@@ -159,6 +159,7 @@ async fn open_runtime(paths: &paths::Session, printer: &Printer) -> Result<Runti
         dir: paths.instances.clone(),
         cgroup: format!("berth/dev-{}", paths.key),
         parked: PARKED,
+        layers: vec![paths::Shared::under(&paths::home()).images],
     };
     let runtime = Runtime::open(config)
         .await

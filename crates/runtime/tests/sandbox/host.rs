@@ -143,8 +143,16 @@ impl Host {
 }
 
 pub(crate) async fn open(dir: &Path, cgroup: &str, parked: usize) -> Runtime {
-    let config = RuntimeConfig { dir: dir.to_owned(), cgroup: cgroup.to_owned(), parked };
-    Runtime::open(config).await.unwrap()
+    Runtime::open(config(dir, cgroup, parked)).await.unwrap()
+}
+
+pub(crate) fn config(dir: &Path, cgroup: &str, parked: usize) -> RuntimeConfig {
+    RuntimeConfig {
+        dir: dir.to_owned(),
+        cgroup: cgroup.to_owned(),
+        parked,
+        ..RuntimeConfig::default()
+    }
 }
 
 pub(crate) fn image(base: &Path) -> PathBuf {

@@ -11,3 +11,4 @@ mod network;
 mod root;
 mod start;
 mod traces;
+mod users;

@@ -3,6 +3,7 @@
 
 use std::ffi::{c_int, c_long};
 use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, exit};
 use std::time::Duration;
@@ -74,6 +75,15 @@ fn main() {
             for entry in std::fs::read_dir(path).unwrap() {
                 let link = std::fs::read_link(entry.unwrap().path());
                 println!("{}", link.map_or_else(|e| e.to_string(), |l| l.display().to_string()));
+            }
+        }
+        ["owner", path] => match std::fs::metadata(path) {
+            Ok(file) => println!("{} {}", file.uid(), file.gid()),
+            Err(e) => fail(&e),
+        },
+        ["chown", path, uid] => {
+            if let Err(e) = std::os::unix::fs::chown(path, Some(uid.parse().unwrap()), None) {
+                fail(&e);
             }
         }
         ["who"] => println!("{} {}", unsafe { getuid() }, unsafe { getgid() }),

@@ -151,7 +151,12 @@ impl Drop for Node {
 }
 
 async fn open(setup: &Setup, dir: &Path, store: &Path, cgroup: &str) -> (Runtime, Agent) {
-    let config = RuntimeConfig { dir: dir.join("sandboxes"), cgroup: cgroup.to_owned(), parked: 2 };
+    let config = RuntimeConfig {
+        dir: dir.join("sandboxes"),
+        cgroup: cgroup.to_owned(),
+        parked: 2,
+        ..RuntimeConfig::default()
+    };
     let runtime = soon("opening the runtime", Runtime::open(config)).await.unwrap();
     let config = AgentConfig {
         dir: dir.join("agent"),
