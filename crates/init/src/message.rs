@@ -100,10 +100,12 @@ pub enum Event {
     },
     /// First message on a connection that adopts. Descriptors: as of `Parked`, then of `Started`.
     Adopted {
-        /// Whether the main program has a terminal, its descriptor then being last.
+        /// Whether the main program has a terminal, whose descriptor then follows.
         terminal: bool,
         /// Whether it was started with internet.
         internet: bool,
+        /// Whether it has a disk, whose mount then is the last descriptor.
+        disk: bool,
     },
     /// A further program was executed. Descriptors: its pidfd; the terminal when it has one.
     Executed {
@@ -170,6 +172,9 @@ pub struct Start {
     pub upper: Vec<u8>,
     /// overlayfs's working directory, on the file system of `upper`.
     pub work: Vec<u8>,
+    /// Whether a descriptor follows: of a detached mount whose directories `upper` and `work` are to
+    /// be used instead.
+    pub disk: bool,
     /// Whether writes need not survive a crash of the host.
     pub volatile: bool,
     /// Host name.

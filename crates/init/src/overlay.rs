@@ -24,7 +24,10 @@ const OPTIONS: [(&str, &str); 3] = [("index", "off"), ("metacopy", "off"), ("red
 /// Where the layers are shown with the sandbox's ids, below the stage.
 const LAYERS: &str = "layers";
 
-/// The same of the directory that holds the upper and the working one.
+/// Where the sandbox's disk is shown, if it has one.
+const DISK: &str = "disk";
+
+/// Where the directory that holds the upper and the working one is shown with the sandbox's ids.
 const WRITABLE: &str = "writable";
 
 /// Mounts the overlay of all layers at `root`, the stage's skeleton below all others. This process
@@ -32,13 +35,17 @@ const WRITABLE: &str = "writable";
 pub(crate) fn mount(
     root: &Path,
     start: &Start,
+    disk: Option<&OwnedFd>,
     namespace: Option<&UserNamespace>,
 ) -> Result<(), Failure> {
     rustix::process::chdir(root).step("enter the stage")?;
-    let directories = match namespace {
-        Some(namespace) => Directories::mapped(start, namespace)?,
-        None => Directories::plain(start),
-    };
+    let mut directories = Directories::plain(start);
+    if let Some(disk) = disk {
+        directories.write_to(disk).step("attach the sandbox's disk")?;
+    }
+    if let Some(namespace) = namespace {
+        directories.map(namespace)?;
+    }
     // One by one (`lowerdir+`) since Linux 6.7. Asked of the version, because older kernels take any
     // option at first, and complain about it in the host's log when they mount.
     if !kernel::at_least(6, 7) {
@@ -60,7 +67,7 @@ pub(crate) fn mount(
 
 /// The directories as overlayfs is told of them.
 struct Directories {
-    /// Topmost first.
+    /// The image's layers, topmost first.
     lower: Vec<Vec<u8>>,
     upper: Vec<u8>,
     work: Vec<u8>,
@@ -68,17 +75,30 @@ struct Directories {
 }
 
 impl Directories {
+    /// All layers: the stage's skeleton is below the image's.
+    fn lower(&self) -> impl Iterator<Item = &[u8]> {
+        self.lower.iter().map(Vec::as_slice).chain([stage::SKELETON.as_bytes()])
+    }
+
     /// As they are on the host.
     fn plain(start: &Start) -> Self {
-        let mut lower = start.layers.clone();
-        lower.push(stage::SKELETON.into());
+        let lower = start.layers.clone();
         let (upper, work) = (start.upper.clone(), start.work.clone());
         Self { lower, upper, work, volatile: start.volatile }
     }
 
+    /// Writes go to the file system of that detached mount.
+    fn write_to(&mut self, disk: &OwnedFd) -> io::Result<()> {
+        rustix::fs::mkdir(DISK, Mode::from_raw_mode(0o700))?;
+        attach(disk, Path::new(DISK))?;
+        self.upper = format!("{DISK}/upper").into_bytes();
+        self.work = format!("{DISK}/work").into_bytes();
+        Ok(())
+    }
+
     /// As mounts in the stage on which the disk's root is root inside. They go with the stage;
     /// overlayfs keeps copies of its own.
-    fn mapped(start: &Start, namespace: &UserNamespace) -> Result<Self, Failure> {
+    fn map(&mut self, namespace: &UserNamespace) -> Result<(), Failure> {
         let show = |source: &[u8], at: &str| -> io::Result<()> {
             let tree = namespace.mapped(Path::new(OsStr::from_bytes(source)), false)?;
             rustix::fs::mkdir(at, Mode::from_raw_mode(0o700))?;
@@ -86,21 +106,20 @@ impl Directories {
         };
         rustix::fs::mkdir(LAYERS, Mode::from_raw_mode(0o700))
             .step("make the layers' mount points")?;
-        let mut lower = Vec::with_capacity(start.layers.len() + 1);
-        for (i, layer) in start.layers.iter().enumerate() {
+        for (i, layer) in self.lower.iter_mut().enumerate() {
             let at = format!("{LAYERS}/{i}");
             let what = "map the ids of the overlay's layer";
             show(layer, &at).step_on(what, &String::from_utf8_lossy(layer))?;
-            lower.push(at.into_bytes());
+            *layer = at.into_bytes();
         }
-        lower.push(stage::SKELETON.into());
         // Both from one mount: overlayfs insists.
-        let (parent, upper) = split(&start.upper);
-        let (_, work) = split(&start.work);
+        let (parent, upper) = split(&self.upper);
+        let (_, work) = split(&self.work);
         show(parent, WRITABLE)
             .step_on("map the ids of the upper directory in", &String::from_utf8_lossy(parent))?;
         let below = |name: &[u8]| [WRITABLE.as_bytes(), b"/", name].concat();
-        Ok(Self { lower, upper: below(upper), work: below(work), volatile: start.volatile })
+        (self.upper, self.work) = (below(upper), below(work));
+        Ok(())
     }
 }
 
@@ -123,7 +142,7 @@ fn configure(fs: &OwnedFd, directories: &Directories) -> Result<OwnedFd, (Errno,
         let value = short_path(path, &mut opened).map_err(|e| (e, key))?;
         rustix::mount::fsconfig_set_string(fs, key, value).map_err(|e| (e, key))
     };
-    for layer in &directories.lower {
+    for layer in directories.lower() {
         set("lowerdir+", layer)?;
     }
     set("upperdir", &directories.upper)?;
@@ -163,7 +182,7 @@ fn mount_in_one_string(root: &Path, directories: &Directories) -> Result<(), Fai
     let what = "mount the layers as overlay";
     let mut opened = Vec::new();
     let mut options = b"lowerdir=".to_vec();
-    for (i, layer) in directories.lower.iter().enumerate() {
+    for (i, layer) in directories.lower().enumerate() {
         options.extend(if i > 0 { &b":"[..] } else { b"" });
         options.extend(descriptor_path(layer, &mut opened).step(what)?.as_bytes());
     }

@@ -29,10 +29,11 @@ pub(crate) fn enter(
     dir: &Path,
     stage: Stage,
     start: &Start,
+    disk: Option<&OwnedFd>,
     namespace: Option<&UserNamespace>,
 ) -> Result<Vec<String>, Failure> {
     let root = dir.join("root");
-    overlay::mount(&root, start, namespace)?;
+    overlay::mount(&root, start, disk, namespace)?;
     // Host paths are opened while they can be seen.
     let binds = start.binds.iter().map(|bind| bind_source(bind, namespace));
     let binds: Vec<OwnedFd> = binds.collect::<Result<_, _>>()?;

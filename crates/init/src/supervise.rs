@@ -34,9 +34,10 @@ const RECORD_OUTPUT_BYTES: usize = 1024 * 1024;
 /// Runs the sandbox to its end. Returning ends PID 1, and with it everything inside.
 pub(crate) fn run(parked: Parked) -> ExitCode {
     let (mut init, stage, dir) = Init::new(parked);
-    let Some(start) = init.wait_for_start() else { return ExitCode::SUCCESS };
+    let Some((start, fds)) = init.wait_for_start() else { return ExitCode::SUCCESS };
     // From here on the sandbox counts as started, whatever becomes of the agent.
     let _ = rustix::io::pwrite(&init.record, &Header::Running.encode(), 0);
+    init.disk = fds.into_iter().next().filter(|_| start.disk);
     match init.start(&dir, stage, start) {
         Ok(()) => init.supervise(),
         Err(failure) => {
@@ -58,6 +59,8 @@ struct Init {
     pipes: [(OwnedFd, OwnedFd); 2],
     netns: OwnedFd,
     namespace: Option<Rc<UserNamespace>>,
+    /// What takes the writes, if it has its own file system; kept for agents.
+    disk: Option<OwnedFd>,
     confinement: Confinement,
     internet: bool,
     main: Option<Main>,
@@ -91,6 +94,7 @@ impl Init {
             pipes: parked.pipes,
             netns: parked.netns,
             namespace: parked.namespace,
+            disk: None,
             confinement: Confinement::default(),
             internet: false,
             main: None,
@@ -100,11 +104,11 @@ impl Init {
     }
 
     /// Waits as long as the agent lives: a parked sandbox does not outlive it.
-    fn wait_for_start(&mut self) -> Option<Start> {
+    fn wait_for_start(&mut self) -> Option<(Start, Vec<OwnedFd>)> {
         loop {
             let agent = self.agent.as_mut()?;
             match agent.receiver.receive(&agent.socket) {
-                Ok(Some((Request::Start(start), _))) => return Some(*start),
+                Ok(Some((Request::Start(start), fds))) => return Some((*start, fds)),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     rustix::event::poll(&mut [readable(&agent.socket)], None).ok()?;
                 }
@@ -114,7 +118,8 @@ impl Init {
     }
 
     fn start(&mut self, dir: &Path, stage: Stage, start: Start) -> Result<(), Failure> {
-        let created = rootfs::enter(dir, stage, &start, self.namespace.as_deref())?;
+        let created =
+            rootfs::enter(dir, stage, &start, self.disk.as_ref(), self.namespace.as_deref())?;
         // Not the host's, whose path would show inside; and not later, when root inside could have
         // replaced it.
         self.null = rootfs::open_inside("/dev/null", OFlags::RDWR).step_on("open", "/dev/null")?;
@@ -255,10 +260,10 @@ impl Init {
             self.netns.as_fd(),
             main.running.pidfd.as_fd(),
         ];
-        fds.extend(main.terminal.as_ref().map(AsFd::as_fd));
+        fds.extend(main.terminal.iter().chain(&self.disk).map(AsFd::as_fd));
         self.agent = Some(Agent { socket, receiver: Receiver::default() });
         let (terminal, internet) = (main.terminal.is_some(), self.internet);
-        let event = Event::Adopted { terminal, internet };
+        let event = Event::Adopted { terminal, internet, disk: self.disk.is_some() };
         tell(&mut self.agent, &event, &fds);
     }
 

@@ -17,6 +17,14 @@ pub struct Limits {
     pub pids: u64,
 }
 
+impl Limits {
+    /// Writable disk in bytes.
+    #[must_use]
+    pub fn disk_bytes(&self) -> u64 {
+        self.disk_mb.saturating_mul(crate::limits::MB)
+    }
+}
+
 /// An instance type by name, or a custom one.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "kebab-case")]

@@ -43,6 +43,9 @@ pub const USER_IDS_LAST: u32 = 0x6fff_ffff;
 /// User and group ids inside an instance: 0 to 65,535.
 pub const USER_IDS: u32 = 0x1_0000;
 
+/// Bytes of the MB in which disks are measured.
+pub const MB: u64 = 1_000_000;
+
 /// Size of `/dev/shm` in an instance in bytes (Docker's default).
 pub const SHM_BYTES: u64 = 64 * 1024 * 1024;
 

@@ -91,13 +91,13 @@ impl Runtime {
         taken: Taken,
     ) -> Result<(Sandbox, Output), AdoptError> {
         let at = |step: &'static str| move |e| AdoptError::step(step, e);
-        let Taken { connection, stdout, stderr, netns, main, terminal, internet } = taken;
+        let Taken { connection, stdout, stderr, netns, main, terminal, disk, internet } = taken;
         let egress = match internet {
             true => Some(EgressSockets::open(&netns).map_err(at("listen for egress"))?),
             false => None,
         };
         let output = output(stdout, stderr, terminal).map_err(at("read the program's output"))?;
-        let running = Running { handle, footprint, connection, init, main, netns, egress };
+        let running = Running { handle, footprint, connection, init, main, netns, egress, disk };
         let sandbox = Sandbox::new(running, &self.inner).map_err(at("watch the sandbox"))?;
         Ok((sandbox, output))
     }
@@ -111,6 +111,7 @@ struct Taken {
     netns: OwnedFd,
     main: OwnedFd,
     terminal: Option<OwnedFd>,
+    disk: Option<OwnedFd>,
     internet: bool,
 }
 
@@ -122,9 +123,10 @@ async fn take_up(footprint: &Footprint) -> io::Result<Taken> {
     let mut next = || fds.next().ok_or(io::ErrorKind::InvalidData);
     let (stdout, stderr, netns, main) = (next()?, next()?, next()?, next()?);
     match event {
-        Event::Adopted { terminal, internet } => {
+        Event::Adopted { terminal, internet, disk } => {
             let terminal = if terminal { Some(next()?) } else { None };
-            Ok(Taken { connection, stdout, stderr, netns, main, terminal, internet })
+            let disk = if disk { Some(next()?) } else { None };
+            Ok(Taken { connection, stdout, stderr, netns, main, terminal, disk, internet })
         }
         _ => Err(io::ErrorKind::InvalidData.into()),
     }

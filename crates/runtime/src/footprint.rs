@@ -6,7 +6,7 @@
 //! <dir>/<id>/record     whether it was started and how it ended, written by init
 //! <dir>/<id>/init.sock  where an agent that adopts connects
 //! <dir>/<id>/root       mount point, in the sandbox's own mount namespace
-//! <dir>/<id>/upper, work
+//! <dir>/<id>/upper, work     only where the host cannot make disks
 //! ```
 
 use std::fs::{File, Permissions};
@@ -46,11 +46,17 @@ pub struct DestroyError {
 }
 
 impl Footprint {
-    /// Makes the directory and opens the record. Blocking.
-    pub(crate) fn create(dir: PathBuf, id: String, cgroup: Cgroup) -> io::Result<(Self, OwnedFd)> {
+    /// Makes the directory and opens the record; `writable` if writes go to it. Blocking.
+    pub(crate) fn create(
+        dir: PathBuf,
+        id: String,
+        cgroup: Cgroup,
+        writable: bool,
+    ) -> io::Result<(Self, OwnedFd)> {
         fs::create_dir(&dir)?;
         fs::set_permissions(&dir, Permissions::from_mode(0o700))?;
-        for name in ["root", "upper", "work"] {
+        let names: &[&str] = if writable { &["root", "upper", "work"] } else { &["root"] };
+        for name in names {
             fs::create_dir(dir.join(name))?;
             fs::set_permissions(dir.join(name), Permissions::from_mode(0o755))?;
         }

@@ -165,7 +165,7 @@ fn prepare(runtime: &Inner) -> io::Result<Made> {
     let user_ids = runtime.user_namespaces.then(reserve).transpose()?;
     let cgroup = Cgroup::create(&runtime.hierarchies, &runtime.config.cgroup, &id)?;
     let dir = runtime.config.dir.join(&id);
-    let (footprint, record) = Footprint::create(dir, id, cgroup)?;
+    let (footprint, record) = Footprint::create(dir, id, cgroup, runtime.disks.is_none())?;
     let dir = File::open(&footprint.dir)?;
     let listener = connection::listen(dir.as_fd())?;
     let ours = connection::connect(dir.as_fd())?;

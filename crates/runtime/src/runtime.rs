@@ -8,10 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use fs_err as fs;
 use init::message::{Confinement, Probe};
+use model::InstanceType;
+use model::limits::MB;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::thread::CapabilitySet;
 
 use crate::cgroup::{Cgroup, Hierarchies};
+use crate::disk::Disks;
 use crate::footprint::{self, Footprint};
 use crate::launcher::Launcher;
 use crate::park::{Parked, Removals};
@@ -27,6 +30,9 @@ pub struct RuntimeConfig {
     pub cgroup: String,
     /// Sandboxes kept parked.
     pub parked: usize,
+    /// Sizes in MB (10^6 bytes) of the disks that are kept ready; others are made when first asked
+    /// for, and kept from then on.
+    pub disks: Vec<u64>,
     /// Where the layers of images are kept, to find out whether their ids can be mapped there.
     pub layers: Vec<PathBuf>,
 }
@@ -48,6 +54,8 @@ pub(crate) struct Inner {
     pub(crate) confinement: Confinement,
     /// Whether programs get a user namespace.
     pub(crate) user_namespaces: bool,
+    /// What takes their writes, if the host can make it.
+    pub(crate) disks: Option<Disks>,
     warnings: Vec<Warning>,
     /// Ids of sandboxes this runtime has started or adopted and not destroyed.
     known: Mutex<HashSet<String>>,
@@ -61,6 +69,12 @@ pub enum Warning {
     NoController {
         /// `cpu`, `memory` or `pids`.
         controller: &'static str,
+        /// What is missing.
+        reason: String,
+    },
+    /// What an instance writes is a directory of the host.
+    #[error("the limit of disk is not enforced, an instance can fill this machine's: {reason}")]
+    NoDiskLimit {
         /// What is missing.
         reason: String,
     },
@@ -129,13 +143,7 @@ impl Runtime {
             .map_err(|e| RuntimeError::step("prepare the runtime's directory", e.into()))??;
         let launcher =
             Launcher::start().map_err(|e| RuntimeError::step("start the launcher", e))?;
-        let user_namespaces = match probe_user_namespaces(&launcher, &config).await {
-            Ok(()) => true,
-            Err(e) => {
-                warnings.push(Warning::NoUserNamespaces { reason: format!("failed to {e}") });
-                false
-            }
-        };
+        let (user_namespaces, disks) = abilities(&launcher, &config, &mut warnings).await;
         let confinement = Confinement {
             capabilities: capabilities::BOUNDING,
             seccomp: seccomp::filter(),
@@ -149,11 +157,28 @@ impl Runtime {
             removals: Removals::default(),
             confinement,
             user_namespaces,
+            disks,
             warnings,
             known: Mutex::default(),
         });
         Pool::fill(&inner);
         Ok(Self { inner })
+    }
+
+    /// What this host lacks for sandboxes of that configuration, apart from cgroups. Leaves nothing.
+    ///
+    /// # Errors
+    /// The launcher could not be started.
+    pub async fn examine(config: &RuntimeConfig) -> Result<Vec<Warning>, RuntimeError> {
+        let launcher =
+            Launcher::start().map_err(|e| RuntimeError::step("start the launcher", e))?;
+        let mut warnings = Vec::new();
+        let (_, disks) = abilities(&launcher, config, &mut warnings).await;
+        if let Some(disks) = disks {
+            disks.close().await;
+        }
+        launcher.stop().await;
+        Ok(warnings)
     }
 
     /// What the host lacks; limits that are not enforced.
@@ -216,6 +241,9 @@ impl Runtime {
     /// Ends the launcher and removes parked sandboxes. Running ones go on.
     pub async fn close(self) {
         self.inner.pool.close().await;
+        if let Some(disks) = &self.inner.disks {
+            disks.close().await;
+        }
         self.inner.removals.finished().await;
         self.inner.launcher.stop().await;
         let inner = self.inner;
@@ -224,6 +252,27 @@ impl Runtime {
         })
         .await;
     }
+}
+
+/// What depends on the host's kernel and file systems: user namespaces, and disks.
+async fn abilities(
+    launcher: &Launcher,
+    config: &RuntimeConfig,
+    warnings: &mut Vec<Warning>,
+) -> (bool, Option<Disks>) {
+    let user_namespaces = probe_user_namespaces(launcher, config).await;
+    if let Err(e) = &user_namespaces {
+        warnings.push(Warning::NoUserNamespaces { reason: format!("failed to {e}") });
+    }
+    let sizes: Vec<u64> = match config.disks.is_empty() {
+        true => vec![InstanceType::Lite.limits().disk_bytes()],
+        false => config.disks.iter().map(|mb| mb.saturating_mul(MB)).collect(),
+    };
+    let disks = Disks::open(&config.dir, &sizes, config.parked).await;
+    if let Err(e) = &disks {
+        warnings.push(Warning::NoDiskLimit { reason: format!("failed to {e}") });
+    }
+    (user_namespaces.is_ok(), disks.ok())
 }
 
 /// Whether sandboxes can have user namespaces, with their files and images where they are.

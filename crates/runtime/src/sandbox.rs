@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
+use rustix::fs::{Mode, OFlags};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
 
@@ -32,6 +33,8 @@ struct Inner {
     main_pid: u32,
     /// Taken at the end, because they would keep the network namespace.
     network: Mutex<Option<Network>>,
+    /// The mount of its disk; taken at the end, because it would keep that.
+    disk: Mutex<Option<OwnedFd>>,
     runtime: Weak<runtime::Inner>,
     follower: AbortHandle,
     /// Held during a removal; true once it is done.
@@ -55,11 +58,12 @@ pub(crate) struct Running {
     pub(crate) main: OwnedFd,
     pub(crate) netns: OwnedFd,
     pub(crate) egress: Option<EgressSockets>,
+    pub(crate) disk: Option<OwnedFd>,
 }
 
 impl Sandbox {
     pub(crate) fn new(running: Running, runtime: &Arc<runtime::Inner>) -> io::Result<Self> {
-        let Running { handle, footprint, connection, init, main, netns, egress } = running;
+        let Running { handle, footprint, connection, init, main, netns, egress, disk } = running;
         // A program that has ended already has no pid any more.
         let main_pid = process_info::pid_of(main.as_fd())?.unwrap_or(0);
         runtime.known().insert(handle.id.clone());
@@ -72,6 +76,7 @@ impl Sandbox {
             main,
             main_pid,
             network,
+            disk: Mutex::new(disk),
             runtime: Arc::downgrade(runtime),
             follower,
             destroyed: tokio::sync::Mutex::new(false),
@@ -197,7 +202,17 @@ impl Sandbox {
     /// # Errors
     /// The sandbox has been destroyed.
     pub fn upper_dir(&self) -> io::Result<OwnedFd> {
-        self.inner.events.footprint().open_upper()
+        match &*self.disk() {
+            Some(disk) => {
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                Ok(rustix::fs::openat(disk, "upper", flags, Mode::empty())?)
+            }
+            None => self.inner.events.footprint().open_upper(),
+        }
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Option<OwnedFd>> {
+        self.inner.disk.lock().expect("no code panics while it holds the lock")
     }
 
     /// Ends everything inside, waits for it and removes cgroups, directories and sockets. Calling
@@ -214,8 +229,14 @@ impl Sandbox {
         self.inner.events.kill().map_err(failed)?;
         self.inner.events.wait().await;
         drop(self.network().take());
+        let disk = self.disk().take();
         let events = self.inner.events.clone();
-        let removed = tokio::task::spawn_blocking(move || events.footprint().remove()).await;
+        let removed = tokio::task::spawn_blocking(move || {
+            // Unmounted now, unless somebody still reads it.
+            drop(disk);
+            events.footprint().remove()
+        });
+        let removed = removed.await;
         removed.map_err(|e| failed(e.into()))??;
         if let Some(runtime) = self.inner.runtime.upgrade() {
             runtime.known().remove(self.id());

@@ -1,7 +1,7 @@
 //! Starting a program in a parked sandbox.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -125,6 +125,13 @@ impl Runtime {
     ) -> Result<Started, StartError> {
         let at = |step: &'static str| move |e| StartError::step(step, e);
         let footprint = &mut parts.footprint;
+        let disk = match &self.inner.disks {
+            Some(disks) if spec.upper.is_none() => {
+                let disk = disks.take(spec.limits.disk_bytes()).await;
+                Some(disk.map_err(at("make the sandbox's disk"))?.mount)
+            }
+            _ => None,
+        };
         let (upper, work) = writable(footprint, spec).map_err(at("make the upper directory"))?;
         footprint.cgroup.limit(&spec.limits).map_err(at("set the sandbox's limits"))?;
         let egress = match spec.internet {
@@ -136,28 +143,30 @@ impl Runtime {
             handle.work.clone_from(&footprint.work);
             footprint::write_handle(&handle).map_err(at("write the sandbox's handle"))?;
         }
-        let start = self.message(spec, &upper, &work);
+        let start = self.message(spec, &upper, &work, disk.is_some());
         let ended = |_| StartError::Ended;
-        parts.connection.send(&Request::Start(Box::new(start)), &[]).await.map_err(ended)?;
+        let fds: Vec<_> = disk.iter().map(AsFd::as_fd).collect();
+        parts.connection.send(&Request::Start(Box::new(start)), &fds).await.map_err(ended)?;
         match parts.connection.receive().await.map_err(ended)? {
             Some((Event::Started { created }, fds)) => {
                 if spec.upper.is_some() {
                     footprint.stubs = Some((upper, created));
                 }
-                Ok(Started { handle, egress, fds })
+                Ok(Started { handle, egress, disk, fds })
             }
             Some((Event::Failed { failure, .. }, _)) => Err(failure.into()),
             _ => Err(StartError::Ended),
         }
     }
 
-    fn message(&self, spec: &SandboxSpec, upper: &Path, work: &Path) -> message::Start {
+    fn message(&self, spec: &SandboxSpec, upper: &Path, work: &Path, disk: bool) -> message::Start {
         let bytes = |path: &Path| path.as_os_str().as_bytes().to_vec();
         let name = &spec.hostname;
         message::Start {
             layers: spec.layers.iter().map(|layer| bytes(layer)).collect(),
             upper: bytes(upper),
             work: bytes(work),
+            disk,
             volatile: spec.upper.is_none(),
             hostname: name.clone(),
             hosts: format!("127.0.0.1\tlocalhost {name}\n::1\tlocalhost ip6-localhost {name}\n"),
@@ -191,7 +200,7 @@ impl Runtime {
 
     /// The sandbox and its output, once its program runs.
     fn running(&self, parts: Parts, started: Started) -> Result<(Sandbox, Output), StartError> {
-        let Started { handle, egress, fds } = started;
+        let Started { handle, egress, disk, fds } = started;
         let mut fds = fds.into_iter();
         let (Some(main), terminal) = (fds.next(), fds.next()) else {
             return Err(StartError::Ended);
@@ -207,6 +216,7 @@ impl Runtime {
             main,
             netns: parts.netns,
             egress,
+            disk,
         };
         let sandbox = Sandbox::new(running, &self.inner).map_err(at("watch the sandbox"))?;
         Ok((sandbox, output))
@@ -217,6 +227,8 @@ impl Runtime {
 struct Started {
     handle: SandboxHandle,
     egress: Option<EgressSockets>,
+    /// The mount of its disk.
+    disk: Option<OwnedFd>,
     /// The main program's pidfd and its terminal.
     fds: Vec<OwnedFd>,
 }

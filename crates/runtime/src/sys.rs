@@ -69,6 +69,43 @@ pub(crate) fn lock_byte(file: BorrowedFd<'_>, offset: u32) -> io::Result<bool> {
     }
 }
 
+/// The number of a loop device that nothing uses; another process may be faster.
+pub(crate) fn free_loop_device(control: BorrowedFd<'_>) -> io::Result<u32> {
+    const LOOP_CTL_GET_FREE: u32 = 0x4c82;
+    // SAFETY: this request takes no argument.
+    let number = unsafe { libc::ioctl(control.as_raw_fd(), LOOP_CTL_GET_FREE as _) };
+    u32::try_from(number).map_err(|_| io::Error::last_os_error())
+}
+
+/// Puts a file behind a loop device, which lets go of it with its own last user.
+pub(crate) fn configure_loop_device(
+    device: BorrowedFd<'_>,
+    backing: BorrowedFd<'_>,
+) -> io::Result<()> {
+    /// `struct loop_config` of linux/loop.h, its `struct loop_info64` spread out.
+    #[repr(C)]
+    struct LoopConfig {
+        fd: u32,
+        block_size: u32,
+        info_before: [u64; 5],
+        number_and_encryption: [u32; 3],
+        flags: u32,
+        names_and_key: [u8; 160],
+        init: [u64; 2],
+        reserved: [u64; 8],
+    }
+    const LOOP_CONFIGURE: u32 = 0x4c0a;
+    const AUTOCLEAR: u32 = 4;
+    // SAFETY: all fields are plain integers, for which zero is "not given".
+    let mut config: LoopConfig = unsafe { std::mem::zeroed() };
+    config.fd = backing.as_raw_fd().cast_unsigned();
+    config.block_size = 4096;
+    config.flags = AUTOCLEAR;
+    // SAFETY: the pointer is to a structure of this frame of the size that the request reads.
+    let result = unsafe { libc::ioctl(device.as_raw_fd(), LOOP_CONFIGURE as _, &raw const config) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Receives a datagram: its length, its source, and where it was sent to.
 pub(crate) fn receive_with_destination(
     socket: BorrowedFd<'_>,

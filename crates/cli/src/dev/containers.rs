@@ -57,7 +57,7 @@ impl Containers {
         printer: &Printer,
         stop: &CancellationToken,
     ) -> Result<Self, CliError> {
-        let runtime = open_runtime(paths, printer).await?;
+        let runtime = open_runtime(&applications, paths, printer).await?;
         let images = images(config, args, &runtime, printer)?;
         let made = match images.make(&applications, stop).await {
             Ok(made) => made,
@@ -154,11 +154,17 @@ fn patience(grace: Duration) -> Duration {
     grace.min(STOP_PATIENCE)
 }
 
-async fn open_runtime(paths: &paths::Session, printer: &Printer) -> Result<Runtime, CliError> {
+async fn open_runtime(
+    applications: &[Application],
+    paths: &paths::Session,
+    printer: &Printer,
+) -> Result<Runtime, CliError> {
+    let disk = |application: &Application| application.instance_type.limits().disk_mb;
     let config = RuntimeConfig {
         dir: paths.instances.clone(),
         cgroup: format!("berth/dev-{}", paths.key),
         parked: PARKED,
+        disks: applications.iter().map(disk).collect(),
         layers: vec![paths::Shared::under(&paths::home()).images],
     };
     let runtime = Runtime::open(config)

@@ -9,7 +9,7 @@ use crate::host::{self, Host, Processes, answer, cgroups, connect, is_root, with
 
 /// Runs `work` as an agent of its own, which is then gone as if killed: its tasks, descriptors and
 /// runtime are dropped without any farewell.
-fn as_agent<T: Send + 'static>(
+pub(crate) fn as_agent<T: Send + 'static>(
     dir: &Path,
     cgroup: &str,
     work: impl AsyncFnOnce(&berth_runtime::Runtime, PathBuf) -> T + Send + 'static,
@@ -264,7 +264,7 @@ fn processes(cgroup: &str) -> Vec<i32> {
     text.lines().map(|pid| pid.parse().unwrap()).collect()
 }
 
-fn until(condition: impl Fn() -> bool) {
+pub(crate) fn until(condition: impl Fn() -> bool) {
     let deadline = std::time::Instant::now() + host::DEADLINE;
     while !condition() {
         assert!(std::time::Instant::now() < deadline, "it happens before the deadline");

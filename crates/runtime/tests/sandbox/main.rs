@@ -3,6 +3,7 @@
 
 mod adopt;
 mod confinement;
+mod disk;
 mod exec;
 mod host;
 mod isolation;

@@ -77,6 +77,18 @@ fn main() {
                 println!("{}", link.map_or_else(|e| e.to_string(), |l| l.display().to_string()));
             }
         }
+        ["fill", path, mib] => {
+            let mut file = std::fs::File::create(path).unwrap();
+            let (mut written, mut errno) = (0, 0);
+            while written < mib.parse().unwrap() && errno == 0 {
+                match file.write_all(&[1; 1024 * 1024]) {
+                    Ok(()) => written += 1,
+                    Err(e) => errno = e.raw_os_error().unwrap(),
+                }
+            }
+            println!("{written} {errno}");
+            exit(i32::from(errno != 0))
+        }
         ["owner", path] => match std::fs::metadata(path) {
             Ok(file) => println!("{} {}", file.uid(), file.gid()),
             Err(e) => fail(&e),
