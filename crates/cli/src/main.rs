@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match args.command {
             Command::Dev(args) => commands::dev::run(args, &printer).await,
-            Command::Doctor(args) => commands::doctor::run(&args, &printer),
+            Command::Doctor(args) => commands::doctor::run(&args, &printer).await,
             Command::Init(args) => commands::init::run(&args, &printer),
         }
     });

@@ -179,7 +179,7 @@ async fn fork(runtime: &Inner, made: &Made) -> io::Result<(u32, OwnedFd)> {
     let fork = Fork {
         dir: made.footprint.dir.as_os_str().as_bytes().to_vec(),
         cgroup: v2.is_some(),
-        cgroup_procs: u8::try_from(v1.len()).expect("at most five"),
+        cgroup_procs: u8::try_from(v1.len()).expect("at most six"),
         oom_event: oom_event.is_some(),
         user_ids: made.user_ids.as_ref().map(|reservation| reservation.ids),
         shm_bytes: model::limits::SHM_BYTES,

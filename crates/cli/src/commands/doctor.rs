@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use runtime::{Runtime, RuntimeConfig, Warning};
 use serde::Serialize;
 
 use crate::args::DoctorArgs;
@@ -15,8 +16,12 @@ use crate::printer::{Printer, style, styled};
 /// Free space below which unpacking images is likely to fail.
 const DISK_FREE_MIN_BYTES: u64 = 2 * 1_000_000_000;
 
-pub(crate) fn run(args: &DoctorArgs, printer: &Printer) -> Result<(), CliError> {
-    let findings = judge(&Facts::gather());
+pub(crate) async fn run(args: &DoctorArgs, printer: &Printer) -> Result<(), CliError> {
+    let mut facts = Facts::gather();
+    if facts.root {
+        facts.lacking = examine().await;
+    }
+    let findings = judge(&facts);
     if args.json {
         let json = serde_json::to_string_pretty(&findings)
             .map_err(|error| CliError::failure("print the findings as JSON", error))?;
@@ -34,6 +39,14 @@ pub(crate) fn run(args: &DoctorArgs, printer: &Printer) -> Result<(), CliError> 
             ))
         }
     }
+}
+
+/// What sandboxes would do without here; `None` where none could be made at all.
+async fn examine() -> Option<Vec<Warning>> {
+    let home = paths::home();
+    let dir = home.ancestors().find(|path| path.exists())?.to_owned();
+    let config = RuntimeConfig { layers: vec![dir.clone()], dir, ..RuntimeConfig::default() };
+    Runtime::examine(&config).await.ok()
 }
 
 /// What `berth dev` cannot do without, as one error.
@@ -116,6 +129,8 @@ struct Facts {
     workerd_override: bool,
     home: String,
     disk_free: Option<u64>,
+    /// Known to `berth doctor` alone: finding out takes a moment.
+    lacking: Option<Vec<Warning>>,
 }
 
 impl Facts {
@@ -143,6 +158,7 @@ impl Facts {
                 .and_then(|path| rustix::fs::statvfs(path).ok())
                 .map(|stat| stat.f_bavail * stat.f_frsize),
             home: home.display().to_string(),
+            lacking: None,
         }
     }
 }
@@ -179,6 +195,10 @@ fn judge(facts: &Facts) -> Vec<Finding> {
         Finding { worker: true, ..Finding::new("npm", npm(facts)) },
         Finding { worker: true, ..Finding::new("disk", disk(facts)) },
     ];
+    if let Some(lacking) = &facts.lacking {
+        findings.push(Finding::new("user namespaces", user_mapping(lacking)));
+        findings.push(Finding::new("disk limit", disk_limit(lacking)));
+    }
     findings.sort_by_key(|finding| match finding.verdict {
         Verdict::Missing => 0,
         Verdict::Warning => 1,
@@ -262,6 +282,21 @@ fn disk(facts: &Facts) -> Found {
     Err((Verdict::Warning, detail, "free some space, or set BERTH_HOME to a larger disk".into()))
 }
 
+fn user_mapping(lacking: &[Warning]) -> Found {
+    let warning = lacking.iter().find(|w| matches!(w, Warning::NoUserNamespaces { .. }));
+    let Some(warning) = warning else { return Ok("root in an instance is nobody outside".into()) };
+    let fix = "use Linux 5.19 or later with user namespaces (`sysctl user.max_user_namespaces`), \
+               and keep BERTH_HOME on ext4, XFS or btrfs";
+    Err((Verdict::Warning, warning.to_string(), fix.into()))
+}
+
+fn disk_limit(lacking: &[Warning]) -> Found {
+    let warning = lacking.iter().find(|w| matches!(w, Warning::NoDiskLimit { .. }));
+    let Some(warning) = warning else { return Ok("by file systems on loop devices".into()) };
+    let fix = "install e2fsprogs, and load the loop driver: `modprobe loop`";
+    Err((Verdict::Warning, warning.to_string(), fix.into()))
+}
+
 /// The cgroup version in use, and which of the controllers Berth needs it lacks.
 fn cgroups() -> (Option<u8>, Vec<&'static str>) {
     const NEEDED: [&str; 3] = ["cpu", "memory", "pids"];
@@ -319,6 +354,7 @@ mod tests {
             workerd_override: false,
             home: "/h".into(),
             disk_free: Some(DISK_FREE_MIN_BYTES),
+            lacking: Some(Vec::new()),
         }
     }
 
@@ -335,7 +371,13 @@ mod tests {
 
     #[test]
     fn each_lack_is_named_with_a_way_out() {
-        let cases: [(&str, Verdict, Facts); 6] = [
+        let reason = || "x".to_owned();
+        let lacking = |warning| Facts { lacking: Some(vec![warning]), ..good() };
+        let no_users = lacking(Warning::NoUserNamespaces { reason: reason() });
+        let no_disks = lacking(Warning::NoDiskLimit { reason: reason() });
+        let cases: [(&str, Verdict, Facts); 8] = [
+            ("user namespaces", Verdict::Warning, no_users),
+            ("disk limit", Verdict::Warning, no_disks),
             ("privileges", Verdict::Missing, Facts { root: false, ..good() }),
             ("namespaces", Verdict::Missing, Facts { namespaces_missing: vec!["net"], ..good() }),
             ("cgroups", Verdict::Warning, Facts { cgroup: None, ..good() }),

@@ -10,8 +10,11 @@ use crate::Warning;
 /// The controllers that limits need.
 const WANTED: [&str; 3] = ["cpu", "memory", "pids"];
 
+/// What only shares better: without it nothing is unlimited, so nobody is warned.
+const OPTIONAL: [&str; 1] = ["io"];
+
 /// The v1 controllers sandboxes join; the freezer is for pausing.
-const V1: [&str; 5] = ["cpu", "cpuacct", "memory", "pids", "freezer"];
+pub(super) const V1: [&str; 6] = ["cpu", "cpuacct", "memory", "pids", "freezer", "blkio"];
 
 /// The mounted hierarchies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,7 +45,7 @@ impl Hierarchies {
         let mut reasons = Vec::new();
         if let Some(v2) = &mut found.v2 {
             let available = fs::read_to_string(v2.dir.join("cgroup.controllers"))?;
-            for controller in WANTED {
+            for controller in WANTED.into_iter().chain(OPTIONAL) {
                 if !available.split_whitespace().any(|c| c == controller) {
                     continue;
                 }

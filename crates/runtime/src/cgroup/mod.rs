@@ -34,6 +34,9 @@ pub struct Stats {
     pub pids: u64,
 }
 
+/// The files of cgroup v2 and v1 that say how much of a busy disk a cgroup gets beside others.
+const IO_WEIGHTS: [&str; 4] = ["io.weight", "io.bfq.weight", "blkio.bfq.weight", "blkio.weight"];
+
 /// How long a removal is tried: the kernel lets go of ended processes a moment later.
 const REMOVE_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -62,6 +65,7 @@ pub(crate) struct Cgroup {
     cpuacct: Option<Place>,
     memory: Option<Place>,
     pids: Option<Place>,
+    io: Option<Place>,
     /// Every v1 directory, freezer's included.
     v1: Vec<PathBuf>,
     v2: Option<PathBuf>,
@@ -85,7 +89,7 @@ impl Cgroup {
             let v2 = || hierarchies.v2_mount(controller).map(|mount| (Version::V2, mount));
             v1.or_else(v2).map(|(version, mount)| Place { version, dir: below(mount) })
         };
-        let mut v1: Vec<PathBuf> = ["cpu", "cpuacct", "memory", "pids", "freezer"]
+        let mut v1: Vec<PathBuf> = hierarchies::V1
             .iter()
             .filter_map(|controller| hierarchies.v1_mount(controller))
             .map(below)
@@ -97,6 +101,7 @@ impl Cgroup {
             cpuacct: place("cpuacct").or_else(|| place("cpu")),
             memory: place("memory"),
             pids: place("pids"),
+            io: place("blkio").or_else(|| place("io")),
             v1,
             v2: hierarchies.v2_in_use().map(below),
         }
@@ -125,7 +130,7 @@ impl Cgroup {
         }
     }
 
-    /// Limits memory (without swap) and processes. CPU has [`Self::set_cpu_quota`].
+    /// Limits memory (without swap) and processes, and shares the disk by vCPU. CPU has [`Self::set_cpu_quota`].
     pub(crate) fn limit(&self, limits: &Limits) -> io::Result<()> {
         let bytes = limits.memory_mib.saturating_mul(1024 * 1024);
         match &self.memory {
@@ -136,6 +141,11 @@ impl Cgroup {
         if let Some(Place { dir, .. }) = &self.pids {
             // The same file in both versions; one more for init.
             set(dir, "pids.max", limits.pids.saturating_add(1))?;
+        }
+        if let Some(Place { dir, .. }) = &self.io {
+            // Which of them exists depends on the disks' schedulers.
+            let weight = io_weight(limits.vcpu);
+            let _ = IO_WEIGHTS.iter().find(|file| set(dir, file, weight).is_ok());
         }
         Ok(())
     }
@@ -231,6 +241,16 @@ fn quota_usec(vcpu: f64) -> u64 {
     (vcpu * PERIOD_USEC as f64).round().clamp(1_000.0, 1e12) as u64
 }
 
+/// A whole CPU is the kernel's default weight.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "clamped to a range that the type holds"
+)]
+fn io_weight(vcpu: f64) -> u16 {
+    (vcpu * 100.0).round().clamp(1.0, 1_000.0) as u16
+}
+
 fn set(dir: &Path, file: &str, value: impl ToString) -> io::Result<()> {
     fs::write(dir.join(file), value.to_string())
 }
@@ -257,6 +277,12 @@ mod tests {
         assert_eq!(quota_usec(4.0), 400_000);
         assert_eq!(quota_usec(0.0), 1_000);
         assert_eq!(quota_usec(f64::INFINITY), 1_000_000_000_000);
+    }
+
+    #[test]
+    fn a_whole_cpu_has_the_default_share_of_the_disk() {
+        assert_eq!((io_weight(1.0), io_weight(0.0625), io_weight(4.0)), (100, 6, 400));
+        assert_eq!((io_weight(0.0), io_weight(f64::INFINITY)), (1, 1_000));
     }
 
     #[test]

@@ -73,6 +73,25 @@ async fn a_cpu_quota_holds_a_program_back_and_can_be_lifted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_busy_disk_is_shared_by_vcpu_where_the_kernel_can() {
+    if !is_root() {
+        return;
+    }
+    let host = Host::open().await;
+    let mut spec = host.spec(&["sleep"]);
+    spec.limits.vcpu = 2.0;
+    let (sandbox, _output) = host.start_spec(spec).await;
+    let files = ["io.weight", "io.bfq.weight", "blkio.bfq.weight", "blkio.weight"];
+    let paths = sandbox.handle().cgroups.into_iter();
+    let paths = paths.flat_map(|dir| files.map(|file| dir.join(file)));
+    let texts = paths.filter_map(|path| fs_err::read_to_string(path).ok());
+    let texts: Vec<String> = texts.collect();
+    assert!(texts.is_empty() || texts.iter().any(|text| text.contains("200")), "{texts:?}");
+    sandbox.destroy().await.unwrap();
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_program_sees_its_own_memory_limit() {
     if !is_root() {
         return;
