@@ -4,6 +4,7 @@
 listens), IGNORE_SIGTERM, PORTS (more `host:port` to listen on, comma-separated).
 """
 
+import errno
 import json
 import os
 import signal
@@ -53,6 +54,18 @@ def eat(arguments):
     return {"eaten": arguments["mib"]}
 
 
+def fill(arguments):
+    filled = 0
+    try:
+        with open("/filled", "wb", buffering=0) as file:
+            while filled < int(arguments["mib"]):
+                file.write(b"x" * (1024 * 1024))
+                filled += 1
+        return {"filled": filled}
+    except OSError as error:
+        return {"filled": filled, "error": errno.errorcode[error.errno]}
+
+
 def end(arguments):
     threading.Timer(0.1, os._exit, [int(arguments["code"])]).start()
     return {"ends": arguments["code"]}
@@ -75,6 +88,7 @@ QUESTIONS = {
     "write": write,
     "fetch": fetch,
     "eat": eat,
+    "fill": fill,
     "end": end,
     "nap": nap,
     "say": say,

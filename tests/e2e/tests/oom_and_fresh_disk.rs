@@ -1,6 +1,7 @@
 //! Out of memory, and a fresh disk at each start (features R18, D5, D9, D10).
 
 use e2e::{Dev, Project};
+use serde_json::json;
 
 fn instance(dev: &Dev) -> String {
     dev.get("/one/who").json()["instance"].as_str().expect("an ID").to_owned()
@@ -23,6 +24,23 @@ fn r18_d9_d10_a_container_out_of_memory_ends_and_is_started_again() {
 fn l1_an_instance_may_use_what_its_type_allows() {
     let dev = Dev::start(&Project::probe(""));
     assert_eq!(dev.get("/one/eat?mib=128").json()["eaten"], "128");
+    dev.stop();
+}
+
+#[test]
+fn ba3_a_custom_types_disk_is_all_an_instance_can_write() {
+    let project = Project::probe("").configured(|config| {
+        config["containers"][0]["instance_type"] =
+            json!({ "vcpu": 0.5, "memory_mib": 256, "disk_mb": 100 });
+    });
+    let dev = Dev::start(&project);
+    let full = dev.get("/one/fill?mib=200").json();
+    assert_eq!(full["error"], "ENOSPC", "{full}");
+    let filled = full["filled"].as_u64().unwrap_or_default();
+    assert!((80..=95).contains(&filled), "100 MB are 95 MiB: {full}");
+    // It goes on, and so does its neighbour.
+    assert_eq!(dev.get("/one/who").status, 200);
+    assert_eq!(dev.get("/two/fill?mib=50").json()["filled"], 50);
     dev.stop();
 }
 
