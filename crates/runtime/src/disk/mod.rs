@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::Mutex;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
@@ -21,6 +22,9 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 use crate::sys;
 
 pub(crate) use pool::Disks;
+
+/// One at a time: the kernel says which device is free, not whose it is.
+static ATTACHING: Mutex<()> = Mutex::new(());
 
 /// How often a free loop device is looked for again when another process was faster.
 const ATTEMPTS: u32 = 64;
@@ -61,6 +65,7 @@ fn attach(backing: &File) -> io::Result<(OwnedFd, String)> {
             .map_err(|e| named(&format!("open `{path}`"), &e.into()))
     };
     let control = open("/dev/loop-control")?;
+    let _turn = ATTACHING.lock().expect("no code panics while it holds the lock");
     for _ in 0..ATTEMPTS {
         let number = sys::free_loop_device(control.as_fd())
             .map_err(|e| named("find a free loop device", &e))?;
