@@ -8,16 +8,18 @@ use std::process::{Command, Stdio};
 
 use rustix::fs::{Mode, OFlags, SeekFrom};
 
-/// Where distributions put it; not every user's `PATH` has these.
-const MKFS: [&str; 4] =
-    ["/usr/sbin/mkfs.ext4", "/sbin/mkfs.ext4", "/usr/bin/mkfs.ext4", "/usr/local/sbin/mkfs.ext4"];
+use super::named;
+
+/// Where distributions put programs for root; not every `PATH` has these.
+const ROOTS: [&str; 3] = ["/usr/sbin", "/sbin", "/usr/local/sbin"];
 
 /// An empty file system of `bytes`, to be copied. Blocking, for about 10 ms.
 pub(super) fn template(dir: &Path, bytes: u64) -> io::Result<File> {
-    let mkfs = MKFS.iter().map(PathBuf::from).find(|path| path.exists());
-    let mkfs = mkfs.ok_or_else(|| {
-        io::Error::new(io::ErrorKind::NotFound, "mkfs.ext4 is not installed (package e2fsprogs)")
-    })?;
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let dirs = std::env::split_paths(&path).chain(ROOTS.map(PathBuf::from));
+    let mkfs = dirs.map(|dir| dir.join("mkfs.ext4")).find(|path| path.exists());
+    let missing = || io::Error::new(io::ErrorKind::NotFound, "find mkfs.ext4 (package e2fsprogs)");
+    let mkfs = mkfs.ok_or_else(missing)?;
     let file = nameless(dir)?;
     file.set_len(bytes)?;
     let output = Command::new(mkfs)
@@ -31,7 +33,7 @@ pub(super) fn template(dir: &Path, bytes: u64) -> io::Result<File> {
         return Ok(file);
     }
     let reason = String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; ");
-    Err(io::Error::other(format!("mkfs.ext4: {reason}")))
+    Err(io::Error::other(format!("run mkfs.ext4: {reason}")))
 }
 
 /// A copy that takes no more space than the template does. Blocking, for about 1 ms.
@@ -64,7 +66,8 @@ fn copy_range(source: &File, copy: &File, start: u64, end: u64) -> io::Result<()
 /// A new file in `dir` that no path leads to.
 fn nameless(dir: &Path) -> io::Result<File> {
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(dir, flags, Mode::from_raw_mode(0o600))?.into())
+    let file = rustix::fs::open(dir, flags, Mode::from_raw_mode(0o600));
+    Ok(file.map_err(|e| named(&format!("make a file in `{}`", dir.display()), &e.into()))?.into())
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ mount -o loop /disk /tmp
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 ip link set lo up
 echo "$(uname -r), cgroup v2 with: $(cat /sys/fs/cgroup/cgroup.controllers)"
-export BERTH_TEST_PROBE=/probe TMPDIR=/tmp
+export BERTH_TEST_PROBE=/probe BERTH_TEST_DISK_ON_MEMORY=1 TMPDIR=/tmp
 /tests --test-threads=1
 echo "guest: the tests ended with $?"
 poweroff -f
