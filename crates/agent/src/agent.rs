@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use image::{Image, ImageStore};
-use model::instance::{ExitStatus, SIGTERM, State};
+use model::instance::{ExitStatus, State};
 use model::{DurableObjectId, InstanceId, Placement};
 use runtime::{AdoptError, Runtime};
 use tokio::task::JoinSet;
 
 use crate::application::{ApplicationRuntime, ApplicationSlot, Applications, StartRate};
 use crate::certificate::CertificateAuthority;
-use crate::docker_api::{Api, parse_signal};
+use crate::docker_api::Api;
 use crate::egress::Rules;
 use crate::egress::policy::Network;
 use crate::event::{AgentEvent, EventSender, Events, Stream, Subject};
@@ -88,7 +88,6 @@ pub struct Agent {
 
 /// Lines told of an instance that ended unseen.
 const LAST_LINES: usize = 20;
-const SIGKILL: i32 = 9;
 /// How long a killed instance may take to end before its stop is given up.
 const KILL_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -333,19 +332,19 @@ impl Agent {
     }
 }
 
-/// SIGTERM, or what the image names instead, then SIGKILL after `grace`.
+/// SIGTERM, or what the image names instead, then SIGKILL after `grace`; returns at the end.
 async fn stop(slot: &Slot, grace: Duration) {
-    let Some(instance) = slot.current.get().filter(|instance| instance.state().is_live()) else {
+    let Some(instance) = slot.current.get() else { return };
+    if matches!(instance.state(), State::Waiting { .. }) {
+        // The place that becomes free is not for what it was created from.
+        let _ = instance.tell(Request::Delete).await;
+    }
+    if !instance.state().is_live() {
         return;
-    };
-    let image = slot.application.settings().image.clone();
-    let asked = image.and_then(|image| image.config.stop_signal);
-    let signal = asked.and_then(|name| parse_signal(&name)).unwrap_or(SIGTERM);
-    for (signal, patience) in [(signal, grace), (SIGKILL, KILL_PATIENCE)] {
-        let _ = instance.tell(Request::Signal(signal)).await;
-        if tokio::time::timeout(patience, instance.until(State::is_over)).await.is_ok() {
-            return;
-        }
+    }
+    if instance.tell(Request::Stop(grace)).await.is_ok() {
+        let patience = grace.saturating_add(KILL_PATIENCE);
+        let _ = tokio::time::timeout(patience, instance.until(State::is_over)).await;
     }
 }
 

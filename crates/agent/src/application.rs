@@ -1,15 +1,17 @@
 //! The applications whose instances the agent runs: found by key, limited in number and start rate.
 
+mod capacity;
 mod rate;
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use image::Image;
 use model::instance::Refusal;
-use model::{Application, ContainerName};
+use model::{Application, ContainerName, DurableObjectId};
+use tokio::sync::oneshot;
 
+use capacity::{Answer, Capacity};
 use rate::Bucket;
 pub use rate::StartRate;
 
@@ -34,7 +36,8 @@ pub struct ApplicationRuntime {
 #[derive(Debug)]
 pub(crate) struct ApplicationSlot {
     settings: RwLock<Arc<ApplicationRuntime>>,
-    live: AtomicU32,
+    capacity: Mutex<Capacity<Admission>>,
+    rate: StartRate,
     starts: Mutex<Bucket>,
     told: Mutex<Option<(Refusal, Instant)>>,
 }
@@ -46,9 +49,21 @@ const TOLD_EVERY: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Admission(Arc<ApplicationSlot>);
 
+/// The answer to who wants to start an instance.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// It may.
+    Admitted(Admission),
+    /// It may when this comes.
+    Wait(oneshot::Receiver<Admission>),
+    /// It may not.
+    Refused(Refusal),
+}
+
 impl Drop for Admission {
     fn drop(&mut self) {
-        self.0.live.fetch_sub(1, Ordering::AcqRel);
+        self.0.capacity().give_back();
+        self.0.hand_out();
     }
 }
 
@@ -56,7 +71,8 @@ impl ApplicationSlot {
     fn new(settings: ApplicationRuntime, rate: StartRate) -> Self {
         Self {
             settings: RwLock::new(Arc::new(settings)),
-            live: AtomicU32::new(0),
+            capacity: Mutex::default(),
+            rate,
             starts: Mutex::new(Bucket::new(rate, Instant::now())),
             told: Mutex::default(),
         }
@@ -73,22 +89,50 @@ impl ApplicationSlot {
         change(Arc::make_mut(&mut settings));
     }
 
+    fn capacity(&self) -> std::sync::MutexGuard<'_, Capacity<Admission>> {
+        self.capacity.lock().expect("no holder of this lock panics")
+    }
+
+    /// Gives free places to those who wait, the longest first.
+    fn hand_out(self: &Arc<Self>) {
+        let most = self.settings().application.max_instances;
+        loop {
+            let Some(next) = self.capacity().next(most) else { return };
+            // Who has just stopped to wait gives the place back by dropping it.
+            let _ = next.send(Admission(Arc::clone(self)));
+        }
+    }
+
     /// Replaces the image that the next starts use.
     pub(crate) fn set_image(&self, image: Image) {
         self.update(|settings| settings.image = Some(image));
     }
 
-    /// The right to start one more instance now.
-    pub(crate) fn admit(self: &Arc<Self>) -> Result<Admission, Refusal> {
+    /// The right to start one more instance: now, later, or not.
+    pub(crate) fn ask(self: &Arc<Self>, object: &DurableObjectId) -> Asked {
         let most = self.settings().application.max_instances;
-        self.live
-            .try_update(Ordering::AcqRel, Ordering::Acquire, |live| {
-                (live < most).then_some(live + 1)
-            })
-            .map_err(|_| Refusal::MaxInstances)?;
-        let admission = Admission(Arc::clone(self));
-        let mut starts = self.starts.lock().expect("no holder of this lock panics");
-        if starts.take(Instant::now()) { Ok(admission) } else { Err(Refusal::TooManyStarts) }
+        let answer = self.capacity().ask(most, object, Instant::now());
+        match answer {
+            Answer::Taken => {
+                let admission = Admission(Arc::clone(self));
+                match self.may_start() {
+                    true => Asked::Admitted(admission),
+                    false => Asked::Refused(Refusal::TooManyStarts),
+                }
+            }
+            Answer::Wait(turn) => Asked::Wait(turn),
+            Answer::None => Asked::Refused(Refusal::MaxInstances),
+        }
+    }
+
+    /// Whether the application's rate allows one more start now, which it then counts.
+    pub(crate) fn may_start(&self) -> bool {
+        self.starts.lock().expect("no holder of this lock panics").take(Instant::now())
+    }
+
+    /// How fast instances may be started.
+    pub(crate) fn rate(&self) -> StartRate {
+        self.rate
     }
 
     /// Whether people are to be told of this refusal, or just were.
@@ -103,7 +147,7 @@ impl ApplicationSlot {
 
     /// The right of an instance that runs already.
     pub(crate) fn admit_running(self: &Arc<Self>) -> Admission {
-        self.live.fetch_add(1, Ordering::AcqRel);
+        self.capacity().take();
         Admission(Arc::clone(self))
     }
 }
@@ -141,7 +185,9 @@ impl Applications {
     /// Adds an application or changes the one with its key.
     pub(crate) fn set(&self, application: ApplicationRuntime) {
         if let Some(slot) = self.by_key(&application.unique_key) {
-            return slot.update(|settings| *settings = application);
+            slot.update(|settings| *settings = application);
+            // There may be more room now.
+            return slot.hand_out();
         }
         let slot = Arc::new(ApplicationSlot::new(application, self.rate));
         self.slots.write().expect("no holder of this lock panics").push(slot);
@@ -193,15 +239,24 @@ mod tests {
         assert_eq!(key("ab"), None);
     }
 
+    fn ask(slot: &Arc<ApplicationSlot>, object: u8) -> Asked {
+        slot.ask(&DurableObjectId::try_from(format!("{object:02x}").repeat(32)).unwrap())
+    }
+
     #[test]
-    fn no_more_instances_run_than_may() {
+    fn no_more_instances_run_than_may_and_the_next_has_its_turn() {
         let all = Applications::new(vec![application("a", 2)], StartRate::default());
         let slot = all.by_key("a").unwrap();
-        let first = slot.admit().unwrap();
-        let _second = slot.admit().unwrap();
-        assert_eq!(slot.admit().unwrap_err(), Refusal::MaxInstances);
+        let Asked::Admitted(first) = ask(&slot, 1) else { panic!("there is room") };
+        let Asked::Admitted(_second) = ask(&slot, 2) else { panic!("there is room") };
+        let Asked::Wait(mut turn) = ask(&slot, 3) else { panic!("there is no room") };
+        assert!(turn.try_recv().is_err());
         drop(first);
-        assert!(slot.admit().is_ok());
+        let third = turn.try_recv().unwrap();
+        let Asked::Wait(turn) = ask(&slot, 4) else { panic!("there is no room") };
+        drop((turn, third));
+        assert!(matches!(ask(&slot, 5), Asked::Admitted(_)), "who does not wait is passed over");
+        assert_eq!(slot.capacity().taken(), 1);
     }
 
     #[test]
@@ -209,9 +264,9 @@ mod tests {
         let rate = StartRate { per_second: 0.001, burst: 1 };
         let all = Applications::new(vec![application("a", 1)], rate);
         let slot = all.by_key("a").unwrap();
-        drop(slot.admit().unwrap());
-        assert_eq!(slot.admit().unwrap_err(), Refusal::TooManyStarts);
-        assert_eq!(slot.live.load(Ordering::Acquire), 0);
+        assert!(matches!(ask(&slot, 1), Asked::Admitted(_)));
+        assert!(matches!(ask(&slot, 1), Asked::Refused(Refusal::TooManyStarts)));
+        assert_eq!(slot.capacity().taken(), 0);
     }
 
     #[test]
@@ -227,8 +282,11 @@ mod tests {
     fn a_changed_limit_holds_for_the_next_start() {
         let all = Applications::new(vec![application("a", 0)], StartRate::default());
         let slot = all.by_key("a").unwrap();
-        assert!(slot.admit().is_err());
+        assert!(matches!(ask(&slot, 1), Asked::Refused(Refusal::MaxInstances)));
         all.set(application("a", 1));
-        assert!(slot.admit().is_ok());
+        let Asked::Admitted(_one) = ask(&slot, 1) else { panic!("there is room") };
+        let Asked::Wait(mut turn) = ask(&slot, 2) else { panic!("there is no room") };
+        all.set(application("a", 2));
+        assert!(turn.try_recv().is_ok(), "also for those who wait");
     }
 }

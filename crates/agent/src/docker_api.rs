@@ -32,6 +32,7 @@ pub(crate) use signal::parse as parse_signal;
 use crate::application::Applications;
 use crate::exec::Execs;
 use crate::node::Node;
+use crate::peer::Peer;
 use crate::slot::Slots;
 use reply::{HttpReply, Reply};
 use request::{ContainerCall, DockerRequest};
@@ -57,15 +58,11 @@ pub(crate) struct Caller {
     pub(crate) draining: bool,
 }
 
-/// Serves one connection. `caller` is asked anew for each request: a process may begin to leave.
-pub(crate) async fn serve(
-    stream: UnixStream,
-    api: Arc<Api>,
-    caller: impl Fn() -> Caller + Clone + Send + 'static,
-) {
+/// Serves one connection. `peer` is asked anew for each request: a process may begin to leave.
+pub(crate) async fn serve(stream: UnixStream, api: Arc<Api>, peer: Peer) {
     let service = service_fn(move |request| {
-        let (api, caller) = (Arc::clone(&api), caller());
-        async move { Ok::<_, Infallible>(api.serve(request, caller).await) }
+        let (api, peer) = (Arc::clone(&api), peer.clone());
+        async move { Ok::<_, Infallible>(api.serve(request, &peer).await) }
     });
     let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
     if let Err(error) = connection.with_upgrades().await {
@@ -74,7 +71,7 @@ pub(crate) async fn serve(
 }
 
 impl Api {
-    async fn serve(&self, request: Request<Incoming>, caller: Caller) -> HttpReply {
+    async fn serve(&self, request: Request<Incoming>, peer: &Peer) -> HttpReply {
         let (mut head, body) = request.into_parts();
         // An exec's start is upgraded; what follows its body belongs to the exec.
         let upgrade = head.extensions.remove::<hyper::upgrade::OnUpgrade>();
@@ -103,7 +100,13 @@ impl Api {
             Ok(DockerRequest::Container(name, call @ ContainerCall::PutArchive(_))) => {
                 containers::archive(self, &name, call, upload).await
             }
-            Ok(request) => self.answer(request, caller).await.into_http(),
+            Ok(request) => {
+                let mut caller = peer.caller();
+                if request.is_delete() && !caller.draining {
+                    caller.draining = peer.has_begun_to_leave().await;
+                }
+                self.answer(request, caller).await.into_http()
+            }
             Err(error) => {
                 tracing::warn!(method = %head.method, target, %error, "request not done");
                 Reply::from(error).into_http()

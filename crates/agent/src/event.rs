@@ -50,13 +50,20 @@ pub enum AgentEvent {
         /// Completes "failed to …".
         reason: String,
     },
+    /// It waits to start until another instance ends.
+    Waiting {
+        /// The instance.
+        subject: Subject,
+        /// For people: the limit that was met.
+        detail: String,
+    },
     /// It was not allowed to start.
     Refused {
         /// The instance.
         subject: Subject,
         /// Why.
         refusal: Refusal,
-        /// For people: the limit that was met.
+        /// For people: the limit that was met, and how to raise it.
         detail: String,
     },
     /// It printed a line.

@@ -1,8 +1,10 @@
 //! One instance: a task owns its state ([`runner`]), everybody else holds an [`Instance`], tells the
 //! task what they want and follows what it publishes.
 
+mod admission;
 pub(crate) mod environment;
 mod layers;
+mod pid1;
 mod record;
 mod runner;
 mod start;
@@ -10,14 +12,14 @@ mod start;
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use image::{Image, Upload};
-use model::instance::{Refusal, Rejected, State};
+use model::instance::{Rejected, State};
 use runtime::{Process, Sandbox};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use crate::application::{Admission, ApplicationRuntime};
+use crate::application::ApplicationRuntime;
 use crate::docker_api::CreateContainer;
 use crate::event::Subject;
 
@@ -52,12 +54,14 @@ pub(crate) struct Running {
 pub(crate) enum Request {
     /// Take the name.
     Create(Box<Creation>),
-    /// Start the program, if it was admitted.
-    Start(Result<Admission, Refusal>),
+    /// Start the program, now or when its turn comes.
+    Start,
     /// Put files there before the program starts.
     Inject(Injection),
     /// Send a signal to the program.
     Signal(i32),
+    /// Ask the program to end, by the signal its image names, and kill it after this time.
+    Stop(Duration),
     /// Kill it and remove everything of it.
     Delete,
     /// As `Delete`, unless another process adopts it in time.

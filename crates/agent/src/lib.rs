@@ -20,6 +20,7 @@ mod exec;
 mod instance;
 mod node;
 mod output;
+mod peer;
 mod sidecar;
 mod slot;
 mod socket;

@@ -4,14 +4,14 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use sha2::{Digest as _, Sha256};
 use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::docker_api::{self, Api, Caller};
+use crate::docker_api::{self, Api};
+use crate::peer::{EngineProcess, Peer};
 
 /// Longest path a unix socket can have, its final zero left out.
 const MOST_PATH_BYTES: usize = 107;
@@ -41,7 +41,7 @@ pub enum SocketError {
 #[derive(Debug)]
 pub struct EngineSocket {
     path: PathBuf,
-    draining: Arc<AtomicBool>,
+    process: Arc<EngineProcess>,
     _task: AbortOnDropHandle<()>,
 }
 
@@ -59,9 +59,9 @@ impl EngineSocket {
         };
         let listener =
             listen(&path).map_err(|source| SocketError::Listen { path: path.clone(), source })?;
-        let draining = Arc::new(AtomicBool::new(false));
-        let task = tokio::spawn(accept(listener, api, Arc::clone(&draining)));
-        Ok(Self { path, draining, _task: AbortOnDropHandle::new(task) })
+        let process = Arc::default();
+        let task = tokio::spawn(accept(listener, api, Arc::clone(&process)));
+        Ok(Self { path, process, _task: AbortOnDropHandle::new(task) })
     }
 
     /// The socket's path; in workerd's configuration it stands behind `unix:`.
@@ -73,12 +73,18 @@ impl EngineSocket {
     /// The process is about to be stopped: what it deletes on its way out goes on running, for
     /// `model::limits::DETACH_WINDOW`, until the next process asks for it.
     pub fn drain(&self) {
-        self.draining.store(true, Ordering::Release);
+        self.process.drain(true);
+    }
+
+    /// Where the process serves requests. One that no longer listens there counts as draining: it
+    /// was told to end by somebody else.
+    pub fn serves_at(&self, ingress: impl Fn() -> Option<PathBuf> + Send + Sync + 'static) {
+        self.process.serves_at(Box::new(ingress));
     }
 
     /// The process stays after all.
     pub fn undrain(&self) {
-        self.draining.store(false, Ordering::Release);
+        self.process.drain(false);
     }
 
     /// Closes the socket; calls under way are broken off.
@@ -91,15 +97,13 @@ impl Drop for EngineSocket {
     }
 }
 
-async fn accept(listener: UnixListener, api: Arc<Api>, draining: Arc<AtomicBool>) {
+async fn accept(listener: UnixListener, api: Arc<Api>, process: Arc<EngineProcess>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
-            accepted = listener.accept() => match accepted.and_then(|(s, _)| Ok((s.peer_cred()?.uid(), s))) {
-                Ok((uid, stream)) => {
-                    let draining = Arc::clone(&draining);
-                    let caller = move || Caller { uid, draining: draining.load(Ordering::Acquire) };
-                    connections.spawn(docker_api::serve(stream, Arc::clone(&api), caller));
+            accepted = listener.accept() => match accepted.and_then(|(s, _)| Ok((Peer::of(&s, &process)?, s))) {
+                Ok((peer, stream)) => {
+                    connections.spawn(docker_api::serve(stream, Arc::clone(&api), peer));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the engine socket cannot accept");

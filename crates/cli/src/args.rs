@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -77,6 +78,10 @@ pub(crate) struct DevArgs {
     /// Leave the instances running when this ends; the next `berth dev` takes them up.
     #[arg(long)]
     pub(crate) keep_instances: bool,
+    /// Time between SIGTERM and SIGKILL when an instance stops, such as `30s` [default:
+    /// `berth.stop_grace` of the configuration, or 15 minutes].
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) stop_grace: Option<Duration>,
     /// A build argument for every Dockerfile, over `image_vars`; may be given again.
     #[arg(long = "build-arg", value_name = "KEY=VALUE", value_parser = parse_build_arg)]
     pub(crate) build_args: Vec<(String, String)>,
@@ -121,6 +126,11 @@ fn parse_build_arg(text: &str) -> Result<(String, String), String> {
     split(text, '=', "KEY=VALUE")
 }
 
+fn parse_time(text: &str) -> Result<Duration, String> {
+    ::project::config::parse_duration(text)
+        .ok_or_else(|| format!("`{text}` is no duration such as `500ms`, `5s`, `2m` or `1h`"))
+}
+
 fn split(text: &str, at: char, form: &str) -> Result<(String, String), String> {
     match text.split_once(at) {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
@@ -143,6 +153,12 @@ mod tests {
     fn a_var_keeps_colons_in_its_value() {
         assert_eq!(parse_var("A:b:c"), Ok(("A".into(), "b:c".into())));
         assert!(parse_var(":b").is_err() && parse_var("ab").is_err());
+    }
+
+    #[test]
+    fn a_stop_grace_has_a_unit() {
+        assert_eq!(parse_time("1.5s"), Ok(Duration::from_millis(1500)));
+        assert!(parse_time("5").is_err() && parse_time("soon").is_err());
     }
 
     #[test]

@@ -185,6 +185,8 @@ pub struct Start {
     pub resolv_conf: String,
     /// Whether outbound connections are routed to the agent's sockets.
     pub internet: bool,
+    /// Whether the main program is PID 1 of a namespace of its own, with init outside.
+    pub pid1: bool,
     /// Host paths to show.
     pub binds: Vec<Bind>,
     /// Memory file systems to mount.

@@ -17,7 +17,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use crate::failure::Step;
 use crate::sys::{self, StringArray};
 use crate::user::User;
-use crate::{park, rootfs};
+use crate::{park, rootfs, stage};
 
 /// Docker's default.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -39,14 +39,16 @@ pub(crate) struct Running {
     pub(crate) pidfd: OwnedFd,
 }
 
-/// Forks and executes; returns when the program runs or could not be made to.
+/// Forks and executes; returns when the program runs or could not be made to. `new_proc`: it is the
+/// first of a new PID namespace and gets a `/proc` of that.
 pub(crate) fn spawn(
     process: &Process,
     confinement: &Confinement,
     user: &User,
     stdio: &Stdio<'_>,
+    new_proc: bool,
 ) -> Result<Running, Failure> {
-    let plan = Plan::new(process, confinement, user, stdio)?;
+    let plan = Plan { new_proc, ..Plan::new(process, confinement, user, stdio)? };
     let (reports, report) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).step("make a pipe")?;
     let (pid, pidfd) = match sys::fork(0, None).step("fork")? {
@@ -86,6 +88,7 @@ pub(crate) fn terminal(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum ChildStep {
+    Proc,
     Session,
     Stdio,
     Limits,
@@ -101,7 +104,8 @@ enum ChildStep {
 }
 
 impl ChildStep {
-    const ALL: [(Self, &str); 12] = [
+    const ALL: [(Self, &str); 13] = [
+        (Self::Proc, "mount /proc for a program that is PID 1"),
         (Self::Session, "make a session"),
         (Self::Stdio, "set up stdin, stdout and stderr"),
         (Self::Limits, "set resource limits"),
@@ -138,6 +142,7 @@ struct Plan<'a> {
     confinement: &'a Confinement,
     user: &'a User,
     stdio: &'a Stdio<'a>,
+    new_proc: bool,
     cwd: OwnedFd,
     open_files: Rlimit,
     candidates: Vec<CString>,
@@ -171,6 +176,7 @@ impl<'a> Plan<'a> {
             confinement,
             user,
             stdio,
+            new_proc: false,
             cwd,
             open_files: open_files(confinement.open_files),
             candidates: strings(&candidates(program, path)).map_err(no_nul)?,
@@ -205,6 +211,10 @@ impl<'a> Plan<'a> {
 
     fn prepare(&self, report: BorrowedFd<'_>) -> Result<(), (ChildStep, io::Error)> {
         let at = |step: ChildStep| move |e: rustix::io::Errno| (step, io::Error::from(e));
+        if self.new_proc {
+            let failed = |f: Failure| (ChildStep::Proc, io::Error::from_raw_os_error(f.errno));
+            stage::renew_proc().map_err(failed)?;
+        }
         sys::default_signals().map_err(|e| (ChildStep::Session, e))?;
         rustix::process::setsid().map_err(at(ChildStep::Session))?;
         self.stdio().map_err(at(ChildStep::Stdio))?;
@@ -350,7 +360,7 @@ mod tests {
             assert_eq!(*step as usize, i);
         }
         let error = io::Error::from_raw_os_error(13);
-        assert_eq!(Report::decode(&Report::encode(ChildStep::Cwd, &error)), Some((3, 13)));
+        assert_eq!(Report::decode(&Report::encode(ChildStep::Cwd, &error)), Some((4, 13)));
         assert_eq!(Report::decode(b""), None);
     }
 }

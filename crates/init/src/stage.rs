@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use berth_init::message::{Failure, Fork};
 use rustix::fs::{CWD, FileType, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, MountPropagationFlags, OpenTreeFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags, OpenTreeFlags, UnmountFlags};
 
 use crate::failure::Step;
 use crate::userns::UserNamespace;
@@ -114,6 +114,28 @@ pub(crate) fn build(
         hostname: stage.file("hostname")?,
         resolv_conf: stage.file("resolv.conf")?,
     })
+}
+
+/// Puts a `/proc` of the caller's own PID namespace, hidden and read-only like the staged one, in
+/// that one's place. For a main program that is PID 1, before it is executed: the namespace a `/proc`
+/// shows is that of who mounts it.
+pub(crate) fn renew_proc() -> Result<(), Failure> {
+    let place = Staging { root: PathBuf::from("/") };
+    rustix::mount::unmount(place.path("proc"), UnmountFlags::DETACH).step("unmount /proc")?;
+    place.mount("proc", "proc", HARMLESS, c"")?;
+    for path in READ_ONLY.into_iter().filter(|path| path.starts_with("proc/")) {
+        place.make_read_only(path)?;
+    }
+    for path in MASKED.into_iter().filter(|path| path.starts_with("proc/")) {
+        let Ok(stat) = rustix::fs::lstat(place.path(path)) else { continue };
+        if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+            let flags = HARMLESS | MountFlags::RDONLY;
+            place.mount("tmpfs", path, flags, c"mode=755,size=4k")?;
+        } else {
+            place.mask(path)?;
+        }
+    }
+    Ok(())
 }
 
 struct Staging {

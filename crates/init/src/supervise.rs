@@ -63,6 +63,8 @@ struct Init {
     disk: Option<OwnedFd>,
     confinement: Confinement,
     internet: bool,
+    /// Whether the main program is PID 1 of a namespace inside ours.
+    pid1: bool,
     main: Option<Main>,
     /// `Exec` ids by pid.
     execs: HashMap<u32, u64>,
@@ -97,6 +99,7 @@ impl Init {
             disk: None,
             confinement: Confinement::default(),
             internet: false,
+            pid1: false,
             main: None,
             execs: HashMap::new(),
         };
@@ -128,6 +131,13 @@ impl Init {
             network::route_egress().step("route outbound connections")?;
         }
         self.confinement = start.confinement;
+        self.pid1 = start.pid1;
+        if self.pid1 {
+            // For its children: we stay outside, reap the main program and what is executed, and the
+            // kernel kills the rest with it. Orphans inside are the program's, as it wants.
+            sys::unshare_children_pids()
+                .step("make a PID namespace for a program that is PID 1")?;
+        }
         if start.process.cwd != "/" {
             rootfs::make_directory(&start.process.cwd)?;
         }
@@ -147,10 +157,12 @@ impl Init {
         user: &User,
         streams: [Option<BorrowedFd<'_>>; 3],
     ) -> Result<(Running, Option<OwnedFd>), Failure> {
+        let new_proc = self.pid1 && self.main.is_none();
         if let Some(size) = process.terminal {
             let (master, slave) = process::terminal(size, user)?;
             let stdio = Stdio::Terminal(slave);
-            return Ok((process::spawn(process, &self.confinement, user, &stdio)?, Some(master)));
+            let running = process::spawn(process, &self.confinement, user, &stdio, new_proc)?;
+            return Ok((running, Some(master)));
         }
         let files = match (&self.main, streams) {
             (None, _) => [self.null.as_fd(), self.pipes[0].1.as_fd(), self.pipes[1].1.as_fd()],
@@ -160,7 +172,7 @@ impl Init {
             own(fd, user);
         }
         let stdio = Stdio::Files(files);
-        Ok((process::spawn(process, &self.confinement, user, &stdio)?, None))
+        Ok((process::spawn(process, &self.confinement, user, &stdio, new_proc)?, None))
     }
 
     fn supervise(mut self) -> ExitCode {

@@ -104,6 +104,13 @@ pub(crate) fn map_ids(
     Ok(())
 }
 
+/// Makes a PID namespace for all children from now on; the first of them is its PID 1.
+pub(crate) fn unshare_children_pids() -> io::Result<()> {
+    // SAFETY: no memory is involved, and no descriptor table is unshared.
+    check(unsafe { libc::unshare(libc::CLONE_NEWPID) }.into())?;
+    Ok(())
+}
+
 /// Lets the kernel reap children by itself.
 pub(crate) fn ignore_children() {
     // SAFETY: SIG_IGN installs no code of ours.

@@ -2,14 +2,17 @@
 //!
 //! ```text
 //!  Prepared ─▶ Created ─▶ Starting ─▶ Running ─▶ Stopping ─▶ Killing ─▶ Exited ─▶ Removing ─▶ Removed
-//!                 │           └─▶ Failed  │ ▲        │ ▲
-//!                 └─▶ Refused             ▼ └────────▼─┘
-//!                                         Detached
+//!               │  │  ▲       └─▶ Failed  │ ▲        │ ▲
+//!               │  ▼  │                   ▼ └────────▼─┘
+//!               │ Waiting                 Detached
+//!               └──┴─▶ Refused
 //! ```
 //!
 //! It neither starts nor kills anything and reads no clock: the agent's task of the instance feeds
 //! it events and carries out the one [`Effect`] each step gives. No arm ignores the state it is in;
 //! the test prints the whole matrix.
+
+mod step;
 
 use std::fmt;
 use std::time::Duration;
@@ -71,6 +74,11 @@ pub enum State {
     },
     /// The name is taken, nothing runs.
     Created,
+    /// It was started and waits for its turn: as many run as may.
+    Waiting {
+        /// When it is refused if no place has become free.
+        until: Moment,
+    },
     /// The sandbox is being made and the program executed.
     Starting,
     /// The program runs.
@@ -122,6 +130,8 @@ pub enum Event {
     Create,
     /// The caller starts it and it may.
     Start,
+    /// The caller starts it and it may as soon as a place is free.
+    Wait,
     /// The caller starts it and it may not.
     Refuse(Refusal),
     /// The program was executed.
@@ -130,6 +140,14 @@ pub enum Event {
     StartFailed(String),
     /// The caller sends a signal to the program.
     Signal(i32),
+    /// Whoever runs it wants it to end: by this signal, and by SIGKILL when it has not ended after
+    /// that time.
+    Stop {
+        /// SIGTERM, or what the image names instead.
+        signal: i32,
+        /// The time.
+        grace: Duration,
+    },
     /// The caller wants it gone, now.
     Delete,
     /// A leaving workerd process wants it gone; its successor may not.
@@ -186,38 +204,18 @@ pub struct Clock {
     pub now: Moment,
     /// Time between SIGTERM and SIGKILL.
     pub stop_grace: Duration,
+    /// Time a start waits for a free place.
+    pub capacity_wait: Duration,
     /// Time a detached instance waits to be adopted.
     pub detach_window: Duration,
 }
 
-type Step = Result<(State, Option<Effect>), Rejected>;
-
 impl State {
-    /// The state and the effect that follow from `event`.
-    ///
-    /// # Errors
-    /// The event is not legal in this state; the state stays as it is.
-    pub fn step(&self, event: Event, clock: Clock) -> Step {
-        match self {
-            Self::Prepared { .. } => prepared(&event),
-            Self::Created => created(&event),
-            Self::Starting => starting(event),
-            Self::Running => running(&event, None, clock),
-            Self::Stopping { deadline } => running(&event, Some(*deadline), clock),
-            Self::Killing => killing(&event),
-            Self::Detached { until, stop } => detached(&event, *until, *stop, clock),
-            Self::Refused(_) | Self::Failed { .. } => self.ended(&event),
-            Self::Exited { status, cleaned } => exited(&event, *status, *cleaned),
-            Self::Removing { status } => removing(&event, *status),
-            Self::Removed { .. } => Err(Rejected::NotThere),
-        }
-    }
-
     /// When [`Event::Deadline`] is due, if ever.
     #[must_use]
     pub fn deadline(&self) -> Option<Moment> {
         match self {
-            Self::Prepared { until } => Some(*until),
+            Self::Prepared { until } | Self::Waiting { until } => Some(*until),
             Self::Stopping { deadline } => Some(*deadline),
             Self::Detached { until, stop } => Some(stop.map_or(*until, |stop| stop.min(*until))),
             _ => None,
@@ -270,7 +268,9 @@ impl State {
     #[must_use]
     pub fn docker_status(&self) -> &'static str {
         match self {
-            Self::Prepared { .. } | Self::Created | Self::Starting => "created",
+            Self::Prepared { .. } | Self::Created | Self::Waiting { .. } | Self::Starting => {
+                "created"
+            }
             Self::Running | Self::Stopping { .. } | Self::Killing | Self::Detached { .. } => {
                 "running"
             }
@@ -278,180 +278,6 @@ impl State {
             Self::Removing { .. } | Self::Removed { .. } => "removing",
         }
     }
-
-    /// Refused and failed: nothing runs, the record waits to be removed.
-    fn ended(&self, event: &Event) -> Step {
-        match event {
-            Event::Create => Err(Rejected::NameInUse),
-            Event::Start | Event::Refuse(_) => Err(Rejected::AlreadyStarted),
-            Event::Signal(_) => Err(Rejected::NotRunning),
-            Event::Delete | Event::Detach => Ok((Self::Removed { status: None }, None)),
-            Event::Adopt => Ok((self.clone(), None)),
-            Event::Started
-            | Event::StartFailed(_)
-            | Event::Exited(_)
-            | Event::Deadline
-            | Event::Destroyed => Err(Rejected::Unexpected),
-        }
-    }
-}
-
-fn prepared(event: &Event) -> Step {
-    match event {
-        Event::Create => Ok((State::Created, None)),
-        Event::Delete | Event::Detach | Event::Deadline => {
-            Ok((State::Removed { status: None }, Some(Effect::GiveBack)))
-        }
-        Event::Start | Event::Refuse(_) | Event::Signal(_) | Event::Adopt => {
-            Err(Rejected::NotThere)
-        }
-        Event::Started | Event::StartFailed(_) | Event::Exited(_) | Event::Destroyed => {
-            Err(Rejected::Unexpected)
-        }
-    }
-}
-
-fn created(event: &Event) -> Step {
-    match event {
-        Event::Create => Err(Rejected::NameInUse),
-        Event::Start => Ok((State::Starting, Some(Effect::Start))),
-        Event::Refuse(why) => Ok((State::Refused(*why), Some(Effect::GiveBack))),
-        Event::Signal(_) => Err(Rejected::NotRunning),
-        Event::Delete | Event::Detach => {
-            Ok((State::Removed { status: None }, Some(Effect::GiveBack)))
-        }
-        Event::Adopt => Ok((State::Created, None)),
-        Event::Started
-        | Event::StartFailed(_)
-        | Event::Exited(_)
-        | Event::Deadline
-        | Event::Destroyed => Err(Rejected::Unexpected),
-    }
-}
-
-fn starting(event: Event) -> Step {
-    match event {
-        Event::Create => Err(Rejected::NameInUse),
-        Event::Start | Event::Refuse(_) => Err(Rejected::AlreadyStarted),
-        Event::Started => Ok((State::Running, None)),
-        Event::StartFailed(reason) => Ok((State::Failed { reason }, None)),
-        Event::Signal(_) => Err(Rejected::NotRunning),
-        // Nobody has seen it run yet: a leaving process leaves nothing worth adopting.
-        Event::Delete | Event::Detach => {
-            Ok((State::Removing { status: None }, Some(Effect::Destroy)))
-        }
-        Event::Adopt => Ok((State::Starting, None)),
-        // A program can end before its start is reported.
-        Event::Exited(status) => after_exit(status),
-        Event::Deadline | Event::Destroyed => Err(Rejected::Unexpected),
-    }
-}
-
-/// Running, and stopping when `stop` has a deadline.
-fn running(event: &Event, stop: Option<Moment>, clock: Clock) -> Step {
-    let here = |stop| match stop {
-        Some(deadline) => State::Stopping { deadline },
-        None => State::Running,
-    };
-    match event {
-        Event::Create => Err(Rejected::NameInUse),
-        Event::Start | Event::Refuse(_) => Err(Rejected::AlreadyStarted),
-        Event::Signal(signal) => {
-            Ok((here(after_signal(*signal, stop, clock)), Some(Effect::Signal(*signal))))
-        }
-        Event::Delete => Ok((State::Removing { status: None }, Some(Effect::Destroy))),
-        Event::Detach => {
-            Ok((State::Detached { until: clock.now.after(clock.detach_window), stop }, None))
-        }
-        Event::Adopt => Ok((here(stop), None)),
-        Event::Exited(status) => after_exit(*status),
-        Event::Deadline => match stop {
-            Some(deadline) if deadline <= clock.now => Ok((State::Killing, Some(Effect::Kill))),
-            _ => Err(Rejected::Unexpected),
-        },
-        Event::Started | Event::StartFailed(_) | Event::Destroyed => Err(Rejected::Unexpected),
-    }
-}
-
-fn killing(event: &Event) -> Step {
-    match event {
-        Event::Create => Err(Rejected::NameInUse),
-        Event::Start | Event::Refuse(_) => Err(Rejected::AlreadyStarted),
-        Event::Signal(_) | Event::Detach | Event::Adopt => Ok((State::Killing, None)),
-        Event::Delete => Ok((State::Removing { status: None }, Some(Effect::Destroy))),
-        Event::Exited(status) => after_exit(*status),
-        Event::Started | Event::StartFailed(_) | Event::Deadline | Event::Destroyed => {
-            Err(Rejected::Unexpected)
-        }
-    }
-}
-
-fn detached(event: &Event, until: Moment, stop: Option<Moment>, clock: Clock) -> Step {
-    match event {
-        Event::Create => Err(Rejected::NameInUse),
-        Event::Start | Event::Refuse(_) => Err(Rejected::AlreadyStarted),
-        Event::Signal(signal) => {
-            let stop = after_signal(*signal, stop, clock);
-            Ok((State::Detached { until, stop }, Some(Effect::Signal(*signal))))
-        }
-        Event::Delete => Ok((State::Removing { status: None }, Some(Effect::Destroy))),
-        Event::Detach => Ok((State::Detached { until, stop }, None)),
-        Event::Adopt => match stop {
-            Some(deadline) => Ok((State::Stopping { deadline }, None)),
-            None => Ok((State::Running, None)),
-        },
-        Event::Exited(status) => after_exit(*status),
-        Event::Deadline if until <= clock.now => {
-            Ok((State::Removing { status: None }, Some(Effect::Destroy)))
-        }
-        Event::Deadline => match stop {
-            Some(deadline) if deadline <= clock.now => Ok((State::Killing, Some(Effect::Kill))),
-            _ => Err(Rejected::Unexpected),
-        },
-        Event::Started | Event::StartFailed(_) | Event::Destroyed => Err(Rejected::Unexpected),
-    }
-}
-
-fn exited(event: &Event, status: ExitStatus, cleaned: bool) -> Step {
-    match event {
-        Event::Create => Err(Rejected::NameInUse),
-        Event::Start | Event::Refuse(_) => Err(Rejected::AlreadyStarted),
-        Event::Signal(_) => Err(Rejected::NotRunning),
-        Event::Delete | Event::Detach if cleaned => {
-            Ok((State::Removed { status: Some(status) }, None))
-        }
-        Event::Delete | Event::Detach => Ok((State::Removing { status: Some(status) }, None)),
-        Event::Adopt => Ok((State::Exited { status, cleaned }, None)),
-        Event::Destroyed => Ok((State::Exited { status, cleaned: true }, None)),
-        // The report of a start that the exit overtook.
-        Event::Started => Ok((State::Exited { status, cleaned }, None)),
-        Event::StartFailed(_) | Event::Exited(_) | Event::Deadline => Err(Rejected::Unexpected),
-    }
-}
-
-fn removing(event: &Event, status: Option<ExitStatus>) -> Step {
-    match event {
-        Event::Delete | Event::Detach => Ok((State::Removing { status }, None)),
-        Event::Exited(status) => Ok((State::Removing { status: Some(*status) }, None)),
-        Event::Destroyed => Ok((State::Removed { status }, None)),
-        // The start was under way when it was deleted: what it made must go too.
-        Event::Started => Ok((State::Removing { status }, Some(Effect::Destroy))),
-        Event::StartFailed(_) => Ok((State::Removed { status }, None)),
-        Event::Create => Err(Rejected::NameInUse),
-        Event::Start | Event::Refuse(_) | Event::Signal(_) | Event::Adopt => {
-            Err(Rejected::NotThere)
-        }
-        Event::Deadline => Err(Rejected::Unexpected),
-    }
-}
-
-/// The stop deadline after a signal: the first SIGTERM sets it, later ones don't move it.
-fn after_signal(signal: i32, stop: Option<Moment>, clock: Clock) -> Option<Moment> {
-    stop.or_else(|| (signal == SIGTERM).then(|| clock.now.after(clock.stop_grace)))
-}
-
-fn after_exit(status: ExitStatus) -> Step {
-    Ok((State::Exited { status, cleaned: false }, Some(Effect::Destroy)))
 }
 
 impl fmt::Display for State {
@@ -459,6 +285,7 @@ impl fmt::Display for State {
         f.write_str(match self {
             Self::Prepared { .. } => "prepared",
             Self::Created => "created",
+            Self::Waiting { .. } => "waiting",
             Self::Starting => "starting",
             Self::Running => "running",
             Self::Stopping { .. } => "stopping",

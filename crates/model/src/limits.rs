@@ -24,6 +24,21 @@ pub const FALLBACK_PORT: u16 = 33;
 /// applies: at 1/16 vCPU a start that needs 300 ms of CPU would take 5 s (`runtime.md` §5).
 pub const FULL_SPEED_START: Duration = Duration::from_secs(10);
 
+/// How long a start waits for another instance to end when `max_instances` run. Below the 8 s that the
+/// npm class gives a start, so that it hears the reason.
+pub const CAPACITY_WAIT: Duration = Duration::from_secs(5);
+
+/// An object that waited in vain is refused at once for this long: the npm class tries again every
+/// 300 ms, and its own limit is to hold.
+pub const CAPACITY_PAUSE: Duration = Duration::from_secs(20);
+
+/// `berth.start_rate` when unset: starts of an application each second, in the long run. Far more than
+/// one machine starts in earnest: a guard against loops, not a quota.
+pub const STARTS_PER_SECOND: f64 = 200.0;
+
+/// How many seconds' starts an application may make at once.
+pub const START_BURST_SECONDS: f64 = 10.0;
+
 /// How long a `DELETE` from a draining workerd is taken as "detach" before it is carried out.
 pub const DETACH_WINDOW: Duration = Duration::from_secs(30);
 

@@ -12,6 +12,10 @@ pub const TOO_MANY_STARTS: &str = "you are requesting too many containers per se
 /// Said beside [`NO_INSTANCE`] when `max_instances` is reached (features BA8).
 pub const MAX_INSTANCES: &str = "Maximum number of running container instances exceeded";
 
+/// Said of a program that was ended because its memory was used up (features D9).
+pub const OUT_OF_MEMORY: &str =
+    "the container ran out of memory and was ended: a larger `instance_type` gives it more";
+
 /// Both forms of "not listening" in one text: production's and local workerd's (features §3.3).
 #[must_use]
 pub fn not_listening(port: u16) -> String {

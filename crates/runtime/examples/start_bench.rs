@@ -70,6 +70,7 @@ fn spec(image: &std::path::Path, args: &[String], internet: bool) -> SandboxSpec
         layers: vec![image.to_owned()],
         upper: None,
         process: Process { args: args.to_vec(), ..Process::default() },
+        pid1: false,
         hostname: "bench".to_owned(),
         limits: model::InstanceType::Lite.limits(),
         internet,

@@ -153,10 +153,11 @@ pub(crate) async fn start(
     let executed = answer?;
     let mut fds = executed.fds.into_iter();
     let pidfd = fds.next().ok_or(ExecError::Ended)?;
-    let pid = process_info::pid_of(pidfd.as_fd()).map_err(failed)?.unwrap_or(0);
+    let pids = process_info::pids_of(pidfd.as_fd()).map_err(failed)?;
+    // What init says is right too, unless the program is in a PID namespace below init's.
+    let (pid, inner_pid) = pids.unwrap_or((0, executed.pid));
     let terminal = fds.next();
-    let mut exec =
-        Exec { stdin, stdout, stderr, pid, inner_pid: executed.pid, pidfd, terminal: None, exit };
+    let mut exec = Exec { stdin, stdout, stderr, pid, inner_pid, pidfd, terminal: None, exit };
     if let Some(master) = terminal {
         let copy = || master.try_clone();
         exec.stdin = Some(copy().and_then(StreamWriter::new).map_err(failed)?);

@@ -5,8 +5,9 @@ use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustix::termios::{LocalModes, SpecialCodeIndex};
 use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, Interest, ReadBuf};
 
 use crate::sys;
 
@@ -51,6 +52,19 @@ impl StreamWriter {
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
         set_nonblocking(&fd)?;
         Ok(Self { fd: sys::watch(fd, Interest::WRITABLE)? })
+    }
+
+    /// Ends the input. A pipe is closed. A terminal that reads by lines gets its end-of-file
+    /// character, as somebody at it would press it: twice when the last line is not complete
+    /// (`in_line`), because the first only hands that line over. A raw terminal knows no end.
+    pub async fn end(mut self, in_line: bool) {
+        let Ok(settings) = rustix::termios::tcgetattr(self.fd.get_ref()) else { return };
+        if settings.local_modes.contains(LocalModes::ICANON) {
+            let end = settings.special_codes[SpecialCodeIndex::VEOF];
+            let times = if in_line { 2 } else { 1 };
+            // Whoever does not read any more needs no end either.
+            let _ = self.write_all(&[end; 2][..times]).await;
+        }
     }
 }
 

@@ -23,9 +23,21 @@ fn parse_start_time(stat: &str) -> Option<u64> {
 
 /// The pid behind a pidfd, as we see it; `None` when the process has been reaped.
 pub(crate) fn pid_of(pidfd: BorrowedFd<'_>) -> io::Result<Option<u32>> {
+    Ok(pids_of(pidfd)?.map(|(ours, _)| ours))
+}
+
+/// The pid behind a pidfd, as we see it and as it sees itself; `None` when it has been reaped.
+pub(crate) fn pids_of(pidfd: BorrowedFd<'_>) -> io::Result<Option<(u32, u32)>> {
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd()))?;
-    let pid = info.lines().find_map(|line| line.strip_prefix("Pid:"));
-    Ok(pid.and_then(|pid| pid.trim().parse().ok()))
+    Ok(parse_pids(&info))
+}
+
+/// `NSpid:` names it in each PID namespace, ours first, its own last.
+fn parse_pids(info: &str) -> Option<(u32, u32)> {
+    let field = |name: &str| info.lines().find_map(|line| line.strip_prefix(name));
+    let ours = field("Pid:")?.trim().parse().ok()?;
+    let own = field("NSpid:").and_then(|pids| pids.split_whitespace().next_back()?.parse().ok());
+    Some((ours, own.unwrap_or(ours)))
 }
 
 /// A pidfd of `pid` if it is still the process that started at `start_time`.
@@ -76,6 +88,13 @@ mod tests {
         let stat = "42 (a) b ( c) S 1 42 42 0 -1 4194304 1 0 0 0 0 0 0 0 20 0 1 0 12345 1 1 0";
         assert_eq!(parse_start_time(stat), Some(12345));
         assert_eq!(parse_start_time("42 (x"), None);
+    }
+
+    #[test]
+    fn a_process_has_a_pid_in_each_namespace_and_none_when_reaped() {
+        assert_eq!(parse_pids("pos:\t0\nPid:\t812\nNSpid:\t812\t7\t1\n"), Some((812, 1)));
+        assert_eq!(parse_pids("Pid:\t812\nNSpid:\t812\n"), Some((812, 812)));
+        assert_eq!(parse_pids("Pid:\t-1\nNSpid:\t-1\n"), None);
     }
 
     #[test]

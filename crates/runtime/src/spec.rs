@@ -15,6 +15,11 @@ pub struct SandboxSpec {
     pub upper: Option<PathBuf>,
     /// The main program.
     pub process: Process,
+    /// Whether the main program is PID 1, as `/sbin/init` or s6-overlay's `/init` insist on. It then
+    /// has a PID namespace of its own inside the sandbox's; the sandbox's init stays outside and does
+    /// all it does otherwise, but orphans inside are the program's to reap. A PID 1 gets no signal
+    /// that it has no handler for, SIGKILL excepted.
+    pub pid1: bool,
     /// Host name seen inside, at most 64 bytes.
     pub hostname: String,
     /// Memory (without swap) and pids, in force from the first instruction. The CPU quota is not

@@ -175,6 +175,7 @@ impl Runtime {
                 false => "# This instance has no internet.\n".to_owned(),
             },
             internet: spec.internet,
+            pid1: spec.pid1,
             binds: spec
                 .mounts
                 .iter()

@@ -175,6 +175,17 @@ impl Dev {
         self.ends_with(0);
     }
 
+    /// The same; returns all it said.
+    ///
+    /// # Panics
+    /// It does not end, or not with exit code 0.
+    #[must_use]
+    pub fn stop_and_say(mut self) -> Vec<String> {
+        self.process.signal(Signal::INT);
+        self.ends_with(0);
+        self.lines.with("")
+    }
+
     /// Waits until it ends by itself with that exit code.
     ///
     /// # Panics

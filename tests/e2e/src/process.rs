@@ -98,6 +98,14 @@ impl Process {
         text.lines().filter_map(|line| Some(line.splitn(3, ':').nth(2)?.to_owned())).collect()
     }
 
+    /// The most memory it ever had resident, in bytes.
+    #[must_use]
+    pub fn peak_memory(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(peak.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+    }
+
     /// Ends it with SIGKILL; it may have ended on its own.
     pub fn kill(&self) {
         self.signal(Signal::KILL);

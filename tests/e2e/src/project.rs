@@ -87,6 +87,28 @@ impl Project {
         project
     }
 
+    /// A project whose Durable Object uses `ctx.container` itself, by scenarios
+    /// (`probe/machine.js`); `dockerfile` makes its image.
+    ///
+    /// # Panics
+    /// It can't be written.
+    #[must_use]
+    pub fn machine(dockerfile: &str) -> Self {
+        let project = Self::empty();
+        let config = json!({
+            "name": "e2e",
+            "main": "src/index.js",
+            "compatibility_date": "2026-08-01",
+            "containers": [{ "class_name": "Machine", "image": "./Dockerfile" }],
+            "durable_objects": { "bindings": [{ "name": "MACHINE", "class_name": "Machine" }] },
+            "migrations": [{ "tag": "v1", "new_sqlite_classes": ["Machine"] }],
+        });
+        project.write("wrangler.json", &config.to_string());
+        project.write("src/index.js", include_str!("../probe/machine.js"));
+        project.write("Dockerfile", dockerfile);
+        project
+    }
+
     /// A folder with nothing in it.
     ///
     /// # Panics

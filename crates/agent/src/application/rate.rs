@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use model::limits::{START_BURST_SECONDS, STARTS_PER_SECOND};
+
 /// The most starts an application may ask for.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StartRate {
@@ -11,10 +13,25 @@ pub struct StartRate {
     pub burst: u32,
 }
 
+impl StartRate {
+    /// That many starts each second in the long run, and at once what is allowed in
+    /// [`START_BURST_SECONDS`], one at least.
+    #[must_use]
+    pub fn per_second(per_second: f64) -> Self {
+        let burst = (per_second * START_BURST_SECONDS).ceil().clamp(1.0, f64::from(u32::MAX));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to what fits"
+        )]
+        let burst = burst as u32;
+        Self { per_second, burst }
+    }
+}
+
 impl Default for StartRate {
-    /// Far more than one machine starts in earnest: a guard against loops, not a quota.
     fn default() -> Self {
-        Self { per_second: 200.0, burst: 2_000 }
+        Self::per_second(STARTS_PER_SECOND)
     }
 }
 
@@ -48,6 +65,13 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    #[test]
+    fn a_rate_allows_ten_seconds_starts_at_once_and_one_at_least() {
+        assert_eq!(StartRate::default(), StartRate { per_second: 200.0, burst: 2_000 });
+        assert_eq!(StartRate::per_second(0.01).burst, 1);
+        assert_eq!(StartRate::per_second(0.25).burst, 3);
+    }
 
     #[test]
     fn a_burst_passes_and_then_the_rate_holds() {

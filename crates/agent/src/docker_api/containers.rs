@@ -120,7 +120,7 @@ async fn on_instance(
     };
     match call {
         ContainerCall::Inspect => inspect(&instance, name, caller).await,
-        ContainerCall::Start => start(slot, &instance).await,
+        ContainerCall::Start => start(&instance).await,
         ContainerCall::Wait(condition) => {
             let reply = wait(slot, &instance, condition, caller).await;
             if matches!(condition, WaitCondition::NotRunning) && !caller.draining {
@@ -202,12 +202,13 @@ async fn inspect(instance: &Instance, name: &ContainerName, caller: Caller) -> R
 
 /// `POST /containers/{name}/start`. What goes wrong is told by `wait`, whose text workerd hands on;
 /// an error here would be no more than "failed to start" to the user.
-async fn start(slot: &Slot, instance: &Instance) -> Reply {
-    let admitted = slot.application.admit();
-    if let Err(rejected) = instance.tell(Request::Start(admitted)).await {
+async fn start(instance: &Instance) -> Reply {
+    if let Err(rejected) = instance.tell(Request::Start).await {
         return rejected.into();
     }
-    instance.until(|state| !matches!(state, State::Created | State::Starting)).await;
+    let under_way =
+        |state: &State| matches!(state, State::Created | State::Waiting { .. } | State::Starting);
+    instance.until(|state| !under_way(state)).await;
     Reply::empty(StatusCode::NO_CONTENT)
 }
 
@@ -230,7 +231,7 @@ async fn wait(slot: &Slot, instance: &Instance, condition: WaitCondition, caller
     let exit = published.state.exit_status().unwrap_or(model::instance::ExitStatus::KILLED);
     let mut body = json!({"StatusCode": exit.code});
     if exit.out_of_memory {
-        body["Error"] = json!({"Message": "the container ran out of memory"});
+        body["Error"] = json!({"Message": model::messages::OUT_OF_MEMORY});
     }
     Reply::ok(body)
 }

@@ -170,6 +170,13 @@ impl DockerRequest {
     }
 }
 
+impl DockerRequest {
+    /// Whether it would end a container.
+    pub(crate) fn is_delete(&self) -> bool {
+        matches!(self, Self::Container(_, ContainerCall::Delete))
+    }
+}
+
 /// `/v1.43/containers/…` and `/containers/…` are the same.
 fn without_version<'a, 'b>(parts: &'a [&'b str]) -> &'a [&'b str] {
     match parts {

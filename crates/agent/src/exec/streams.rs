@@ -84,7 +84,21 @@ async fn feed<S: AsyncRead>(
     stdin: Option<StreamWriter>,
 ) -> std::convert::Infallible {
     if let Some(mut stdin) = stdin {
-        let _ = tokio::io::copy(&mut from, &mut stdin).await;
+        let mut buffer = vec![0; CHUNK];
+        let mut in_line = false;
+        let ended = loop {
+            match from.read(&mut buffer).await {
+                Ok(0) => break true,
+                Ok(count) if stdin.write_all(&buffer[..count]).await.is_ok() => {
+                    in_line = buffer[count - 1] != b'\n';
+                }
+                // The program reads no more, or the caller broke off.
+                _ => break false,
+            }
+        };
+        if ended {
+            stdin.end(in_line).await;
+        }
     }
     std::future::pending().await
 }
@@ -100,8 +114,8 @@ async fn drain<S: AsyncWrite>(
     let mut after_end = false;
     let (mut out, mut err) = (vec![0; CHUNK], vec![0; CHUNK]);
     while stdout.is_some() || stderr.is_some() {
+        // Whichever is ready, in no fixed order: a flood on one stream must not starve the other.
         let (stream, count) = tokio::select! {
-            biased;
             count = read(&mut stdout, &mut out) => (FrameStream::Stdout, count),
             count = read(&mut stderr, &mut err) => (FrameStream::Stderr, count),
             () = &mut ended, if !after_end => {

@@ -2,14 +2,17 @@
 //! says, publishes and records what came of it. It holds no rule of its own about what may follow
 //! what: those are in `model::instance`.
 
+mod admission;
+mod control;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::ContainerName;
 use model::instance::{Clock, Effect, Event, ExitStatus, Moment, Rejected, State};
-use model::limits::{DETACH_WINDOW, FULL_SPEED_START};
+use model::limits::{CAPACITY_WAIT, DETACH_WINDOW, FULL_SPEED_START};
 use runtime::{DestroyError, Output, Process, Sandbox};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::start::{Preparation, Start, Started, exit_status};
@@ -24,8 +27,6 @@ use crate::output::{LastLines, OutputPump};
 const PREPARED_FOR: Duration = Duration::from_secs(10);
 /// How long output may go on after the program's end before the end is told.
 const OUTPUT_PATIENCE: Duration = Duration::from_secs(1);
-/// How long the sandbox's init may take over a signal.
-const SIGNAL_PATIENCE: Duration = Duration::from_secs(5);
 /// SIGINT, SIGKILL and SIGTERM: after one of these an exit is no surprise.
 const ENDING_SIGNALS: [i32; 3] = [2, 9, 15];
 /// Deadlines are looked at this often at least: the wall clock may be set.
@@ -61,6 +62,8 @@ pub(crate) struct Runner {
     image: String,
     preparation: Option<Preparation>,
     admission: Option<Admission>,
+    /// What it waits for.
+    turn: Option<oneshot::Receiver<Admission>>,
     asked_to_start: Instant,
     asked_to_stop: bool,
     running: Option<Running>,
@@ -127,6 +130,7 @@ impl Runner {
             image: String::new(),
             preparation: None,
             admission: None,
+            turn: None,
             asked_to_start: Instant::now(),
             asked_to_stop: false,
             running: None,
@@ -170,6 +174,7 @@ impl Runner {
                     None => return,
                 },
                 Some(report) = self.work.join_next() => self.report(report).await,
+                admission = admission::turn(self.turn.as_mut()) => self.granted(admission).await,
                 () = sleep(deadline) => if deadline_is_due(&self.state) {
                     self.apply(Event::Deadline).await.ok();
                 },
@@ -193,11 +198,16 @@ impl Runner {
                 }
                 result
             }
-            Request::Start(admitted) => self.start(admitted).await,
+            Request::Start => self.start().await,
             Request::Inject(injection) => self.inject(injection),
             Request::Signal(signal) => {
                 self.asked_to_stop |= ENDING_SIGNALS.contains(&signal);
                 self.apply(Event::Signal(signal)).await
+            }
+            Request::Stop(grace) => {
+                self.asked_to_stop = true;
+                let signal = self.stop_signal();
+                self.apply(Event::Stop { signal, grace }).await
             }
             Request::Delete => self.apply(Event::Delete).await,
             Request::Detach => self.apply(Event::Detach).await,
@@ -205,28 +215,6 @@ impl Runner {
         };
         let _ = message.reply.send(result);
         Next::Continue
-    }
-
-    async fn start(
-        &mut self,
-        admitted: Result<Admission, model::instance::Refusal>,
-    ) -> Result<(), Rejected> {
-        self.asked_to_start = Instant::now();
-        match admitted {
-            Ok(admission) => {
-                self.apply(Event::Start).await?;
-                self.admission = Some(admission);
-            }
-            Err(refusal) => {
-                self.apply(Event::Refuse(refusal)).await?;
-                if self.application.is_news(refusal) {
-                    let most = self.application.settings().application.max_instances;
-                    let detail = super::why_not(&self.published(), Some(most)).unwrap_or_default();
-                    self.tell(|subject| AgentEvent::Refused { subject, refusal, detail });
-                }
-            }
-        }
-        Ok(())
     }
 
     async fn report(&mut self, report: Result<Report, tokio::task::JoinError>) {
@@ -357,9 +345,7 @@ impl Runner {
 
     /// Feeds an event to the state machine and carries out what it says.
     async fn apply(&mut self, event: Event) -> Result<(), Rejected> {
-        let stop_grace = self.application.settings().application.stop_grace;
-        let clock = Clock { now: now(), stop_grace, detach_window: DETACH_WINDOW };
-        let (next, effect) = self.state.step(event, clock)?;
+        let (next, effect) = self.state.step(event, self.clock())?;
         self.enter(next);
         self.asked_to_stop |= matches!(effect, Some(Effect::Kill | Effect::Destroy));
         match effect {
@@ -375,9 +361,17 @@ impl Runner {
 
     /// An event without any effect but the state's.
     fn apply_now(&mut self, event: Event) {
-        let clock = Clock { now: now(), stop_grace: Duration::ZERO, detach_window: DETACH_WINDOW };
-        if let Ok((next, None)) = self.state.step(event, clock) {
+        if let Ok((next, None)) = self.state.step(event, self.clock()) {
             self.enter(next);
+        }
+    }
+
+    fn clock(&self) -> Clock {
+        Clock {
+            now: now(),
+            stop_grace: self.application.settings().application.stop_grace,
+            capacity_wait: CAPACITY_WAIT,
+            detach_window: DETACH_WINDOW,
         }
     }
 
@@ -385,8 +379,14 @@ impl Runner {
     fn enter(&mut self, next: State) {
         if next != self.state {
             tracing::info!(old = %self.state, new = %next, "state");
+            if let State::Refused(refusal) = next {
+                self.tell_refusal(refusal);
+            }
         }
         self.state = next;
+        if !matches!(self.state, State::Waiting { .. }) {
+            self.turn = None;
+        }
         if !self.state.is_live() && !matches!(self.state, State::Removing { .. }) {
             self.admission = None;
             self.egress = None;
@@ -461,32 +461,6 @@ impl Runner {
         if let Some(running) = &self.running {
             let sandbox = running.sandbox.clone();
             self.work.spawn(async move { Report::Destroyed(sandbox.destroy().await) });
-        }
-    }
-
-    async fn signal(&self, signal: i32) {
-        let Some(running) = &self.running else { return };
-        match tokio::time::timeout(SIGNAL_PATIENCE, running.sandbox.signal(signal)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, signal, "a signal was not delivered"),
-            Err(_) => tracing::warn!(signal, "a signal was not delivered in time"),
-        }
-    }
-
-    async fn kill(&self) {
-        let Some(running) = &self.running else { return };
-        if let Err(error) = running.sandbox.kill().await {
-            tracing::error!(%error, "failed to kill an instance past its deadline");
-        }
-    }
-
-    /// The program is ready, or had its time: from now on its share of the CPU holds.
-    fn end_full_speed(&mut self) {
-        self.full_speed_until = None;
-        let Some(running) = &self.running else { return };
-        let limits = self.application.settings().application.instance_type.limits();
-        if let Err(error) = running.sandbox.set_cpu_quota(Some(limits.vcpu)) {
-            tracing::warn!(%error, "an instance's CPU quota could not be set");
         }
     }
 

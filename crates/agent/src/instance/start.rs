@@ -9,6 +9,7 @@ use runtime::{Output, Parked, Process, Runtime, RuntimeError, Sandbox, SandboxSp
 use tokio_util::task::AbortOnDropHandle;
 
 use super::environment::{self, command_line};
+use super::pid1;
 use super::{Creation, Published};
 use crate::event::Subject;
 use crate::node::Node;
@@ -64,6 +65,7 @@ impl Start {
             layers,
             upper: None,
             process: process.clone(),
+            pid1: pid1::is_wanted(&process.args, &self.creation.image.config.labels),
             hostname: self.subject.instance.to_string(),
             limits: self.creation.application.application.instance_type.limits(),
             internet: self.internet,

@@ -12,6 +12,8 @@ use model::limits::{CONNECT_HOLD, CONNECT_HOLD_WINDOW, FALLBACK_PORT};
 pub(crate) enum Phase {
     /// Its program does not run yet.
     NotStarted,
+    /// It waits for a free place. Held as long, but never answered like a silent port.
+    Waiting,
     /// Its program runs.
     Running {
         /// For how long.
@@ -47,8 +49,11 @@ pub(crate) fn hold(port: u16, phase: Phase, held: Duration) -> Hold {
         Phase::Running { since_start, .. } if since_start >= CONNECT_HOLD_WINDOW => {
             Hold::NotListening
         }
+        Phase::Waiting if held >= CONNECT_HOLD => Hold::Unavailable,
         Phase::Running { .. } | Phase::NotStarted if held >= CONNECT_HOLD => Hold::NotListening,
-        Phase::Running { .. } | Phase::NotStarted => Hold::Retry(retry_after(held)),
+        Phase::Running { .. } | Phase::NotStarted | Phase::Waiting => {
+            Hold::Retry(retry_after(held))
+        }
     }
 }
 
@@ -77,6 +82,14 @@ mod tests {
         assert!(matches!(hold(8080, Phase::NotStarted, MS), Hold::Retry(_)));
         assert_eq!(hold(8080, running(CONNECT_HOLD, false), CONNECT_HOLD), Hold::NotListening);
         assert_eq!(hold(8080, Phase::NotStarted, CONNECT_HOLD), Hold::NotListening);
+    }
+
+    #[test]
+    fn an_instance_that_waits_for_its_turn_is_waited_for_and_never_looks_as_if_it_ran() {
+        for port in [33, 8080] {
+            assert!(matches!(hold(port, Phase::Waiting, MS), Hold::Retry(_)));
+            assert_eq!(hold(port, Phase::Waiting, CONNECT_HOLD), Hold::Unavailable);
+        }
     }
 
     #[test]

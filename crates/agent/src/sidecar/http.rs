@@ -90,7 +90,13 @@ async fn open(
         // any other status it shows the body, which has both wordings.
         Connected::NotListening => text(StatusCode::BAD_GATEWAY, &not_listening(port)),
         // The class must not take this for a program that runs: workerd's own text it is.
-        Connected::Ended => text(StatusCode::BAD_REQUEST, &not_listening(port)),
+        Connected::Ended { out_of_memory: false } => {
+            text(StatusCode::BAD_REQUEST, &not_listening(port))
+        }
+        // Nor for one, and here there is more to say.
+        Connected::Ended { out_of_memory: true } => {
+            text(StatusCode::BAD_GATEWAY, model::messages::OUT_OF_MEMORY)
+        }
         Connected::Unavailable(reason) => text(StatusCode::SERVICE_UNAVAILABLE, &reason),
     }
 }

@@ -27,7 +27,7 @@ const LAST_BYTES: Duration = Duration::from_secs(2);
 pub(super) enum Connected {
     Yes { upstream: TcpStream, instance: Box<Instance> },
     NotListening,
-    Ended,
+    Ended { out_of_memory: bool },
     Unavailable(String),
 }
 
@@ -54,7 +54,9 @@ pub(super) async fn connect(shared: &Shared, port: u16) -> Connected {
             Hold::NotListening => {
                 if phase == Phase::Ended {
                     tokio::time::sleep(ENDED_AFTER).await;
-                    return Connected::Ended;
+                    let status = instance.and_then(|i| i.published().state.exit_status());
+                    let out_of_memory = status.is_some_and(|status| status.out_of_memory);
+                    return Connected::Ended { out_of_memory };
                 }
                 if held >= model::limits::CONNECT_HOLD
                     && let Some(instance) = instance
@@ -86,6 +88,7 @@ fn phase(instance: Option<&Instance>, port: u16) -> Phase {
     let published = instance.published();
     match (&published.state, published.running) {
         (State::Refused(_) | State::Failed { .. }, _) => Phase::Unavailable,
+        (State::Waiting { .. }, _) => Phase::Waiting,
         (state, _) if state.is_over() => Phase::Ended,
         (_, None) => Phase::NotStarted,
         (_, Some(running)) => Phase::Running {
@@ -107,7 +110,7 @@ async fn wait(instance: Option<&Instance>, after: Duration) {
 fn reason(instance: Option<&Instance>) -> String {
     instance
         .and_then(|instance| why_not(&instance.published(), None))
-        .unwrap_or_else(|| "the container did not start".to_owned())
+        .unwrap_or_else(|| "the container did not start yet".to_owned())
 }
 
 impl Tunnel {

@@ -10,7 +10,7 @@ use image::{Image, ImageStore};
 use model::{Application, Placement};
 use runtime::{Runtime, RuntimeConfig};
 use sha2::{Digest, Sha256};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::images::Images;
@@ -75,7 +75,7 @@ impl Containers {
             images: images.store.clone(),
             applications: settings.collect(),
             placement: placement(),
-            start_rate: StartRate::default(),
+            start_rate: StartRate::per_second(config.berth.start_rate),
             egress_allow: egress_allow(config),
         };
         let agent = Agent::open(agent_config, runtime.clone())
@@ -87,13 +87,20 @@ impl Containers {
 
     /// The socket for the next workerd process. What the current one deletes from now on only
     /// detaches, so that its instances live on under the next.
-    pub(crate) async fn next_engine(&self) -> Result<PathBuf, CliError> {
+    ///
+    /// `upstream` says where the process serves requests: so the agent sees when somebody else ends
+    /// it, which must not end its instances either.
+    pub(crate) async fn next_engine(
+        &self,
+        upstream: watch::Receiver<Option<PathBuf>>,
+    ) -> Result<PathBuf, CliError> {
         let mut engines = self.engines.lock().await;
         engines.count += 1;
         let socket = self
             .agent
             .engine_socket(&format!("e{}", engines.count))
             .map_err(|error| CliError::failure("open the container engine's socket", error))?;
+        socket.serves_at(move || upstream.borrow().clone());
         let path = socket.path().to_owned();
         if let Some(current) = &engines.current {
             current.drain();

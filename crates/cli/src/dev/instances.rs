@@ -23,6 +23,7 @@ fn print(printer: &Printer, event: &AgentEvent) {
         AgentEvent::StartFailed { subject, reason } => {
             fail(printer, subject, &format!("failed to {reason}"), &[]);
         }
+        AgentEvent::Waiting { subject, detail } => say(printer, subject, detail),
         AgentEvent::Refused { subject, detail, .. } => fail(printer, subject, detail, &[]),
         AgentEvent::Output { subject, stream, line } => {
             let style = (*stream == Stream::Stderr).then_some(style::DIM);

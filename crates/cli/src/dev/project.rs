@@ -46,7 +46,12 @@ pub(crate) fn applications(config: &Config, args: &DevArgs) -> Vec<Application> 
     if !runs_containers(config, args) || config.dev.container_engine.is_some() {
         return Vec::new();
     }
-    config.containers.iter().map(|container| container.application.clone()).collect()
+    let applications = config.containers.iter().map(|container| container.application.clone());
+    let with_grace = |application: Application| Application {
+        stop_grace: args.stop_grace.unwrap_or(application.stop_grace),
+        ..application
+    };
+    applications.map(with_grace).collect()
 }
 
 /// Where to listen: the command line, else the configuration, else wrangler's defaults.

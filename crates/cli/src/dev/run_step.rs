@@ -62,6 +62,7 @@ fn spec(request: &RunRequest<'_>) -> SandboxSpec {
             user: request.user.to_owned(),
             terminal: None,
         },
+        pid1: false,
         hostname: "build".to_owned(),
         limits: InstanceType::Standard4.limits(),
         internet: request.network,

@@ -120,7 +120,9 @@ impl Session {
         let engine = match &self.containers {
             // A socket of its own for each process: the agent knows the old one's calls from the new
             // one's.
-            Some(containers) => Engine::Agent(containers.next_engine().await?),
+            Some(containers) => {
+                Engine::Agent(containers.next_engine(self.worker.upstream()).await?)
+            }
             None if project::runs_containers(&self.config, &self.args) => {
                 Engine::external(&self.config).unwrap_or(Engine::None)
             }

@@ -8,6 +8,7 @@ const NOW: Moment = Moment(100_000);
 const CLOCK: Clock = Clock {
     now: NOW,
     stop_grace: Duration::from_secs(900),
+    capacity_wait: Duration::from_secs(5),
     detach_window: Duration::from_secs(30),
 };
 const STATUS: ExitStatus = ExitStatus { code: 7, out_of_memory: false };
@@ -17,6 +18,8 @@ fn states() -> Vec<State> {
     vec![
         State::Prepared { until: past },
         State::Created,
+        State::Waiting { until: future },
+        State::Waiting { until: past },
         State::Starting,
         State::Running,
         State::Stopping { deadline: future },
@@ -38,11 +41,13 @@ fn events() -> Vec<Event> {
     vec![
         Event::Create,
         Event::Start,
+        Event::Wait,
         Event::Refuse(Refusal::TooManyStarts),
         Event::Started,
         Event::StartFailed("no".to_owned()),
         Event::Signal(SIGTERM),
         Event::Signal(1),
+        Event::Stop { signal: 3, grace: Duration::from_secs(3) },
         Event::Delete,
         Event::Detach,
         Event::Adopt,
@@ -78,6 +83,29 @@ fn a_stop_has_one_deadline_however_often_it_is_asked_for() {
     let later = Clock { now: Moment(150_000), ..CLOCK };
     let (again, _) = stopping.step(Event::Signal(SIGTERM), later).unwrap();
     assert_eq!(again.deadline(), Some(NOW.after(CLOCK.stop_grace)));
+}
+
+#[test]
+fn a_stop_by_the_owner_may_bring_the_deadline_forward_and_never_puts_it_off() {
+    let stop = |grace| Event::Stop { signal: 3, grace: Duration::from_secs(grace) };
+    let (stopping, effect) = State::Running.step(stop(60), CLOCK).unwrap();
+    assert_eq!(effect, Some(Effect::Signal(3)), "the image's own signal");
+    assert_eq!(stopping.deadline(), Some(NOW.after(Duration::from_secs(60))));
+    let (sooner, _) = stopping.step(stop(3), CLOCK).unwrap();
+    assert_eq!(sooner.deadline(), Some(NOW.after(Duration::from_secs(3))));
+    assert_eq!(sooner.step(stop(60), CLOCK).unwrap().0, sooner);
+}
+
+#[test]
+fn a_start_waits_for_a_place_until_its_time_is_over() {
+    let (waiting, effect) = State::Created.step(Event::Wait, CLOCK).unwrap();
+    assert_eq!((&waiting, effect), (&State::Waiting { until: Moment(105_000) }, None));
+    assert!(!waiting.is_live(), "it holds no place itself");
+    let (starting, effect) = waiting.step(Event::Start, CLOCK).unwrap();
+    assert_eq!((starting, effect), (State::Starting, Some(Effect::Start)));
+    let late = Clock { now: Moment(105_000), ..CLOCK };
+    let (refused, _) = waiting.step(Event::Deadline, late).unwrap();
+    assert_eq!(refused, State::Refused(Refusal::MaxInstances));
 }
 
 #[test]

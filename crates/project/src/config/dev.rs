@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use model::limits::STOP_GRACE;
+use model::limits::{STARTS_PER_SECOND, STOP_GRACE};
 
 use super::{Berth, ContainerEngine, Dev};
 use crate::check::{self, Report};
@@ -105,12 +105,14 @@ fn port(report: &mut Report, object: &Object, key: &str) -> Option<u16> {
 pub(super) fn berth(report: &mut Report, scope: &Scope<'_>) -> Berth {
     let mut berth = Berth {
         stop_grace: STOP_GRACE,
+        start_rate: STARTS_PER_SECOND,
         registry_mirrors: BTreeMap::new(),
         egress_allow: Vec::new(),
     };
     let Some(field) = scope.top("berth") else { return berth };
     let Some(object) = check::object(report, "berth", field.node) else { return berth };
-    report.unexpected_fields("berth", object, &["stop_grace", "registry_mirrors", "egress_allow"]);
+    let keys = ["stop_grace", "start_rate", "registry_mirrors", "egress_allow"];
+    report.unexpected_fields("berth", object, &keys);
     if let Some(entry) = check::value(object, "stop_grace") {
         match duration(&entry.node) {
             Some(grace) => berth.stop_grace = grace,
@@ -118,6 +120,18 @@ pub(super) fn berth(report: &mut Report, scope: &Scope<'_>) -> Berth {
                 &entry.node.span,
                 format!(
                     "\"berth.stop_grace\" must be a duration such as \"500ms\", \"5s\", \"2m\" or \"1h\", but got {}.",
+                    entry.node.json()
+                ),
+            ),
+        }
+    }
+    if let Some(entry) = check::value(object, "start_rate") {
+        match entry.node.as_f64().filter(|rate| rate.is_finite() && *rate > 0.0) {
+            Some(rate) => berth.start_rate = rate,
+            None => report.error(
+                &entry.node.span,
+                format!(
+                    "\"berth.start_rate\" must be a number of starts each second, above 0, but got {}.",
                     entry.node.json()
                 ),
             ),
@@ -178,7 +192,13 @@ fn duration(node: &Node) -> Option<Duration> {
     if let Some(seconds) = node.as_f64() {
         return Duration::try_from_secs_f64(seconds).ok();
     }
-    let text = node.as_str()?.trim();
+    parse_duration(node.as_str()?)
+}
+
+/// A number and a unit: `500ms`, `5s`, `2m` or `1h`.
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
+    let text = text.trim();
     let at = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
     let (number, unit) = text.split_at(at);
     let number: f64 = number.parse().ok()?;

@@ -23,6 +23,7 @@ mod unsupported;
 mod vars;
 mod worker;
 
+pub use dev::parse_duration;
 pub use load::ConfigError;
 
 /// A project, read from one configuration file and one environment of it.
@@ -321,10 +322,12 @@ pub struct ContainerEngine {
 }
 
 /// `berth`: optional, at the top level only. wrangler warns of the key and ignores it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Berth {
     /// `stop_grace`: time between SIGTERM and SIGKILL, such as `"5s"` or `"2m"`.
     pub stop_grace: Duration,
+    /// `start_rate`: starts of an application each second, in the long run.
+    pub start_rate: f64,
     /// `registry_mirrors`: for a registry's host the URL that is asked instead.
     pub registry_mirrors: BTreeMap<String, String>,
     /// `egress_allow`: networks (`192.168.1.0/24`, `10.0.0.7`) that instances with internet may reach

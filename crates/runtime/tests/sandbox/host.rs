@@ -177,6 +177,7 @@ pub(crate) fn spec(image: PathBuf, args: &[&str]) -> SandboxSpec {
         layers: vec![image],
         upper: None,
         process: process(args),
+        pid1: false,
         hostname: "instance".to_owned(),
         limits: InstanceType::Lite.limits(),
         internet: false,

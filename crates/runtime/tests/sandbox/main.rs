@@ -9,6 +9,7 @@ mod host;
 mod isolation;
 mod limits;
 mod network;
+mod pid1;
 mod root;
 mod start;
 mod traces;

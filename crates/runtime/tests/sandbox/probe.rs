@@ -33,6 +33,14 @@ fn main() {
         ["signal-init"] => {
             unsafe { kill(1, 9) };
         }
+        ["insist"] => {
+            if std::process::id() != 1 {
+                eprintln!("I am no PID 1 but {}", std::process::id());
+                exit(1)
+            }
+            println!("I am PID 1, and so says /proc: {}", proc_self());
+        }
+        ["pid"] => println!("{} {}", std::process::id(), proc_self()),
         ["say", text] => print!("{text}"),
         ["say", text, wrong] => {
             print!("{text}");
@@ -178,6 +186,10 @@ fn serve(address: &str) {
     for stream in TcpListener::bind(address).unwrap().incoming() {
         let _ = stream.unwrap().write_all(b"hello from inside");
     }
+}
+
+fn proc_self() -> String {
+    std::fs::read_link("/proc/self").unwrap().display().to_string()
 }
 
 fn ls(path: &str) {
