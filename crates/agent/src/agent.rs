@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use image::{Image, ImageStore};
+use image::{Image, Snapshots};
 use model::instance::{ExitStatus, State};
 use model::{DurableObjectId, InstanceId, Placement};
 use runtime::{AdoptError, Runtime};
@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::application::{ApplicationRuntime, ApplicationSlot, Applications, StartRate};
 use crate::certificate::CertificateAuthority;
-use crate::docker_api::Api;
+use crate::docker_api::{Api, Helpers, Volumes};
 use crate::egress::Rules;
 use crate::egress::policy::Network;
 use crate::event::{AgentEvent, EventSender, Events, Stream, Subject};
@@ -29,8 +29,8 @@ use crate::socket::{EngineSocket, SocketError};
 pub struct AgentConfig {
     /// State, logs and sockets are below it; the runtime's directory is another one.
     pub dir: PathBuf,
-    /// Where the applications' images are, and snapshots go.
-    pub images: ImageStore,
+    /// The snapshots of the project, in the store that has the applications' images.
+    pub snapshots: Snapshots,
     /// The applications whose instances it runs.
     pub applications: Vec<ApplicationRuntime>,
     /// Where the node stands.
@@ -102,7 +102,7 @@ impl Agent {
         let node = Arc::new(Node {
             runtime,
             dir: config.dir,
-            images: config.images,
+            snapshots: Arc::new(config.snapshots),
             placement: config.placement,
             events: EventSender::new(),
             peers: PeerLookup::open(),
@@ -115,6 +115,8 @@ impl Agent {
                 applications: Arc::new(Applications::new(config.applications, config.start_rate)),
                 slots: Slots::new(Arc::clone(&node)),
                 execs: Execs::default(),
+                helpers: Helpers::default(),
+                volumes: Volumes::default(),
                 node,
             }),
             first_events: Arc::new(Mutex::new(Some(first_events))),
@@ -244,7 +246,8 @@ impl Agent {
         let Some(application) = self.api.applications.find(&record.name) else { return false };
         let settings = application.settings();
         let same = |image: &Image| record.is_of(image.digest.as_str());
-        if settings.unique_key != record.application || !settings.image.as_ref().is_none_or(same) {
+        let fits = record.restored || settings.image.as_ref().is_none_or(same);
+        if settings.unique_key != record.application || !fits {
             return false;
         }
         if let State::Exited { status, .. } = record.state {

@@ -176,6 +176,12 @@ impl Applications {
             .cloned()
     }
 
+    /// Every application as it is configured now.
+    pub(crate) fn all(&self) -> Vec<Arc<ApplicationRuntime>> {
+        let slots = self.slots.read().expect("no holder of this lock panics");
+        slots.iter().map(|slot| slot.settings()).collect()
+    }
+
     /// The application with exactly this key.
     pub(crate) fn by_key(&self, key: &str) -> Option<Arc<ApplicationSlot>> {
         let slots = self.slots.read().expect("no holder of this lock panics");

@@ -6,6 +6,7 @@
 mod archives;
 mod containers;
 mod exec;
+mod helpers;
 mod images;
 mod networks;
 mod path;
@@ -26,8 +27,11 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 
+pub(crate) use helpers::Helpers;
+pub(crate) use images::is_snapshot;
 pub(crate) use request::{CreateContainer, CreateExec, StartExec};
 pub(crate) use signal::parse as parse_signal;
+pub(crate) use volumes::Volumes;
 
 use crate::application::Applications;
 use crate::exec::Execs;
@@ -47,6 +51,8 @@ pub(crate) struct Api {
     pub(crate) applications: Arc<Applications>,
     pub(crate) slots: Arc<Slots>,
     pub(crate) execs: Execs,
+    pub(crate) helpers: Helpers,
+    pub(crate) volumes: Volumes,
 }
 
 /// Who calls.
@@ -79,7 +85,7 @@ impl Api {
         let started = std::time::Instant::now();
         // Only archives are put, and those may be large.
         let (body, upload) = if head.method == Method::PUT {
-            match archives::receive(&self.node.images, body).await {
+            match archives::receive(self.node.snapshots.store(), body).await {
                 Ok(upload) => (Bytes::new(), Some(upload)),
                 Err(reply) => return reply.into_http(),
             }
@@ -100,6 +106,9 @@ impl Api {
             Ok(DockerRequest::Container(name, call @ ContainerCall::PutArchive(_))) => {
                 containers::archive(self, &name, call, upload).await
             }
+            Ok(DockerRequest::Helper(id, call)) => {
+                helpers::answer(self, &id, call, upload).await.into_http()
+            }
             Ok(request) => {
                 let mut caller = peer.caller();
                 if request.is_delete() && !caller.draining {
@@ -119,7 +128,14 @@ impl Api {
 
     async fn answer(&self, request: DockerRequest, caller: Caller) -> Reply {
         match request {
-            DockerRequest::ListVolumes => volumes::list(),
+            DockerRequest::ListVolumes => volumes::list(self).await,
+            DockerRequest::CreateVolume(name) => volumes::create(self, &name),
+            DockerRequest::InspectVolume(name) => volumes::inspect(self, &name).await,
+            DockerRequest::RemoveVolume(name) => volumes::remove(self, &name).await,
+            DockerRequest::Commit(name, image) => images::commit(self, &name, &image).await,
+            DockerRequest::InspectImage(name) => images::inspect(self, &name).await,
+            DockerRequest::RemoveImage(name) => images::remove(self, &name).await,
+            DockerRequest::CreateHelper(purpose) => helpers::create(self, purpose),
             DockerRequest::InspectBridge => networks::bridge(),
             DockerRequest::PullImage => images::pull(),
             DockerRequest::CreateContainer(name, create) => {
@@ -128,7 +144,9 @@ impl Api {
             DockerRequest::Container(name, call) => {
                 containers::answer(self, &name, call, caller).await
             }
-            DockerRequest::Exec(..) => Reply::empty(StatusCode::NOT_FOUND),
+            DockerRequest::Exec(..) | DockerRequest::Helper(..) => {
+                Reply::empty(StatusCode::NOT_FOUND)
+            }
         }
     }
 }

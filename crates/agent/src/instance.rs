@@ -10,6 +10,7 @@ mod runner;
 mod start;
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -47,6 +48,19 @@ pub(crate) struct Running {
     pub(crate) since: Instant,
     /// What it was started as; an exec inherits from it.
     pub(crate) process: Arc<Process>,
+    /// What its files come from.
+    pub(crate) files: Arc<Files>,
+}
+
+/// What an instance's files come from, but for those it wrote.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Files {
+    /// Digest of its image's manifest.
+    pub(crate) image: String,
+    /// Whether that is a snapshot, not the application's image.
+    pub(crate) restored: bool,
+    /// Directories that are snapshots of their own: paths from the root, symlinks followed.
+    pub(crate) mounts: Vec<PathBuf>,
 }
 
 /// What the owner of an instance is asked for.
@@ -81,6 +95,8 @@ pub(crate) struct Creation {
     pub(crate) image: Image,
     /// What the caller asked for.
     pub(crate) request: CreateContainer,
+    /// Snapshots of directories to be seen inside; what lies deeper comes later.
+    pub(crate) mounts: Vec<Mounted>,
     /// Files put there since.
     pub(crate) injections: Vec<Injection>,
 }
@@ -88,8 +104,17 @@ pub(crate) struct Creation {
 impl Creation {
     /// Whether the instance has layers of its own.
     pub(crate) fn is_layered(&self) -> bool {
-        !self.injections.is_empty()
+        !self.injections.is_empty() || !self.mounts.is_empty()
     }
+}
+
+/// A snapshot of a directory in an instance.
+#[derive(Debug, Clone)]
+pub(crate) struct Mounted {
+    /// Where it is seen: an absolute path.
+    pub(crate) target: String,
+    /// The snapshot, unpacked.
+    pub(crate) tree: PathBuf,
 }
 
 /// Files that are put into a container before it runs.
@@ -120,6 +145,8 @@ struct Ports {
 pub(crate) struct Instance {
     /// Which one.
     pub(crate) subject: Subject,
+    /// The application's key.
+    pub(crate) key: Arc<str>,
     inbox: mpsc::Sender<Message>,
     published: watch::Receiver<Published>,
     ports: Arc<Ports>,

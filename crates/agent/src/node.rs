@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use image::ImageStore;
+use image::Snapshots;
 use model::instance::Moment;
 use model::{InstanceId, Placement};
 use runtime::Runtime;
@@ -22,7 +22,7 @@ pub(crate) const LAYERS: &str = "layers";
 pub(crate) struct Node {
     pub(crate) runtime: Runtime,
     pub(crate) dir: PathBuf,
-    pub(crate) images: ImageStore,
+    pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) placement: Placement,
     pub(crate) events: EventSender,
     pub(crate) peers: PeerLookup,

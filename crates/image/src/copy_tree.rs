@@ -27,7 +27,6 @@ pub(crate) enum Files {
     /// One more name for the same file: nobody may ever write to either.
     Linked,
     /// A file of its own, whose blocks are shared where the file system can.
-    #[expect(dead_code, reason = "snapshots of containers will be copied")]
     Copied,
 }
 

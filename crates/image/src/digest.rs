@@ -157,6 +157,11 @@ impl<W: Write> DigestWriter<W> {
         &self.inner
     }
 
+    /// Digest of the bytes written so far.
+    pub(crate) fn digest(&self) -> Digest {
+        self.hasher.clone().finish()
+    }
+
     /// The writer, and the digest and number of the bytes written.
     pub(crate) fn finish(self) -> (W, Digest, u64) {
         (self.inner, self.hasher.finish(), self.bytes)

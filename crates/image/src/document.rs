@@ -41,6 +41,19 @@ pub(crate) struct PlatformDocument {
     pub(crate) variant: Option<String>,
 }
 
+impl Descriptor {
+    /// The same layer under OCI's media type: our manifests do not mix dialects.
+    pub(crate) fn into_oci(self) -> Self {
+        let suffix = match self.media_type.as_str() {
+            "application/vnd.docker.image.rootfs.diff.tar.gzip" => "+gzip",
+            "application/vnd.docker.image.rootfs.diff.tar.zstd" => "+zstd",
+            "application/vnd.docker.image.rootfs.diff.tar" => "",
+            _ => return self,
+        };
+        Self { media_type: format!("{OCI_LAYER}{suffix}"), ..self }
+    }
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Index {
@@ -170,6 +183,21 @@ pub(crate) struct ConfigDocument {
     pub(crate) history: Vec<History>,
     #[serde(flatten)]
     pub(crate) rest: Map<String, Value>,
+}
+
+impl ConfigDocument {
+    /// The config of an image that has nothing yet.
+    pub(crate) fn empty(architecture: &str) -> Self {
+        Self {
+            created: None,
+            architecture: architecture.to_owned(),
+            os: "linux".to_owned(),
+            config: ProcessDocument::default(),
+            rootfs: RootFs::none(),
+            history: Vec::new(),
+            rest: Map::new(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -35,6 +35,7 @@ mod reference;
 mod root;
 mod run_step;
 mod snapshot;
+mod snapshots;
 mod sparse;
 mod store;
 mod unpack;
@@ -51,5 +52,6 @@ pub use options::{BuildRequest, Credentials, Platform, PullOptions, UnpackLimits
 pub use progress::{Outcome, Progress, Silent, Stream, Task, TaskId, TaskKind};
 pub use reference::{DOCKER_HUB, Reference, ReferenceError};
 pub use run_step::{RunRequest, RunStep, RunStepError};
+pub use snapshots::{Captured, Origin, Snapshot, SnapshotKind, Snapshots};
 pub use store::{ImageRecord, ImageStore, Pruned};
 pub use upload::Upload;

@@ -32,6 +32,14 @@ impl Layout {
         self.replace_file(&self.record_path(reference), &bytes)
     }
 
+    /// A name's record.
+    pub(crate) fn record_of(
+        &self,
+        reference: &Reference,
+    ) -> Result<Option<ImageRecord>, StoreError> {
+        read_record(&self.record_path(reference))
+    }
+
     pub(crate) fn unrecord(&self, reference: &Reference) -> Result<bool, StoreError> {
         match fs_err::remove_file(self.record_path(reference)) {
             Ok(()) => Ok(true),
@@ -89,6 +97,33 @@ impl Layout {
         Ok(pruned)
     }
 
+    /// Removes what of one image is reachable neither from a name nor from `roots`.
+    pub(crate) fn reclaim(&self, image: &Digest, roots: &[Digest]) -> Result<Pruned, StoreError> {
+        let _lock = self.lock_content_for_pruning()?;
+        let (mut needed, mut had) = (Needed::default(), Needed::default());
+        let named = self.records()?.into_iter().map(|record| record.digest);
+        for digest in named.chain(roots.iter().cloned()) {
+            self.mark(&digest, &mut needed);
+        }
+        self.mark(image, &mut had);
+        let mut pruned = Pruned::default();
+        // Its parts first: half-removed, it can still be told what it had.
+        for name in had.snapshots.difference(&needed.snapshots) {
+            let path = self.dir().join("snapshots/sha256").join(name);
+            let work = self.temporary_dir()?;
+            pruned.snapshots += usize::from(gone(fs_err::rename(path, work.path().join("layer")))?);
+        }
+        let top = image.hex();
+        let parts = had.blobs.difference(&needed.blobs).filter(|name| *name != top);
+        let last = had.blobs.get(top).filter(|name| !needed.blobs.contains(*name));
+        for name in parts.chain(last) {
+            let path = self.dir().join("content/sha256").join(name);
+            pruned.bytes += fs_err::metadata(&path).map_or(0, |metadata| metadata.len());
+            pruned.blobs += usize::from(gone(fs_err::remove_file(path))?);
+        }
+        Ok(pruned)
+    }
+
     /// Notes everything an image consists of. An image that is damaged keeps what can be told.
     fn mark(&self, digest: &Digest, needed: &mut Needed) {
         if !needed.blobs.insert(digest.hex().to_owned()) {
@@ -118,6 +153,15 @@ fn children(folder: &Path) -> Result<Vec<(PathBuf, String)>, StoreError> {
         children.push((entry.path(), entry.file_name().to_string_lossy().into_owned()));
     }
     Ok(children)
+}
+
+/// Whether something went that was there.
+fn gone(result: io::Result<()>) -> Result<bool, StoreError> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A record, or nothing when it is not there (any more) or not a record.

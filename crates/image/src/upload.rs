@@ -66,8 +66,13 @@ impl Upload {
         self.writer.get_ref().reopen()
     }
 
+    /// Digest of what was written.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.writer.digest()
+    }
+
     /// Makes it a blob.
-    #[expect(dead_code, reason = "snapshots of directories will become blobs")]
     pub(crate) fn commit(self) -> Result<(Digest, u64), StoreError> {
         let (file, digest, size) = self.writer.finish();
         persist(&self.layout, file, &digest)?;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use image::{Ids, ImageStore, LiveTree, StoreError, UnpackLimits, Upload};
+use image::{Ids, ImageStore, LiveTree, Origin, StoreError, UnpackLimits, Upload};
 use model::instance::{Rejected, State};
 use model::limits::ARCHIVE_BYTES;
 use runtime::Sandbox;
@@ -133,7 +133,8 @@ pub(super) async fn put(instance: &Instance, path: String, upload: Upload) -> Re
 
 /// `GET /containers/{name}/archive`: the files as they all are at one moment.
 pub(super) async fn get(api: &Api, instance: &Instance, path: String) -> HttpReply {
-    let store = api.node.images.clone();
+    let store = api.node.snapshots.store().clone();
+    let asked = path.clone();
     let get = async {
         let sandbox = running(instance)?;
         blocking(move || {
@@ -143,18 +144,32 @@ pub(super) async fn get(api: &Api, instance: &Instance, path: String) -> HttpRep
             let archived = store.archive(&tree, &path, ARCHIVE_BYTES)?;
             drop(paused);
             let archived = archived.ok_or(ArchiveError::NotFound(path))?;
-            Ok((store.open_blob(&archived.digest)?, archived.size))
+            Ok((store.open_blob(&archived.digest)?, archived))
         })
         .await
     };
     match get.await {
-        Ok((file, size)) => {
-            let mut reply = Response::new(FileBody::new(file, size).boxed());
+        Ok((file, archived)) => {
+            api.volumes.remember(archived.digest, origin(instance, &asked));
+            let mut reply = Response::new(FileBody::new(file, archived.size).boxed());
             let kind = HeaderValue::from_static("application/x-tar");
             reply.headers_mut().insert(header::CONTENT_TYPE, kind);
             reply
         }
         Err(error) => Reply::from(error).into_http(),
+    }
+}
+
+/// Where an archive comes from, should it become a snapshot.
+fn origin(instance: &Instance, path: &str) -> Origin {
+    let directory = path.strip_suffix("/.").unwrap_or(path);
+    let image = instance.published().running.map(|running| running.files.image.clone());
+    Origin {
+        application: Some(instance.key.to_string()),
+        object: Some(instance.subject.object.to_string()),
+        image,
+        path: Some(if directory.is_empty() { "/" } else { directory }.to_owned()),
+        created: 0,
     }
 }
 

@@ -5,16 +5,16 @@ mod sidecars;
 use std::sync::Arc;
 
 use http::StatusCode;
-use image::Upload;
+use image::{Image, Upload};
 use model::ContainerName;
 use model::instance::{Rejected, State};
 use serde_json::{Value, json};
 
-use super::archives;
 use super::reply::{HttpReply, Reply};
-use super::request::{ContainerCall, CreateContainer, HostConfig, WaitCondition};
+use super::request::{ContainerCall, CreateContainer, WaitCondition};
 use super::{Api, Caller};
-use crate::application::ApplicationSlot;
+use super::{archives, images, volumes};
+use crate::application::{ApplicationRuntime, ApplicationSlot};
 use crate::instance::{Creation, Instance, Record, Request, why_not};
 use crate::slot::Slot;
 
@@ -43,18 +43,20 @@ async fn create_instance(api: &Api, slot: &Arc<Slot>, request: CreateContainer) 
         return refused;
     }
     let application = slot.application.settings();
-    let known = application.image_name.as_deref();
-    let other = known.is_some_and(|name| untagged(name) != untagged(&request.image));
-    let image = if other { None } else { application.image.clone() };
-    let Some(image) = image else {
-        let text = format!("No such image: {}", request.image);
-        return Reply::error(StatusCode::NOT_FOUND, text);
+    let image = match images::snapshot_id(&request.image) {
+        Some(id) => images::restore(api, &application.unique_key, id).await,
+        None => own_image(&application, &request.image),
     };
-    match api
-        .slots
-        .create(slot, Creation { application, image, request, injections: Vec::new() })
-        .await
-    {
+    let host = request.host_config.as_ref();
+    let mounts = host.and_then(|host| host.mounts.clone()).unwrap_or_default();
+    let mounts = volumes::mounts(api, &application.unique_key, &mounts).await;
+    let (image, mounts) = match (image, mounts) {
+        (Ok(image), Ok(mounts)) => (image, mounts),
+        (Err(reply), _) | (_, Err(reply)) => return reply,
+    };
+    let injections = Vec::new();
+    let creation = Creation { application, image, request, mounts, injections };
+    match api.slots.create(slot, creation).await {
         Ok(instance) => Reply::created(&instance.subject.instance.to_string()),
         Err(rejected) => rejected.into(),
     }
@@ -62,19 +64,19 @@ async fn create_instance(api: &Api, slot: &Arc<Slot>, request: CreateContainer) 
 
 /// What would be ignored otherwise is refused by name.
 fn not_supported(request: &CreateContainer) -> Option<Reply> {
-    let no_mounts = |host: &HostConfig| {
-        host.binds.as_ref().is_none_or(Vec::is_empty)
-            && host.mounts.as_ref().is_none_or(Vec::is_empty)
-    };
-    let what = if request.image.starts_with("workerd-container-snap-") {
-        "starting from a snapshot of a container"
-    } else if !request.host_config.as_ref().is_none_or(no_mounts) {
-        "mounting a snapshot of a directory"
-    } else {
-        return None;
-    };
-    let text = format!("{what} is not supported by Berth's container engine yet");
-    Some(Reply::error(StatusCode::NOT_IMPLEMENTED, text))
+    let binds = request.host_config.as_ref().and_then(|host| host.binds.as_ref());
+    binds.filter(|binds| !binds.is_empty()).map(|_| {
+        let text = "binding a directory of the host is not supported by Berth's container engine";
+        Reply::error(StatusCode::NOT_IMPLEMENTED, text)
+    })
+}
+
+/// The application's image, if that is the one asked for.
+fn own_image(application: &ApplicationRuntime, name: &str) -> Result<Image, Reply> {
+    let known = application.image_name.as_deref();
+    let other = known.is_some_and(|known| untagged(known) != untagged(name));
+    let image = if other { None } else { application.image.clone() };
+    image.ok_or_else(|| Reply::error(StatusCode::NOT_FOUND, format!("No such image: {name}")))
 }
 
 /// `name` and `name:latest` are the same.

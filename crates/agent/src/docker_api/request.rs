@@ -7,6 +7,7 @@ use http::Method;
 use model::ContainerName;
 use serde::Deserialize;
 
+use super::helpers::{Purpose, is_helper};
 use super::path::{Query, segments};
 use super::signal;
 
@@ -15,12 +16,28 @@ use super::signal;
 pub(crate) enum DockerRequest {
     /// `GET /volumes`
     ListVolumes,
+    /// `POST /volumes/create`, by its name.
+    CreateVolume(String),
+    /// `GET /volumes/{name}`
+    InspectVolume(String),
+    /// `DELETE /volumes/{name}`
+    RemoveVolume(String),
+    /// `POST /commit?container=…&repo=…`: which container, and the new image's name.
+    Commit(ContainerName, String),
+    /// `GET /images/{name}/json`
+    InspectImage(String),
+    /// `DELETE /images/{name}`
+    RemoveImage(String),
     /// `GET /networks/bridge`
     InspectBridge,
     /// `POST /images/create?fromImage=…`
     PullImage,
     /// `POST /containers/create?name=…`
     CreateContainer(ContainerName, Box<CreateContainer>),
+    /// `POST /containers/create` without a name.
+    CreateHelper(Purpose),
+    /// A call about what the last one made, by its id.
+    Helper(String, ContainerCall),
     /// A call about one existing container.
     Container(ContainerName, ContainerCall),
     /// A call about one exec, by its id.
@@ -83,19 +100,31 @@ pub(crate) struct CreateContainer {
     #[serde(default)]
     pub(crate) cmd: Option<Vec<String>>,
     #[serde(default)]
+    pub(crate) entrypoint: Option<Vec<String>>,
+    #[serde(default)]
     pub(crate) env: Option<Vec<String>>,
     #[serde(default)]
     pub(crate) host_config: Option<HostConfig>,
 }
 
-/// Read only to refuse what would be ignored otherwise.
+/// What a container is to see of volumes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct HostConfig {
     #[serde(default)]
     pub(crate) binds: Option<Vec<String>>,
     #[serde(default)]
-    pub(crate) mounts: Option<Vec<serde_json::Value>>,
+    pub(crate) mounts: Option<Vec<Mount>>,
+}
+
+/// One volume in a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Mount {
+    /// The volume's name.
+    pub(crate) source: String,
+    /// Where it is seen.
+    pub(crate) target: String,
 }
 
 /// The configuration of an exec.
@@ -162,9 +191,13 @@ impl DockerRequest {
             ("POST", ["containers", "create"]) => create(query, body),
             (_, ["containers", name, rest @ ..]) => container(method, name, rest, query, body),
             (_, ["exec", id, rest @ ..]) => exec(method, id, rest, query, body),
-            (_, ["volumes", ..]) => Err(ParseError::NotSupported("a snapshot's volume")),
-            ("POST", ["commit"]) => Err(ParseError::NotSupported("a snapshot of a container")),
-            (_, ["images", ..]) => Err(ParseError::NotSupported("a snapshot's image")),
+            ("POST", ["volumes", "create"]) => Ok(Self::CreateVolume(json::<Volume>(body)?.name)),
+            ("GET", ["volumes", name]) => Ok(Self::InspectVolume((*name).to_owned())),
+            ("DELETE", ["volumes", name]) => Ok(Self::RemoveVolume((*name).to_owned())),
+            ("POST", ["commit"]) => commit(query),
+            // A name may have slashes.
+            ("GET", ["images", name @ .., "json"]) => Ok(Self::InspectImage(name.join("/"))),
+            ("DELETE", ["images", name @ ..]) => Ok(Self::RemoveImage(name.join("/"))),
             _ => Err(unknown(method, path)),
         }
     }
@@ -187,11 +220,25 @@ fn without_version<'a, 'b>(parts: &'a [&'b str]) -> &'a [&'b str] {
 
 fn create(query: Query<'_>, body: &[u8]) -> Result<DockerRequest, ParseError> {
     let Some(name) = query.get("name") else {
-        return Err(ParseError::NotSupported("a helper container of a snapshot"));
+        return Purpose::of(&json(body)?).map(DockerRequest::CreateHelper);
     };
     let name = ContainerName::parse(&name)
         .map_err(|error| ParseError::Malformed(format!("container name: {error}")))?;
     Ok(DockerRequest::CreateContainer(name, Box::new(json(body)?)))
+}
+
+/// A volume that is made.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Volume {
+    name: String,
+}
+
+fn commit(query: Query<'_>) -> Result<DockerRequest, ParseError> {
+    let name = query.get("container").unwrap_or_default();
+    let name = ContainerName::parse(&name)
+        .map_err(|_| ParseError::NoSuchContainer(name.chars().take(200).collect()))?;
+    Ok(DockerRequest::Commit(name, query.get("repo").unwrap_or_default()))
 }
 
 fn container(
@@ -212,6 +259,9 @@ fn container(
         ("PUT", ["archive"]) => ContainerCall::PutArchive(archive_path(query)?),
         _ => return Err(unknown(method, &format!("/containers/{name}/{}", rest.join("/")))),
     };
+    if is_helper(name) {
+        return Ok(DockerRequest::Helper(name.to_owned(), call));
+    }
     let name = ContainerName::parse(name)
         .map_err(|_| ParseError::NoSuchContainer(name.chars().take(200).collect()))?;
     Ok(DockerRequest::Container(name, call))

@@ -27,6 +27,12 @@ pub(crate) struct Record {
     /// The image's digest; empty where it is not known.
     #[serde(default)]
     pub(crate) image: String,
+    /// Whether that is a snapshot, not the application's image.
+    #[serde(default)]
+    pub(crate) restored: bool,
+    /// Directories that are snapshots of their own.
+    #[serde(default)]
+    pub(crate) mounts: Vec<PathBuf>,
     /// This run's id.
     pub(crate) instance: InstanceId,
     /// Its state, with its deadlines.
@@ -140,6 +146,8 @@ mod tests {
             name: ContainerName::parse(&format!("workerd-app-My/Class-{object}")).unwrap(),
             application: "app-My/Class".to_owned(),
             image: "sha256:1".to_owned(),
+            restored: true,
+            mounts: vec!["data".into()],
             instance: InstanceId::new(),
             state: State::Stopping { deadline: Moment(5) },
             started: Moment(1),

@@ -16,7 +16,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::start::{Preparation, Start, Started, exit_status};
-use super::{Creation, Injection, Instance, Message, Ports, Published, Record, Request, Running};
+use super::{
+    Creation, Files, Injection, Instance, Message, Ports, Published, Record, Request, Running,
+};
 use crate::application::{Admission, ApplicationSlot};
 use crate::egress::Egress;
 use crate::event::{AgentEvent, Subject};
@@ -59,7 +61,6 @@ pub(crate) struct Runner {
     state: State,
     generation: u64,
     creation: Option<Creation>,
-    image: String,
     preparation: Option<Preparation>,
     admission: Option<Admission>,
     /// What it waits for.
@@ -110,6 +111,7 @@ impl Runner {
         let ports = Arc::new(Ports::default());
         let instance = Instance {
             subject: subject.clone(),
+            key: application.settings().unique_key.as_str().into(),
             inbox: send,
             published: follow,
             ports: Arc::clone(&ports),
@@ -127,7 +129,6 @@ impl Runner {
             state,
             generation: 0,
             creation: None,
-            image: String::new(),
             preparation: None,
             admission: None,
             turn: None,
@@ -244,9 +245,9 @@ impl Runner {
                 self.apply(Event::StartFailed(reason)).await
             }
             Ok(started) => {
-                let Started { sandbox, output, process } = started;
+                let Started { sandbox, output, process, files } = started;
                 self.started = now();
-                self.look_after(sandbox, output, process);
+                self.look_after(sandbox, output, process, files);
                 let vcpu_wait = Instant::now() + FULL_SPEED_START;
                 self.full_speed_until = Some(vcpu_wait);
                 let took = self.asked_to_start.elapsed();
@@ -276,7 +277,7 @@ impl Runner {
     }
 
     /// Output, exit and egress of a sandbox that runs now.
-    fn look_after(&mut self, sandbox: Sandbox, output: Output, process: Process) {
+    fn look_after(&mut self, sandbox: Sandbox, output: Output, process: Process, files: Files) {
         let directory = self.node.log_dir(self.subject.instance);
         let events = self.node.events.clone();
         let mut pump = OutputPump::start(output, &directory, self.subject.clone(), events);
@@ -297,7 +298,8 @@ impl Runner {
             }
         }
         let since = Instant::now();
-        self.running = Some(Running { sandbox, since, process: Arc::new(process) });
+        let (process, files) = (Arc::new(process), Arc::new(files));
+        self.running = Some(Running { sandbox, since, process, files });
     }
 
     fn prepare(&mut self) {
@@ -305,7 +307,6 @@ impl Runner {
     }
 
     fn create(&mut self, creation: Creation) {
-        creation.image.digest.as_str().clone_into(&mut self.image);
         self.creation = Some(creation);
     }
 
@@ -320,14 +321,14 @@ impl Runner {
     }
 
     fn adopt(&mut self, record: Record, sandbox: Sandbox, output: Output) {
-        let Record { state, started, internet, image, env, cwd, user, .. } = record;
+        let Record { state, started, internet, env, cwd, user, .. } = record;
+        let files = Files { image: record.image, restored: record.restored, mounts: record.mounts };
         self.admission = Some(self.application.admit_running());
         self.routed = internet;
         self.layered = self.node.layers_dir(self.subject.instance).exists();
-        self.image = image;
         self.started = started;
         let process = Process { args: Vec::new(), env, cwd, user, terminal: None };
-        self.look_after(sandbox, output, process);
+        self.look_after(sandbox, output, process, files);
         let ran_for = Duration::from_millis(now().0.saturating_sub(started.0));
         if let Some(running) = &mut self.running {
             running.since = running.since.checked_sub(ran_for).unwrap_or(running.since);
@@ -413,7 +414,9 @@ impl Runner {
                 let record = Record {
                     name: self.name.clone(),
                     application: self.application.settings().unique_key.clone(),
-                    image: self.image.clone(),
+                    image: running.files.image.clone(),
+                    restored: running.files.restored,
+                    mounts: running.files.mounts.clone(),
                     instance: self.subject.instance,
                     state: self.state.clone(),
                     started: self.started,

@@ -1,6 +1,5 @@
 //! Starting the program: from what was created to a running sandbox, or the reason why not.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use model::instance::{ExitStatus, Refusal, State};
@@ -9,8 +8,9 @@ use runtime::{Output, Parked, Process, Runtime, RuntimeError, Sandbox, SandboxSp
 use tokio_util::task::AbortOnDropHandle;
 
 use super::environment::{self, command_line};
-use super::pid1;
-use super::{Creation, Published};
+use super::layers::{self, Layers};
+use super::{Creation, Files, Published, pid1};
+use crate::docker_api::is_snapshot;
 use crate::event::Subject;
 use crate::node::Node;
 
@@ -38,6 +38,7 @@ pub(super) struct Started {
     pub(super) sandbox: Sandbox,
     pub(super) output: Output,
     pub(super) process: Process,
+    pub(super) files: Files,
 }
 
 /// A start about to happen.
@@ -61,8 +62,13 @@ impl Start {
         };
         let parked = parked.map_err(|error| error.to_string())?;
         let layers = layers(&self.node, &self.creation, self.subject.instance).await?;
+        let files = Files {
+            image: self.creation.image.digest.as_str().to_owned(),
+            restored: is_snapshot(&self.creation.request.image),
+            mounts: layers.mounts,
+        };
         let spec = SandboxSpec {
-            layers,
+            layers: layers.all,
             upper: None,
             process: process.clone(),
             pid1: pid1::is_wanted(&process.args, &self.creation.image.config.labels),
@@ -81,7 +87,7 @@ impl Start {
             started => started,
         };
         let (sandbox, output) = started.map_err(|error| error.to_string())?;
-        Ok(Started { sandbox, output, process })
+        Ok(Started { sandbox, output, process, files })
     }
 
     fn process(&self) -> Result<Process, String> {
@@ -110,17 +116,12 @@ impl Start {
 }
 
 /// The image's layers, and above them those the instance alone has: most have none.
-async fn layers(
-    node: &Node,
-    creation: &Creation,
-    instance: InstanceId,
-) -> Result<Vec<PathBuf>, String> {
-    let layers = creation.image.layers.clone();
+async fn layers(node: &Node, creation: &Creation, instance: InstanceId) -> Result<Layers, String> {
     if !creation.is_layered() {
-        return Ok(layers);
+        return Ok(Layers { all: creation.image.layers.clone(), ..Layers::default() });
     }
-    let (dir, injections) = (node.layers_dir(instance), creation.injections.clone());
-    let made = tokio::task::spawn_blocking(move || super::layers::make(&dir, layers, &injections));
+    let (dir, creation) = (node.layers_dir(instance), creation.clone());
+    let made = tokio::task::spawn_blocking(move || layers::make(&dir, &creation));
     match made.await {
         Ok(made) => made.map_err(|error| error.to_string()),
         Err(error) => Err(format!("make the instance's layers: {error}")),

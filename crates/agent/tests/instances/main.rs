@@ -7,4 +7,5 @@ mod archives;
 mod egress;
 mod exec;
 mod lifecycle;
+mod snapshots;
 mod support;

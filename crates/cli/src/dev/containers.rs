@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ::project::config::Config;
 use agent::{Agent, AgentConfig, ApplicationRuntime, EngineSocket, Network, StartRate, StopAll};
-use image::{Image, ImageStore};
+use image::{Image, ImageStore, Snapshots};
 use model::{Application, Placement};
 use runtime::{Runtime, RuntimeConfig};
 use sha2::{Digest, Sha256};
@@ -72,7 +72,7 @@ impl Containers {
             settings.map(|((application, key), image)| settings_of(application, key, image));
         let agent_config = AgentConfig {
             dir: paths.agent.clone(),
-            images: images.store.clone(),
+            snapshots: Snapshots::new(images.store.clone(), &paths.key),
             applications: settings.collect(),
             placement: placement(),
             start_rate: StartRate::per_second(config.berth.start_rate),
@@ -218,7 +218,7 @@ fn settings_of(application: &Application, key: &str, image: Image) -> Applicatio
         application: application.clone(),
         id: application_id(key),
         unique_key: key.to_owned(),
-        image_name: None,
+        image_name: Some(application.name.clone()),
         image: Some(image),
     }
 }

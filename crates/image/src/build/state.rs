@@ -5,9 +5,7 @@ use std::path::PathBuf;
 
 use crate::cache::CachedLayer;
 use crate::digest::{Digest, Hasher};
-use crate::document::{
-    ConfigDocument, Descriptor, History, Manifest, OCI_LAYER, ProcessDocument, RootFs,
-};
+use crate::document::{ConfigDocument, Descriptor, History, Manifest, ProcessDocument, RootFs};
 use crate::error::StoreError;
 use crate::layout::Layout;
 use crate::options::Platform;
@@ -153,20 +151,9 @@ impl State {
         self.document.created = Some(created);
         let diff_ids = self.layers.iter().map(|layer| layer.diff_id.clone()).collect();
         self.document.rootfs = RootFs { diff_ids, ..RootFs::none() };
-        let layers = self.layers.into_iter().map(|layer| oci(layer.blob)).collect();
+        let layers = self.layers.into_iter().map(|layer| layer.blob.into_oci()).collect();
         (self.document, layers)
     }
-}
-
-/// The same layer under OCI's media type: our manifests do not mix dialects.
-fn oci(blob: Descriptor) -> Descriptor {
-    let suffix = match blob.media_type.as_str() {
-        "application/vnd.docker.image.rootfs.diff.tar.gzip" => "+gzip",
-        "application/vnd.docker.image.rootfs.diff.tar.zstd" => "+zstd",
-        "application/vnd.docker.image.rootfs.diff.tar" => "",
-        _ => return blob,
-    };
-    Descriptor { media_type: format!("{OCI_LAYER}{suffix}"), ..blob }
 }
 
 /// A time as image configs write it.

@@ -72,14 +72,45 @@ fn an_exec_start_gives_rows_before_columns() {
 #[test]
 fn what_is_not_done_yet_says_what_it_is() {
     for (method, target, what) in [
-        ("POST", "/commit?container=x".to_owned(), "snapshot of a container"),
-        ("POST", "/volumes/create".to_owned(), "snapshot's volume"),
-        ("POST", "/containers/create".to_owned(), "helper container"),
+        ("POST", "/containers/create".to_owned(), "container without a name"),
         ("GET", "/events".to_owned(), "has no GET /events"),
     ] {
         let error = parse(method, &target, "").unwrap_err().to_string();
         assert!(error.contains(what), "{error}");
     }
+}
+
+#[test]
+fn the_calls_of_snapshots_are_understood() {
+    let owned = str::to_owned;
+    let id = "workerd-snap-1";
+    assert_eq!(
+        parse("POST", "/volumes/create", r#"{"Name":"workerd-snap-1","Labels":{"a":"b"}}"#),
+        Ok(DockerRequest::CreateVolume(owned(id)))
+    );
+    let volume = format!("/volumes/{id}");
+    assert_eq!(parse("GET", &volume, ""), Ok(DockerRequest::InspectVolume(owned(id))));
+    assert_eq!(parse("DELETE", &volume, ""), Ok(DockerRequest::RemoveVolume(owned(id))));
+    let name = ContainerName::parse(NAME).unwrap();
+    assert_eq!(
+        parse("POST", &format!("/commit?container={NAME}&pause=true&repo=workerd-x"), ""),
+        Ok(DockerRequest::Commit(name, owned("workerd-x")))
+    );
+    assert_eq!(
+        parse("GET", "/images/a%2Fb%3A1/json", ""),
+        Ok(DockerRequest::InspectImage(owned("a/b:1")))
+    );
+    assert_eq!(
+        parse("DELETE", "/images/x?noprune=true", ""),
+        Ok(DockerRequest::RemoveImage(owned("x")))
+    );
+    assert_eq!(
+        parse("POST", "/containers/berth-helper-1/wait?condition=not-running", ""),
+        Ok(DockerRequest::Helper(
+            owned("berth-helper-1"),
+            ContainerCall::Wait(WaitCondition::NotRunning)
+        ))
+    );
 }
 
 #[test]

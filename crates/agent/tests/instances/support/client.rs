@@ -56,11 +56,16 @@ impl Client {
 
     /// `PUT` of an archive.
     pub(crate) async fn put_archive(&self, path: &str, archive: &[u8]) -> Reply {
+        self.put_archive_into(&self.name, path, archive).await
+    }
+
+    /// The same for a container of another name.
+    pub(crate) async fn put_archive_into(&self, name: &str, path: &str, archive: &[u8]) -> Reply {
         let mut stream = UnixStream::connect(&self.socket).await.unwrap();
         let head = format!(
             "PUT /containers/{}/archive?path={path} HTTP/1.1\r\nHost: localhost\r\n\
              Content-Type: application/x-tar\r\nContent-Length: {}\r\n\r\n",
-            self.name,
+            name,
             archive.len()
         );
         stream.write_all(&[head.as_bytes(), archive].concat()).await.unwrap();

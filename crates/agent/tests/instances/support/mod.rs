@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use berth_agent::{Agent, AgentConfig, AgentEvent, ApplicationRuntime, EngineSocket, StartRate};
-use image::{Digest, Image, ImageConfig, ImageStore};
+use image::{Digest, Image, ImageConfig, ImageStore, Snapshots};
 use model::{Application, ImageSource, InstanceType, Placement};
 use runtime::{Runtime, RuntimeConfig};
 
@@ -48,6 +48,8 @@ pub(crate) struct Setup {
     pub(crate) start_rate: StartRate,
     pub(crate) egress_allow: Vec<&'static str>,
     pub(crate) has_image: bool,
+    /// Whether the image is one of the store's.
+    pub(crate) stored: bool,
 }
 
 impl Default for Setup {
@@ -61,6 +63,7 @@ impl Default for Setup {
             start_rate: StartRate::default(),
             egress_allow: vec![],
             has_image: true,
+            stored: false,
         }
     }
 }
@@ -158,10 +161,15 @@ async fn open(setup: &Setup, dir: &Path, store: &Path, cgroup: &str) -> (Runtime
         ..RuntimeConfig::default()
     };
     let runtime = soon("opening the runtime", Runtime::open(config)).await.unwrap();
+    let store = ImageStore::open(store).unwrap();
+    let mut application = application(setup);
+    if setup.stored {
+        application.image = Some(stored_image(&store, setup));
+    }
     let config = AgentConfig {
         dir: dir.join("agent"),
-        images: ImageStore::open(store).unwrap(),
-        applications: vec![application(setup)],
+        snapshots: Snapshots::new(store, "test"),
+        applications: vec![application],
         placement: Placement {
             country: "DE".to_owned(),
             location: "test".to_owned(),
@@ -208,6 +216,33 @@ pub(crate) fn image(setup: &Setup) -> Image {
         layers: vec![layer().to_owned()],
         size: 1,
     }
+}
+
+/// The same image, built in the store.
+fn stored_image(store: &ImageStore, setup: &Setup) -> Image {
+    struct NoRun;
+    impl image::RunStep for NoRun {
+        fn run(
+            &self,
+            _: &image::RunRequest,
+            _: &mut dyn FnMut(image::Stream, &[u8]),
+        ) -> Result<i32, image::RunStepError> {
+            unreachable!("the Dockerfile has no RUN")
+        }
+    }
+    let context = tempfile::tempdir().unwrap();
+    fs_err::copy(layer().join("app"), context.path().join("app")).unwrap();
+    fs_err::write(context.path().join("file"), "of the image").unwrap();
+    fs_err::create_dir(context.path().join("tmp")).unwrap();
+    let command = serde_json::to_string(&setup.command).unwrap();
+    let text = format!(
+        "FROM scratch\nCOPY app /app\nCOPY file /file-of-the-image\nCOPY tmp /tmp/\nCMD {command}\n"
+    );
+    let dockerfile = context.path().join("Dockerfile");
+    fs_err::write(&dockerfile, text).unwrap();
+    let mut request = image::BuildRequest::new(dockerfile, context.path());
+    request.tag = Some("test".parse().unwrap());
+    store.build(&request, &NoRun, &image::Silent).unwrap()
 }
 
 /// The directory with the program, made once for each text of the program.
