@@ -25,6 +25,7 @@ use crate::docker_api::CreateContainer;
 use crate::event::Subject;
 
 pub(crate) use record::Record;
+pub use record::images_in_use;
 pub(crate) use runner::{Birth, Runner};
 pub(crate) use start::why_not;
 

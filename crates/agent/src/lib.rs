@@ -30,4 +30,5 @@ pub use application::{ApplicationRuntime, StartRate};
 pub use egress::BuildEgress;
 pub use egress::policy::{Denied, Network, NetworkError};
 pub use event::{AgentEvent, Events, Stream, Subject};
+pub use instance::images_in_use;
 pub use socket::{EngineSocket, SocketError};

@@ -17,6 +17,9 @@ use crate::sidecar::PeerLookup;
 /// The folder of [`Node::layers_dir`].
 pub(crate) const LAYERS: &str = "layers";
 
+/// The folder of [`Node::state_dir`].
+pub(crate) const STATE: &str = "state";
+
 /// The agent's surroundings; one for the whole agent.
 #[derive(Debug)]
 pub(crate) struct Node {
@@ -43,7 +46,7 @@ impl Node {
 
     /// Where the records of running instances are.
     pub(crate) fn state_dir(&self) -> PathBuf {
-        self.dir.join("state")
+        self.dir.join(STATE)
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Write an example as a new project.
     Init(InitArgs),
+    /// What a project's containers keep.
+    Containers(ContainersArgs),
 }
 
 /// How much of the Worker's own logging is shown.
@@ -94,6 +96,68 @@ pub(crate) struct DevArgs {
         value_delimiter = ','
     )]
     pub(crate) registry_mirrors: Vec<(String, String)>,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct ContainersArgs {
+    #[command(subcommand)]
+    pub(crate) command: ContainersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContainersCommand {
+    /// Snapshots of containers and directories.
+    #[command(subcommand)]
+    Snapshots(SnapshotsCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SnapshotsCommand {
+    /// List them, newest first.
+    List {
+        #[command(flatten)]
+        place: SnapshotsPlace,
+        /// Print them as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print all that is known of one, as JSON.
+    Inspect {
+        /// Its id, or the beginning of it.
+        id: String,
+        #[command(flatten)]
+        place: SnapshotsPlace,
+    },
+    /// Remove some.
+    Rm {
+        /// Their ids, or the beginnings of them.
+        #[arg(required = true)]
+        ids: Vec<String>,
+        #[command(flatten)]
+        place: SnapshotsPlace,
+    },
+    /// Remove those that nobody has restored for 30 days.
+    Prune {
+        /// Remove every one.
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        place: SnapshotsPlace,
+        /// Print what was removed as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Whose snapshots.
+#[derive(Debug, Parser)]
+pub(crate) struct SnapshotsPlace {
+    /// The project's folder, or its Wrangler configuration file.
+    #[arg(long, value_name = "PATH", default_value = ".")]
+    pub(crate) project: PathBuf,
+    /// Where `berth dev --persist-to` keeps its Durable Objects.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) persist_to: Option<PathBuf>,
 }
 
 #[derive(Debug, Parser)]

@@ -3,3 +3,4 @@
 pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod init;
+pub(crate) mod snapshots;

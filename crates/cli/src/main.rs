@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, ContainersCommand};
 use crate::printer::Printer;
 
 fn main() -> ExitCode {
@@ -30,6 +30,11 @@ fn main() -> ExitCode {
             Command::Dev(args) => commands::dev::run(args, &printer).await,
             Command::Doctor(args) => commands::doctor::run(&args, &printer).await,
             Command::Init(args) => commands::init::run(&args, &printer),
+            Command::Containers(args) => match args.command {
+                ContainersCommand::Snapshots(command) => {
+                    commands::snapshots::run(command, &printer)
+                }
+            },
         }
     });
     // Whatever a blocking task still waits for (a key press, say) must not hold the process.

@@ -10,12 +10,13 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use image::Digest;
 use model::instance::{Moment, State};
 use model::{ContainerName, InstanceId};
 use runtime::SandboxHandle;
 use serde::{Deserialize, Serialize};
 
-use crate::node::now;
+use crate::node::{STATE, now};
 
 /// One running instance on disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -105,6 +106,23 @@ impl Record {
         }
         Ok(records)
     }
+}
+
+/// Manifests of the images that the instances of the agent in `agent` run on, as far as their
+/// records can be read. Nothing is changed: the agent may be another process's.
+#[must_use]
+pub fn images_in_use(agent: &Path) -> Vec<Digest> {
+    #[derive(Deserialize)]
+    struct Image {
+        image: Digest,
+    }
+    let records = fs_err::read_dir(agent.join(STATE)).into_iter().flatten();
+    records
+        .filter_map(Result::ok)
+        .filter_map(|record| fs_err::read(record.path()).ok())
+        .filter_map(|bytes| serde_json::from_slice::<Image>(&bytes).ok())
+        .map(|record| record.image)
+        .collect()
 }
 
 fn running() -> State {

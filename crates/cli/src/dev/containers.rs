@@ -7,6 +7,7 @@ use std::time::Duration;
 use ::project::config::Config;
 use agent::{Agent, AgentConfig, ApplicationRuntime, EngineSocket, Network, StartRate, StopAll};
 use image::{Image, ImageStore, Snapshots};
+use model::limits::SNAPSHOT_TTL;
 use model::{Application, Placement};
 use runtime::{Runtime, RuntimeConfig};
 use sha2::{Digest, Sha256};
@@ -17,6 +18,7 @@ use super::images::Images;
 use super::instances;
 use super::run_step::SandboxRunStep;
 use crate::args::DevArgs;
+use crate::commands;
 use crate::error::{CliError, Kind};
 use crate::paths;
 use crate::printer::Printer;
@@ -70,9 +72,10 @@ impl Containers {
         let settings = applications.iter().zip(&keys).zip(made);
         let settings =
             settings.map(|((application, key), image)| settings_of(application, key, image));
+        let snapshots = Snapshots::new(images.store.clone(), &paths.key);
         let agent_config = AgentConfig {
             dir: paths.agent.clone(),
-            snapshots: Snapshots::new(images.store.clone(), &paths.key),
+            snapshots: snapshots.clone(),
             applications: settings.collect(),
             placement: placement(),
             start_rate: StartRate::per_second(config.berth.start_rate),
@@ -82,6 +85,7 @@ impl Containers {
             .await
             .map_err(|error| CliError::failure("open the node agent", error))?;
         instances::print_events(agent.events(), printer.clone());
+        expire(snapshots, printer).await;
         Ok(Self { runtime, images, agent, applications, keys, engines: Mutex::default() })
     }
 
@@ -154,6 +158,23 @@ impl Containers {
         let grace = self.applications.iter().map(|application| application.stop_grace).max();
         self.agent.shutdown(StopAll { grace: patience(grace.unwrap_or_default()) }).await;
         self.runtime.close().await;
+    }
+}
+
+/// Removes the snapshots that nobody has restored for long. Nothing depends on that it is done now.
+async fn expire(snapshots: Snapshots, printer: &Printer) {
+    let work = move || {
+        let now = jiff::Timestamp::now().as_second();
+        snapshots.expire(now, SNAPSHOT_TTL, &commands::snapshots::images_in_use())
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(removed)) if removed.is_empty() => {}
+        Ok(Ok(removed)) => printer.info(format_args!(
+            "Removed {} snapshots that nobody restored for 30 days",
+            removed.len()
+        )),
+        Ok(Err(error)) => printer.warning(format_args!("old snapshots stay: failed to {error}")),
+        Err(error) => printer.warning(format_args!("old snapshots stay: {error}")),
     }
 }
 

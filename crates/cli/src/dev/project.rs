@@ -25,6 +25,12 @@ pub(crate) fn load(args: &DevArgs, printer: &Printer) -> Result<Config, CliError
     Ok(config)
 }
 
+/// The folder of the project at `path`.
+pub(crate) fn root(path: &Path) -> Result<PathBuf, CliError> {
+    let (config, _) = Config::load(path, None).map_err(config_error)?;
+    Ok(config.root)
+}
+
 fn config_error(error: ConfigError) -> CliError {
     match error {
         ConfigError::NotFound { .. } => CliError::new(Kind::Config, error.to_string())
