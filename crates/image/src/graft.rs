@@ -169,6 +169,17 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_refused_or_stay_inside(bytes in proptest::collection::vec(0_u8.., 0..3000)) {
+            let Some(fixture) = fixture() else { return Ok(()) };
+            let (into, limits) = (fixture.path("layer"), UnpackLimits::default());
+            let _ = inject(bytes.as_slice(), &fixture.layers, Path::new("/data"), &into, limits);
+            let names = fs::read_dir(fixture.dir.path()).unwrap().count();
+            proptest::prop_assert_eq!(names, 4, "bottom, empty, tree and the layer");
+        }
+    }
+
     #[test]
     fn injected_files_stand_beside_what_was_there() {
         let Some(mut fixture) = fixture() else { return };
