@@ -8,7 +8,7 @@ mod lines;
 mod lock;
 mod packages;
 mod progress;
-mod project;
+pub(crate) mod project;
 mod run_step;
 mod scheduled;
 pub(crate) mod session;

@@ -93,7 +93,7 @@ async fn an_exit_that_no_agent_saw_is_told_by_the_next_one() {
         _ => None,
     };
     assert_eq!(event(&mut events, "exit", wanted).await, 137);
-    assert_eq!(node.client(1).on("GET", "", "/json").await.status, 404);
+    assert_eq!(node.client(1).exit_code().await, 137, "and its object is told, too");
     node.end().await;
 }
 

@@ -1,6 +1,6 @@
 //! What a snapshot keeps, that it can be had again from its blobs alone, and how it goes.
 
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt, symlink};
 
 use fs_err as fs;
 use rustix::fs::{FileType, Mode, XattrFlags};
@@ -82,7 +82,7 @@ fn fill(upper: &Path) {
     set("dir/sub/file", "user.note", b"kept");
     let sparse = fs::File::create(upper.join("sparse")).unwrap();
     sparse.set_len(64 << 20).unwrap();
-    std::os::unix::fs::FileExt::write_all_at(&sparse, b"end", (64 << 20) - 3).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(sparse.file(), b"end", (64 << 20) - 3).unwrap();
     let _listener = std::os::unix::net::UnixListener::bind(upper.join("socket")).unwrap();
     fs::create_dir(upper.join("mounted")).unwrap();
     fs::write(upper.join("mounted/file"), "of a volume").unwrap();
