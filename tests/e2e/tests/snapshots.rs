@@ -9,11 +9,12 @@ const WORKER: &str = r#"
 import { DurableObject } from "cloudflare:workers";
 
 export class MyContainer extends DurableObject {
-  async ask({ start, snapshot, directory, files, inspect, images, keep }) {
+  async ask({ start, alone, snapshot, directory, files, inspect, images, keep }) {
     const container = this.ctx.container;
     if (start) {
       container.start(start);
-      container.monitor().catch(() => {});
+      // A call that waits keeps the object, and that keeps the container.
+      if (!alone) container.monitor().catch(() => {});
     }
     if (keep) await container.setInactivityTimeout(keep);
     if (snapshot) return container.snapshotContainer(snapshot);
@@ -205,9 +206,9 @@ fn bb10_labels_and_the_image_are_told_by_inspect_and_another_image_is_refused() 
 fn bb5_a_container_outlives_its_idle_object_for_as_long_as_it_asked() {
     let dev = Dev::start(&project());
     let instance = |name: &str| run(&dev, name, "printf $CLOUDFLARE_DEPLOYMENT_ID");
-    start(&dev, "kept", json!({}));
-    ask(&dev, "kept", &json!({ "keep": 600_000 }));
-    start(&dev, "left", json!({}));
+    let options = json!({ "enableInternet": false });
+    ask(&dev, "kept", &json!({ "start": options, "alone": true, "keep": 600_000 }));
+    ask(&dev, "left", &json!({ "start": options, "alone": true }));
     let (kept, left) = (instance("kept"), instance("left"));
     assert!(!Process::of_instance(&left).is_empty());
     until("the idle object's container is gone", || {
