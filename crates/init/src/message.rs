@@ -75,6 +75,8 @@ pub enum Request {
     Start(Box<Start>),
     /// Run a further program. Descriptors: those of stdin, stdout and stderr that are set.
     Exec(Box<Exec>),
+    /// Route outbound connections to the agent's sockets, as if started with `internet`.
+    RouteEgress,
 }
 
 /// Init → runtime.
@@ -102,7 +104,7 @@ pub enum Event {
     Adopted {
         /// Whether the main program has a terminal, whose descriptor then follows.
         terminal: bool,
-        /// Whether it was started with internet.
+        /// Whether its outbound connections are routed to the agent's sockets.
         internet: bool,
         /// Whether it has a disk, whose mount then is the last descriptor.
         disk: bool,
@@ -113,6 +115,11 @@ pub enum Event {
         exec: u64,
         /// The program's pid inside.
         pid: u32,
+    },
+    /// Answers a `RouteEgress`.
+    EgressRouted {
+        /// Why outbound connections are not routed, if they are not.
+        failure: Option<Failure>,
     },
     /// A further program ended.
     ExecExited {

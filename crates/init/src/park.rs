@@ -45,6 +45,8 @@ pub(crate) struct Parked {
     pub(crate) netns: OwnedFd,
     /// What programs are to be in.
     pub(crate) namespace: Option<Rc<UserNamespace>>,
+    /// Why outbound connections cannot be redirected, if they cannot.
+    pub(crate) no_egress: Option<String>,
 }
 
 /// Becomes a parked sandbox and says so; `None` when that failed, which was then said too.
@@ -66,7 +68,8 @@ pub(crate) fn park(
         connection.as_fd().try_clone_to_owned().ok()?,
         namespace,
     ) {
-        Ok((parked, no_egress)) => {
+        Ok(parked) => {
+            let no_egress = parked.no_egress.clone();
             let fds = [parked.pipes[0].0.as_fd(), parked.pipes[1].0.as_fd(), parked.netns.as_fd()];
             wire::send(&connection, &Event::Parked { no_egress }, &fds).ok()?;
             Some(parked)
@@ -78,7 +81,7 @@ pub(crate) fn park(
     }
 }
 
-/// Joins, hides, mounts and connects; also returns why egress cannot be had, if so.
+/// Joins, hides, mounts and connects.
 fn enter(
     fork: &Fork,
     fds: Vec<OwnedFd>,
@@ -86,7 +89,7 @@ fn enter(
     record: OwnedFd,
     connection: OwnedFd,
     namespace: Option<UserNamespace>,
-) -> Result<(Parked, Option<String>), Failure> {
+) -> Result<Parked, Failure> {
     let child_signal = sys::child_signal().step("watch for children")?;
     if let Some(namespace) = &namespace {
         // All that is made below, and by overlayfs in our name, belongs to root inside.
@@ -109,7 +112,7 @@ fn enter(
     let netns = open("/proc/self/ns/net", OFlags::RDONLY).step("open the network namespace")?;
     let null = open("/dev/null", OFlags::RDWR).step_on("open", "/dev/null")?;
     let pipes = [pipe()?, pipe()?];
-    let parked = Parked {
+    Ok(Parked {
         dir,
         listener,
         connection,
@@ -121,8 +124,8 @@ fn enter(
         pipes,
         netns,
         namespace: namespace.map(Rc::new),
-    };
-    Ok((parked, no_egress))
+        no_egress,
+    })
 }
 
 /// Keeps what runs inside from reaching us, and the kernel from choosing us when memory is short.

@@ -9,11 +9,14 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use berth_init::message::{Confinement, Event, Exec, Failure, Process, Request, Start, Status};
+use berth_init::message::{
+    Confinement, Event, Exec, Failure, FailureKind, Process, Request, Start, Status,
+};
 use berth_init::record::{HEADER_BYTES, Header};
 use berth_init::wire::{self, Receiver};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fs::{FileType, OFlags};
+use rustix::io::Errno;
 use rustix::net::SocketFlags;
 use rustix::process::{WaitOptions, WaitStatus};
 
@@ -62,9 +65,12 @@ struct Init {
     /// What takes the writes, if it has its own file system; kept for agents.
     disk: Option<OwnedFd>,
     confinement: Confinement,
-    internet: bool,
     /// Whether the main program is PID 1 of a namespace inside ours.
     pid1: bool,
+    /// Whether outbound connections are routed to the agent's sockets.
+    routed: bool,
+    /// Why they cannot be.
+    no_egress: Option<String>,
     main: Option<Main>,
     /// `Exec` ids by pid.
     execs: HashMap<u32, u64>,
@@ -98,8 +104,9 @@ impl Init {
             namespace: parked.namespace,
             disk: None,
             confinement: Confinement::default(),
-            internet: false,
             pid1: false,
+            routed: false,
+            no_egress: parked.no_egress,
             main: None,
             execs: HashMap::new(),
         };
@@ -126,9 +133,8 @@ impl Init {
         // Not the host's, whose path would show inside; and not later, when root inside could have
         // replaced it.
         self.null = rootfs::open_inside("/dev/null", OFlags::RDWR).step_on("open", "/dev/null")?;
-        self.internet = start.internet;
-        if self.internet {
-            network::route_egress().step("route outbound connections")?;
+        if start.internet {
+            self.route_egress()?;
         }
         self.confinement = start.confinement;
         self.pid1 = start.pid1;
@@ -147,6 +153,24 @@ impl Init {
         let mut fds = vec![main.running.pidfd.as_fd()];
         fds.extend(main.terminal.as_ref().map(AsFd::as_fd));
         tell(&mut self.agent, &Event::Started { created }, &fds);
+        Ok(())
+    }
+
+    /// From now on outbound connections end in the agent's sockets.
+    fn route_egress(&mut self) -> Result<(), Failure> {
+        if self.routed {
+            return Ok(());
+        }
+        if let Some(reason) = &self.no_egress {
+            let what = format!("redirect outbound connections ({reason})");
+            return Err(Failure {
+                kind: FailureKind::Setup,
+                what,
+                errno: Errno::NOTSUP.raw_os_error(),
+            });
+        }
+        network::route_egress().step("route outbound connections")?;
+        self.routed = true;
         Ok(())
     }
 
@@ -274,7 +298,7 @@ impl Init {
         ];
         fds.extend(main.terminal.iter().chain(&self.disk).map(AsFd::as_fd));
         self.agent = Some(Agent { socket, receiver: Receiver::default() });
-        let (terminal, internet) = (main.terminal.is_some(), self.internet);
+        let (terminal, internet) = (main.terminal.is_some(), self.routed);
         let event = Event::Adopted { terminal, internet, disk: self.disk.is_some() };
         tell(&mut self.agent, &event, &fds);
     }
@@ -285,6 +309,10 @@ impl Init {
             let Some(agent) = &mut self.agent else { return };
             match agent.receiver.receive(&agent.socket) {
                 Ok(Some((Request::Exec(exec), fds))) => self.exec(&exec, &fds),
+                Ok(Some((Request::RouteEgress, _))) => {
+                    let failure = self.route_egress().err();
+                    self.tell(&Event::EgressRouted { failure }, &[]);
+                }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 _ => self.agent = None,
             }

@@ -21,6 +21,8 @@ pub(crate) struct Events {
     init: OwnedFd,
     exit: watch::Sender<Option<ExitStatus>>,
     execs: Mutex<Execs>,
+    /// Who waits for outbound connections to be routed; one at a time.
+    routing: Mutex<Option<oneshot::Sender<Result<(), Failure>>>>,
 }
 
 #[derive(Debug, Default)]
@@ -49,8 +51,8 @@ pub(crate) struct Executed {
 
 impl Events {
     pub(crate) fn new(footprint: Footprint, connection: Connection, init: OwnedFd) -> Self {
-        let (exit, execs) = (watch::Sender::new(None), Mutex::default());
-        Self { footprint, connection, init, exit, execs }
+        let (exit, execs, routing) = (watch::Sender::new(None), Mutex::default(), Mutex::default());
+        Self { footprint, connection, init, exit, execs, routing }
     }
 
     pub(crate) fn footprint(&self) -> &Footprint {
@@ -87,6 +89,15 @@ impl Events {
         Some((answer.await.ok()?, exited))
     }
 
+    /// Asks for outbound connections to be routed; `None` if the sandbox has ended or does meanwhile.
+    /// One call at a time.
+    pub(crate) async fn route_egress(&self) -> Option<Result<(), Failure>> {
+        let (routed, answer) = oneshot::channel();
+        *self.routing() = Some(routed);
+        self.connection.send(&Request::RouteEgress, &[]).await.ok()?;
+        answer.await.ok()
+    }
+
     /// Listens until the sandbox has ended.
     pub(crate) async fn follow(self: std::sync::Arc<Self>) {
         let mut reported = None;
@@ -98,6 +109,7 @@ impl Events {
             }
         }
         self.execs().close();
+        drop(self.routing().take());
         // The connection may also have gone to another agent: the sandbox's end is its init's.
         if let Err(e) = process_info::ended(self.init.as_fd()).await {
             tracing::error!("failed to wait for sandbox {}: {e}", self.footprint.id);
@@ -124,11 +136,20 @@ impl Events {
                     pending.exit.send_replace(Some(ExitStatus::new(status, false)));
                 }
             }
+            Event::EgressRouted { failure } => {
+                if let Some(routed) = self.routing().take() {
+                    let _ = routed.send(failure.map_or(Ok(()), Err));
+                }
+            }
             Event::Parked { .. }
             | Event::Started { .. }
             | Event::Adopted { .. }
             | Event::Exited { .. } => {}
         }
+    }
+
+    fn routing(&self) -> MutexGuard<'_, Option<oneshot::Sender<Result<(), Failure>>>> {
+        self.routing.lock().expect("no code panics while it holds the lock")
     }
 
     fn execs(&self) -> MutexGuard<'_, Execs> {

@@ -37,6 +37,8 @@ struct Inner {
     disk: Mutex<Option<OwnedFd>>,
     runtime: Weak<runtime::Inner>,
     follower: AbortHandle,
+    /// Held while outbound connections begin to be routed.
+    routing: tokio::sync::Mutex<()>,
     /// Held during a removal; true once it is done.
     destroyed: tokio::sync::Mutex<bool>,
 }
@@ -79,6 +81,7 @@ impl Sandbox {
             disk: Mutex::new(disk),
             runtime: Arc::downgrade(runtime),
             follower,
+            routing: tokio::sync::Mutex::default(),
             destroyed: tokio::sync::Mutex::new(false),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -148,12 +151,34 @@ impl Sandbox {
         network::connect(&*netns.ok_or(io::ErrorKind::NotConnected)?, port).await
     }
 
+    /// Routes outbound connections to [`Self::egress_tcp`] and [`Self::egress_udp`] from now on, as if
+    /// the sandbox had been started with internet; harmless when they are already.
+    ///
+    /// # Errors
+    /// The kernel cannot redirect them, or the sandbox has ended.
+    pub async fn route_egress(&self) -> Result<(), ExecError> {
+        let _turn = self.inner.routing.lock().await;
+        let netns = match &*self.network() {
+            None => return Err(ExecError::Ended),
+            Some(network) if network.egress.is_some() => return Ok(()),
+            Some(network) => Arc::clone(&network.netns),
+        };
+        // First the sockets: what is routed finds them.
+        let failed = |source| ExecError::Setup { step: "listen for egress".to_owned(), source };
+        let sockets = EgressSockets::open(&netns).map_err(failed)?;
+        self.inner.events.route_egress().await.ok_or(ExecError::Ended)??;
+        if let Some(network) = &mut *self.network() {
+            network.egress = Some(sockets);
+        }
+        Ok(())
+    }
+
     /// The listener that every outbound TCP connection ends in; `local_addr` of an accepted stream
     /// is its original destination. Each call gives another handle of the same socket, which holds
     /// the sandbox's network namespace: drop it when the sandbox has ended.
     ///
     /// # Errors
-    /// `Unsupported` if the sandbox was started without internet, `NotConnected` if it has been
+    /// `Unsupported` if its outbound connections are not routed, `NotConnected` if it has been
     /// destroyed.
     pub fn egress_tcp(&self) -> io::Result<TcpListener> {
         self.egress(|sockets| TcpListener::from_std(sockets.tcp.try_clone()?))

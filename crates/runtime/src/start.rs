@@ -170,10 +170,9 @@ impl Runtime {
             volatile: spec.upper.is_none(),
             hostname: name.clone(),
             hosts: format!("127.0.0.1\tlocalhost {name}\n::1\tlocalhost ip6-localhost {name}\n"),
-            resolv_conf: match spec.internet {
-                true => format!("nameserver {NAMESERVER}\n"),
-                false => "# This instance has no internet.\n".to_owned(),
-            },
+            // Without internet nothing is routed there, and lookups fail at once; but outbound
+            // connections may come to be routed later.
+            resolv_conf: format!("nameserver {NAMESERVER}\n"),
             internet: spec.internet,
             pid1: spec.pid1,
             binds: spec

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddrV4;
 
-use berth_runtime::NAMESERVER;
+use berth_runtime::{ExecStreams, NAMESERVER};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::host::{Host, is_root, read_all, within};
+use crate::host::{Host, is_root, process, read_all, within};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_internet_the_network_is_unreachable() {
@@ -48,6 +48,37 @@ async fn with_internet_a_connection_arrives_with_its_original_destination() {
         drop(listener);
         sandbox.destroy().await.unwrap();
     }
+    host.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_can_be_routed_while_the_program_runs() {
+    if !is_root() {
+        return;
+    }
+    let host = Host::open().await;
+    let (sandbox, _output) = host.start(&["sleep"]).await;
+    let connect = async || {
+        let streams = ExecStreams { stdout: true, ..ExecStreams::default() };
+        let mut exec =
+            sandbox.exec(process(&["connect", "203.0.113.7:80"]), streams).await.unwrap();
+        let mut stdout = String::new();
+        within(exec.stdout.as_mut().unwrap().read_to_string(&mut stdout)).await.unwrap();
+        stdout
+    };
+    assert_eq!(connect().await, "errno 101\n");
+    within(sandbox.route_egress()).await.unwrap();
+    within(sandbox.route_egress()).await.unwrap();
+    let listener = sandbox.egress_tcp().unwrap();
+    let serve = async {
+        let (mut stream, _) = within(listener.accept()).await.unwrap();
+        assert_eq!(stream.local_addr().unwrap().to_string(), "203.0.113.7:80");
+        within(stream.write_all(b"welcome")).await.unwrap();
+    };
+    let (said, ()) = tokio::join!(connect(), serve);
+    assert_eq!(said, "127.0.0.1 welcome\n");
+    drop(listener);
+    sandbox.destroy().await.unwrap();
     host.close().await;
 }
 
