@@ -101,12 +101,12 @@ impl Agent {
         fs_err::create_dir_all(&config.dir).map_err(AgentError::Directory)?;
         let node = Arc::new(Node {
             runtime,
+            certificate: Arc::new(CertificateAuthority::in_directory(&config.dir)),
             dir: config.dir,
             snapshots: Arc::new(config.snapshots),
             placement: config.placement,
             events: EventSender::new(),
             peers: PeerLookup::open(),
-            certificate: CertificateAuthority::default(),
             rules: Arc::new(Rules::new(config.egress_allow)),
         });
         let first_events = node.events.subscribe();
@@ -207,6 +207,7 @@ impl Agent {
         let _ = fs_err::remove_dir_all(self.api.node.dir.join(LAYERS));
         let _ = fs_err::remove_dir_all(self.api.node.state_dir());
         let _ = fs_err::remove_dir(self.api.node.dir.join("run"));
+        self.api.node.certificate.remove();
     }
 
     /// Ends the agent and leaves every instance running for the next one to take up.

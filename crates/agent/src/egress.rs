@@ -1,12 +1,17 @@
-//! Outbound connections of one instance: they end here, are judged, and go on from the host.
+//! Outbound connections of one instance: they end here, are judged, and go on to its Worker or from
+//! the host.
 //!
-//! Nothing of this exists for an instance without internet: it has no route at all. What a Worker
-//! intercepts is not handled yet.
+//! An instance without internet whose Worker handles nothing has none of this: no route at all.
 
 mod dns;
 mod host;
+mod intercept;
+mod opening;
+pub(crate) mod outbound;
 pub(crate) mod policy;
+mod sniff;
 mod tcp;
+mod tls;
 mod udp;
 
 use std::collections::BTreeSet;
@@ -19,15 +24,20 @@ use runtime::Sandbox;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
+use crate::certificate::CertificateAuthority;
 use crate::event::{AgentEvent, EventSender, Subject};
+use intercept::{Answer, Passed, Question};
+use outbound::Outbound;
 use policy::{Denied, Network, allowed};
 
-/// The port of name servers: whatever goes there is answered by the host's resolvers.
+/// The port of name servers: whatever goes there is answered by us.
 const DNS_PORT: u16 = 53;
 /// How long the list of the host's addresses is believed.
 const ADDRESSES_FOR: Duration = Duration::from_secs(5);
 /// Refused destinations of one instance that are told of, each once.
 const MOST_TOLD: usize = 32;
+/// How long a program waits for a Worker that is being replaced.
+const RELOAD_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What holds for every instance of the agent.
 #[derive(Debug)]
@@ -57,47 +67,60 @@ impl Rules {
 #[derive(Debug)]
 struct Guard {
     rules: Arc<Rules>,
-    internet: watch::Receiver<bool>,
+    outbound: watch::Receiver<Outbound>,
+    /// Who signs certificates for what a Worker handles; none where nothing is handled.
+    authority: Option<Arc<CertificateAuthority>>,
+    passed: Passed,
     /// Who hears of refusals, and of whom they are.
     reports: Option<(Subject, EventSender)>,
     told: Mutex<BTreeSet<SocketAddr>>,
 }
 
 impl Guard {
-    /// Where a connection to `destination` is to be dialled; `None` when it may not be.
-    fn route(&self, destination: SocketAddr) -> Option<Route> {
-        if !*self.internet.borrow() {
-            return None;
-        }
-        if destination.port() == DNS_PORT {
-            return Some(Route::Resolver);
-        }
-        match self.rules.judge(destination.ip()) {
-            Ok(()) => Some(Route::Direct(destination)),
-            Err(reason) => {
-                self.tell(destination, reason);
-                None
-            }
-        }
+    fn outbound(&self) -> Outbound {
+        self.outbound.borrow().clone()
     }
 
-    fn tell(&self, destination: SocketAddr, reason: Denied) {
-        let Some((subject, events)) = &self.reports else { return };
+    /// Whether the program may reach `destination` itself. Without internet, the reason is `None`.
+    fn judge(&self, outbound: &Outbound, destination: SocketAddr) -> Result<(), Option<Denied>> {
+        if !outbound.internet {
+            return Err(None);
+        }
+        self.rules.judge(destination.ip()).map_err(Some)
+    }
+
+    /// Says, once, that the program wanted to reach what it may not. That it has no internet is no
+    /// news, and nobody is at the address that stands for names which a Worker handles.
+    fn tell(&self, destination: SocketAddr, reason: Option<Denied>) {
+        let (Some((subject, events)), Some(reason)) = (&self.reports, reason) else { return };
         let mut told = self.told.lock().expect("no holder of this lock panics");
-        if told.len() < MOST_TOLD && told.insert(destination) {
+        let news = destination.ip() != IpAddr::V4(dns::PLACEHOLDER);
+        if news && told.len() < MOST_TOLD && told.insert(destination) {
             let subject = subject.clone();
             events.send(AgentEvent::EgressDenied { subject, destination, reason });
         }
     }
-}
 
-/// Where a connection goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Route {
-    /// Where it was meant to.
-    Direct(SocketAddr),
-    /// To the host's resolvers.
-    Resolver,
+    /// Asks the Worker, or, while it is being replaced, its successor.
+    async fn ask(&self, question: Question) -> io::Result<Answer> {
+        let mut outbound = self.outbound.clone();
+        let deadline = tokio::time::Instant::now() + RELOAD_PATIENCE;
+        loop {
+            let now = outbound.borrow_and_update().clone();
+            let error = match intercept::ask(question.clone(), &now, &self.passed).await {
+                Ok(Answer::Passed) if !now.confirmed => {
+                    io::Error::other("it was started anew and has not intercepted yet")
+                }
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(error),
+                Err(error) => error,
+                answer => return answer,
+            };
+            match tokio::time::timeout_at(deadline, outbound.changed()).await {
+                Ok(Ok(())) => {}
+                _ => return Err(error),
+            }
+        }
+    }
 }
 
 /// The outbound connections of one instance. Dropping it closes them all.
@@ -114,14 +137,13 @@ impl Egress {
     pub(crate) fn start(
         sandbox: &Sandbox,
         rules: Arc<Rules>,
-        internet: watch::Receiver<bool>,
-        subject: Subject,
-        events: EventSender,
+        authority: Arc<CertificateAuthority>,
+        outbound: watch::Receiver<Outbound>,
+        reports: (Subject, EventSender),
     ) -> io::Result<Self> {
-        Self::guarded(
-            sandbox,
-            Guard { rules, internet, reports: Some((subject, events)), told: Mutex::default() },
-        )
+        let (authority, reports) = (Some(authority), Some(reports));
+        let (passed, told) = (Passed::default(), Mutex::default());
+        Self::guarded(sandbox, Guard { rules, outbound, authority, passed, reports, told })
     }
 
     fn guarded(sandbox: &Sandbox, guard: Guard) -> io::Result<Self> {
@@ -140,7 +162,7 @@ impl Egress {
 #[derive(Debug)]
 pub struct BuildEgress {
     _egress: Egress,
-    _internet: watch::Sender<bool>,
+    _outbound: watch::Sender<Outbound>,
 }
 
 impl BuildEgress {
@@ -149,13 +171,15 @@ impl BuildEgress {
     /// # Errors
     /// The sandbox has no egress, or has ended.
     pub fn serve(sandbox: &Sandbox, allow: Vec<Network>) -> io::Result<Self> {
-        let (internet, receiver) = watch::channel(true);
+        let (sender, outbound) = watch::channel(Outbound::open());
         let guard = Guard {
             rules: Arc::new(Rules::new(allow)),
-            internet: receiver,
+            outbound,
+            authority: None,
+            passed: Passed::default(),
             reports: None,
             told: Mutex::default(),
         };
-        Ok(Self { _egress: Egress::guarded(sandbox, guard)?, _internet: internet })
+        Ok(Self { _egress: Egress::guarded(sandbox, guard)?, _outbound: sender })
     }
 }

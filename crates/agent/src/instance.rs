@@ -77,6 +77,8 @@ pub(crate) enum Request {
     Signal(i32),
     /// Ask the program to end, by the signal its image names, and kill it after this time.
     Stop(Duration),
+    /// Look at what its outbound connections may do: it has changed.
+    Outbound,
     /// Kill it and remove everything of it.
     Delete,
     /// As `Delete`, unless another process adopts it in time.

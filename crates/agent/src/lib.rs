@@ -21,6 +21,7 @@ mod instance;
 mod node;
 mod output;
 mod peer;
+mod private_file;
 mod sidecar;
 mod slot;
 mod socket;

@@ -29,7 +29,7 @@ pub(crate) struct Node {
     pub(crate) placement: Placement,
     pub(crate) events: EventSender,
     pub(crate) peers: PeerLookup,
-    pub(crate) certificate: CertificateAuthority,
+    pub(crate) certificate: Arc<CertificateAuthority>,
     pub(crate) rules: Arc<Rules>,
 }
 

@@ -18,6 +18,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub(crate) use peer::PeerLookup;
 
+use crate::egress::outbound::Outbound;
 use crate::node::Node;
 use crate::slot::Current;
 
@@ -34,7 +35,7 @@ pub(crate) struct Sidecar {
 struct Shared {
     node: Arc<Node>,
     current: Current,
-    internet: watch::Sender<bool>,
+    outbound: watch::Sender<Outbound>,
     /// The user whose workerd process may connect.
     owner: Arc<AtomicU32>,
 }
@@ -48,7 +49,7 @@ impl Sidecar {
     pub(crate) fn start(
         node: Arc<Node>,
         current: Current,
-        internet: watch::Sender<bool>,
+        outbound: watch::Sender<Outbound>,
         owner: u32,
     ) -> io::Result<Self> {
         let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -56,7 +57,7 @@ impl Sidecar {
         let listener = TcpListener::from_std(listener)?;
         let port = listener.local_addr()?.port();
         let owner = Arc::new(AtomicU32::new(owner));
-        let shared = Shared { node, current, internet, owner: Arc::clone(&owner) };
+        let shared = Shared { node, current, outbound, owner: Arc::clone(&owner) };
         let task = AbortOnDropHandle::new(tokio::spawn(accept(listener, shared)));
         Ok(Self { port, owner, _task: task })
     }

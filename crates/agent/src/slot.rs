@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::application::ApplicationSlot;
+use crate::egress::outbound::Outbound;
 use crate::event::Subject;
 use crate::instance::{Birth, Creation, Instance, Record, Request, Runner};
 use crate::node::Node;
@@ -35,8 +36,8 @@ struct Key {
 pub(crate) struct Slot {
     pub(crate) name: ContainerName,
     pub(crate) application: Arc<ApplicationSlot>,
-    /// Whether its program may reach the internet, by the last `PUT /egress`.
-    pub(crate) internet: watch::Sender<bool>,
+    /// What its program may reach, by the last `PUT /egress`.
+    pub(crate) outbound: watch::Sender<Outbound>,
     pub(crate) sidecar: Mutex<Option<Sidecar>>,
     pub(crate) current: Current,
     /// Held while the current run is replaced, so that there is never a second.
@@ -120,7 +121,7 @@ impl Slots {
             Arc::new(Slot {
                 name: ContainerName { sidecar: false, ..name.clone() },
                 application: Arc::clone(application),
-                internet: watch::Sender::new(false),
+                outbound: watch::Sender::default(),
                 sidecar: Mutex::default(),
                 current: Current::default(),
                 turn: tokio::sync::Mutex::default(),
@@ -175,7 +176,7 @@ impl Slots {
         sandbox: Sandbox,
         output: Output,
     ) {
-        slot.internet.send_replace(record.internet);
+        slot.outbound.send_replace(Outbound::restored(record.internet, record.hosts.clone()));
         let id = record.instance;
         self.spawn(slot, Birth::Adopted(Box::new(record), sandbox, output), id);
     }
@@ -231,7 +232,7 @@ impl Slots {
             Arc::clone(&slot.application),
             slot.name.clone(),
             subject,
-            slot.internet.subscribe(),
+            slot.outbound.subscribe(),
         );
         runner.born(birth);
         slot.current.set(instance.clone());

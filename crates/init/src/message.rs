@@ -116,11 +116,6 @@ pub enum Event {
         /// The program's pid inside.
         pid: u32,
     },
-    /// Answers a `RouteEgress`.
-    EgressRouted {
-        /// Why outbound connections are not routed, if they are not.
-        failure: Option<Failure>,
-    },
     /// A further program ended.
     ExecExited {
         /// The `Exec` it came from.
@@ -134,6 +129,11 @@ pub enum Event {
         status: Status,
         /// Whether memory was used up (known to init on cgroup v1 only).
         oom: bool,
+    },
+    /// Answers a `RouteEgress`.
+    EgressRouted {
+        /// Why outbound connections are not routed, if they are not.
+        failure: Option<Failure>,
     },
 }
 

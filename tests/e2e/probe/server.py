@@ -5,6 +5,7 @@ listens), IGNORE_SIGTERM, PORTS (more `host:port` to listen on, comma-separated)
 """
 
 import errno
+import http.client
 import json
 import os
 import signal
@@ -49,6 +50,47 @@ def fetch(arguments):
         return {"error": str(error)}
 
 
+CONNECTIONS = {}
+
+
+def keep(arguments):
+    host, opened = arguments["host"], 0
+    if host not in CONNECTIONS:
+        CONNECTIONS[host] = http.client.HTTPConnection(host, timeout=5)
+        CONNECTIONS[host].opened = set()
+    connection = CONNECTIONS[host]
+    try:
+        connection.request("GET", arguments["path"])
+        connection.opened.add(connection.sock.getsockname()[1])
+        opened = len(connection.opened)
+        return {"text": connection.getresponse().read().decode(), "connections": opened}
+    except OSError as error:
+        return {"error": str(error)}
+
+
+def websocket(arguments):
+    """One message on a WebSocket, and the one that comes back."""
+    text = arguments["text"].encode()
+    with socket.create_connection((arguments["host"], 80), timeout=5) as connection:
+        stream = connection.makefile("rwb")
+        stream.write(
+            f"GET / HTTP/1.1\r\nHost: {arguments['host']}\r\nUpgrade: websocket\r\n"
+            "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        )
+        stream.flush()
+        status = stream.readline().decode()
+        while stream.readline().strip():
+            pass
+        if " 101 " not in status:
+            return {"error": status}
+        # A whole text frame; the mask is zero.
+        stream.write(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)
+        stream.flush()
+        length = stream.read(2)[1]
+        return {"text": stream.read(length).decode()}
+
+
 def eat(arguments):
     _memory = b"x" * (int(arguments["mib"]) * 1024 * 1024)
     return {"eaten": arguments["mib"]}
@@ -87,6 +129,8 @@ QUESTIONS = {
     "read": read,
     "write": write,
     "fetch": fetch,
+    "keep": keep,
+    "websocket": websocket,
     "eat": eat,
     "fill": fill,
     "end": end,

@@ -50,6 +50,10 @@ export default {
         return new Response("destroyed");
       case "_state":
         return Response.json(await container.getState());
+      case "_call": {
+        const result = await container[argument](...(await request.json()));
+        return Response.json(result ?? null);
+      }
       case "_remember":
         await container.remember(argument);
         return new Response("remembered");

@@ -10,7 +10,9 @@ use tokio::net::UdpSocket;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use super::{Guard, Route, dns};
+use super::intercept::is_web;
+use super::outbound::Outbound;
+use super::{DNS_PORT, Guard, dns};
 
 /// How long a quiet flow is kept.
 const IDLE: Duration = Duration::from_secs(60);
@@ -54,13 +56,13 @@ pub(super) async fn relay(program: EgressUdp, guard: Arc<Guard>) {
             let _ = socket.try_send(bytes);
             continue;
         }
-        match guard.route(SocketAddr::V4(datagram.destination)) {
-            Some(Route::Resolver) => {
+        match route(&guard, datagram.destination) {
+            Some(Route::Resolver(outbound)) => {
                 if let Ok(permit) = Arc::clone(&lookups).try_acquire_owned() {
-                    let (query, guard) = (bytes.to_vec(), Arc::clone(&guard));
+                    let (query, rules) = (bytes.to_vec(), Arc::clone(&guard.rules));
                     let program = Arc::clone(&program);
                     tasks.spawn(async move {
-                        let answer = dns::resolve(&query, &guard.rules.resolvers).await;
+                        let answer = dns::resolve(&query, &outbound, &rules.resolvers).await;
                         if !answer.is_empty() {
                             let _ = program.send(&answer, flow.1, flow.0).await;
                         }
@@ -69,7 +71,7 @@ pub(super) async fn relay(program: EgressUdp, guard: Arc<Guard>) {
                     });
                 }
             }
-            Some(Route::Direct(_)) if flows.len() < MOST_FLOWS => {
+            Some(Route::Direct) if flows.len() < MOST_FLOWS => {
                 if let Some(socket) = open(flow.1).await {
                     let _ = socket.try_send(bytes);
                     flows.insert(flow, Arc::clone(&socket));
@@ -79,6 +81,29 @@ pub(super) async fn relay(program: EgressUdp, guard: Arc<Guard>) {
             _ => {}
         }
     }
+}
+
+/// Where datagrams go.
+enum Route {
+    /// To whom they are meant for.
+    Direct,
+    /// They are name lookups.
+    Resolver(Outbound),
+}
+
+/// Where datagrams to `destination` go, if they may.
+fn route(guard: &Guard, destination: SocketAddrV4) -> Option<Route> {
+    let outbound = guard.outbound();
+    if destination.port() == DNS_PORT {
+        return outbound.wants_route().then_some(Route::Resolver(outbound));
+    }
+    let destination = SocketAddr::V4(destination);
+    if let Err(reason) = guard.judge(&outbound, destination) {
+        guard.tell(destination, reason);
+        return None;
+    }
+    // HTTP/3 would pass by a Worker's handlers; clients fall back to TCP.
+    (outbound.hosts.is_empty() || !is_web(destination.port())).then_some(Route::Direct)
 }
 
 async fn open(destination: SocketAddrV4) -> Option<Arc<UdpSocket>> {

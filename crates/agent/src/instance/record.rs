@@ -6,8 +6,7 @@
 //! The agent that reads it may be older or newer than the one that wrote it. So what is unknown is
 //! passed over, and only what an instance cannot be found without must be there.
 
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use image::Digest;
@@ -16,7 +15,9 @@ use model::{ContainerName, InstanceId};
 use runtime::SandboxHandle;
 use serde::{Deserialize, Serialize};
 
+use crate::egress::outbound::Hosts;
 use crate::node::{STATE, now};
+use crate::private_file;
 
 /// One running instance on disk.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +46,12 @@ pub(crate) struct Record {
     /// Whether it may reach the internet.
     #[serde(default)]
     pub(crate) internet: bool,
+    /// Whether its outbound connections are routed to the agent.
+    #[serde(default)]
+    pub(crate) routed: bool,
+    /// The hosts its Worker may handle: never to be reached past it.
+    #[serde(default)]
+    pub(crate) hosts: Hosts,
     /// Its environment, working directory and user, for execs.
     #[serde(default)]
     pub(crate) env: Vec<String>,
@@ -75,7 +82,7 @@ impl Record {
     pub(crate) fn write(&self, directory: &Path) -> Result<(), RecordError> {
         let path = path(directory, &self.name);
         let text = serde_json::to_vec_pretty(self).expect("a record has string keys only");
-        write_private(&path, &text).map_err(RecordError::Write)
+        private_file::write(&path, &text).map_err(RecordError::Write)
     }
 
     /// Removes the record of that name; nothing happens when there is none.
@@ -142,14 +149,6 @@ fn path(directory: &Path, name: &ContainerName) -> PathBuf {
     directory.join(format!("{key}-{}.json", name.object))
 }
 
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("new");
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    fs_err::OpenOptions::from_options(options).open(&temporary)?.write_all(bytes)?;
-    fs_err::rename(&temporary, path)
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
@@ -170,6 +169,8 @@ mod tests {
             state: State::Stopping { deadline: Moment(5) },
             started: Moment(1),
             internet: true,
+            routed: true,
+            hosts: Hosts::new(vec!["*.example.com".to_owned()]),
             env: vec!["SECRET=1".to_owned()],
             cwd: "/".to_owned(),
             user: String::new(),

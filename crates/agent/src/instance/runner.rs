@@ -3,6 +3,7 @@
 //! what: those are in `model::instance`.
 
 mod admission;
+mod connections;
 mod control;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use super::{
 };
 use crate::application::{Admission, ApplicationSlot};
 use crate::egress::Egress;
+use crate::egress::outbound::Outbound;
 use crate::event::{AgentEvent, Subject};
 use crate::node::{Node, now};
 use crate::output::{LastLines, OutputPump};
@@ -54,7 +56,7 @@ pub(crate) struct Runner {
     application: Arc<ApplicationSlot>,
     name: ContainerName,
     subject: Subject,
-    internet: watch::Receiver<bool>,
+    outbound: watch::Receiver<Outbound>,
     inbox: mpsc::Receiver<Message>,
     publish: watch::Sender<Published>,
     ports: Arc<Ports>,
@@ -102,7 +104,7 @@ impl Runner {
         application: Arc<ApplicationSlot>,
         name: ContainerName,
         subject: Subject,
-        internet: watch::Receiver<bool>,
+        outbound: watch::Receiver<Outbound>,
     ) -> (Instance, Self) {
         let state = State::Prepared { until: now().after(PREPARED_FOR) };
         let published = Published { generation: 0, state: state.clone(), running: None };
@@ -122,7 +124,7 @@ impl Runner {
             application,
             name,
             subject,
-            internet,
+            outbound,
             inbox,
             publish,
             ports,
@@ -210,6 +212,11 @@ impl Runner {
                 let signal = self.stop_signal();
                 self.apply(Event::Stop { signal, grace }).await
             }
+            Request::Outbound => {
+                self.route().await;
+                self.persist();
+                Ok(())
+            }
             Request::Delete => self.apply(Event::Delete).await,
             Request::Detach => self.apply(Event::Detach).await,
             Request::Adopt => self.apply(Event::Adopt).await,
@@ -248,6 +255,7 @@ impl Runner {
                 let Started { sandbox, output, process, files } = started;
                 self.started = now();
                 self.look_after(sandbox, output, process, files);
+                self.route().await;
                 let vcpu_wait = Instant::now() + FULL_SPEED_START;
                 self.full_speed_until = Some(vcpu_wait);
                 let took = self.asked_to_start.elapsed();
@@ -289,13 +297,7 @@ impl Runner {
             Report::Exited(exit_status(status))
         });
         if self.routed {
-            let rules = Arc::clone(&self.node.rules);
-            let events = self.node.events.clone();
-            let subject = self.subject.clone();
-            match Egress::start(&sandbox, rules, self.internet.clone(), subject, events) {
-                Ok(egress) => self.egress = Some(egress),
-                Err(error) => tracing::error!(%error, "an instance has no internet"),
-            }
+            self.take_connections(&sandbox);
         }
         let since = Instant::now();
         let (process, files) = (Arc::new(process), Arc::new(files));
@@ -321,10 +323,10 @@ impl Runner {
     }
 
     fn adopt(&mut self, record: Record, sandbox: Sandbox, output: Output) {
-        let Record { state, started, internet, env, cwd, user, .. } = record;
+        let Record { state, started, internet, routed, env, cwd, user, .. } = record;
         let files = Files { image: record.image, restored: record.restored, mounts: record.mounts };
         self.admission = Some(self.application.admit_running());
-        self.routed = internet;
+        self.routed = routed || internet;
         self.layered = self.node.layers_dir(self.subject.instance).exists();
         self.started = started;
         let process = Process { args: Vec::new(), env, cwd, user, terminal: None };
@@ -411,6 +413,7 @@ impl Runner {
         let directory = self.node.state_dir();
         match &self.running {
             Some(running) if self.state.is_live() => {
+                let outbound = self.outbound.borrow().clone();
                 let record = Record {
                     name: self.name.clone(),
                     application: self.application.settings().unique_key.clone(),
@@ -420,7 +423,9 @@ impl Runner {
                     instance: self.subject.instance,
                     state: self.state.clone(),
                     started: self.started,
-                    internet: self.routed,
+                    internet: outbound.internet,
+                    routed: self.routed,
+                    hosts: (*outbound.hosts).clone(),
                     env: running.process.env.clone(),
                     cwd: running.process.cwd.clone(),
                     user: running.process.user.clone(),
@@ -446,13 +451,13 @@ impl Runner {
 
     fn spawn_start(&mut self) {
         let Some(creation) = self.creation.clone() else { return };
-        self.routed = *self.internet.borrow();
+        self.routed = self.outbound.borrow().wants_route();
         self.layered = creation.is_layered();
         let start = Start {
             node: Arc::clone(&self.node),
             creation,
             subject: self.subject.clone(),
-            internet: self.routed,
+            routed: self.routed,
             preparation: self.preparation.take(),
         };
         self.work.spawn(async move { Report::Started(Box::new(start.run().await)) });

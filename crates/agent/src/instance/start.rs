@@ -47,7 +47,8 @@ pub(super) struct Start {
     pub(super) node: Arc<Node>,
     pub(super) creation: Creation,
     pub(super) subject: Subject,
-    pub(super) internet: bool,
+    /// Whether its outbound connections are routed to the agent.
+    pub(super) routed: bool,
     pub(super) preparation: Option<Preparation>,
 }
 
@@ -74,7 +75,7 @@ impl Start {
             pid1: pid1::is_wanted(&process.args, &self.creation.image.config.labels),
             hostname: self.subject.instance.to_string(),
             limits: self.creation.application.application.instance_type.limits(),
-            internet: self.internet,
+            internet: self.routed,
             mounts: Vec::new(),
             tmpfs: Vec::new(),
         };

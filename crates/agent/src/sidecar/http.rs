@@ -12,27 +12,17 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use model::messages::not_listening;
-use serde::Deserialize;
 use tokio::net::TcpStream;
 
 use super::Shared;
 use super::tunnel::{Connected, Tunnel, connect};
+use crate::egress::outbound::Settings;
+use crate::instance::Request as Ask;
 
 type Reply = Response<Full<Bytes>>;
 
 /// Longest body of `PUT /egress`: a list of host names.
 const MOST_EGRESS_BYTES: usize = 1024 * 1024;
-
-/// Part of the body of `PUT /egress`. What is left out stays as it was.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
-struct EgressSettings {
-    internet: Option<Internet>,
-}
-
-#[derive(Debug, PartialEq, Eq, Deserialize)]
-struct Internet {
-    enabled: bool,
-}
 
 /// Serves one connection; a successful `CONNECT` turns it into a tunnel and ends with it.
 pub(super) async fn serve(stream: TcpStream, shared: Shared) {
@@ -107,10 +97,14 @@ async fn egress(request: Request<Incoming>, shared: &Shared) -> Reply {
     let Ok(Ok(body)) = read else {
         return text(StatusCode::BAD_REQUEST, "the egress settings could not be read");
     };
-    match serde_json::from_slice::<EgressSettings>(&body.to_bytes()) {
+    match serde_json::from_slice::<Settings>(&body.to_bytes()) {
         Ok(settings) => {
-            if let Some(internet) = settings.internet {
-                shared.internet.send_replace(internet.enabled);
+            shared.outbound.send_modify(|outbound| outbound.apply(settings));
+            // A program that runs may need a route for its first handler: it has it when the Worker
+            // goes on.
+            let instance = shared.current.get();
+            if let Some(instance) = instance.filter(|i| i.published().running.is_some()) {
+                let _ = instance.tell(Ask::Outbound).await;
             }
             Response::new(Full::default())
         }
@@ -134,30 +128,4 @@ fn text(status: StatusCode, text: &str) -> Reply {
     let mut reply = Response::new(Full::from(text.to_owned()));
     *reply.status_mut() = status;
     reply
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn internet(body: &str) -> Option<bool> {
-        let settings: EgressSettings = serde_json::from_str(body).unwrap();
-        settings.internet.map(|internet| internet.enabled)
-    }
-
-    #[test]
-    fn settings_of_the_port_alone_leave_the_internet_as_it_was() {
-        assert_eq!(internet(r#"{"port":33653}"#), None);
-        let whole = r#"{"port":1,"dns":{"allowHostnames":["*"]},"internet":{"enabled":true}}"#;
-        assert_eq!(internet(whole), Some(true));
-    }
-
-    proptest! {
-        #[test]
-        fn no_settings_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = serde_json::from_slice::<EgressSettings>(&bytes);
-        }
-    }
 }

@@ -6,7 +6,7 @@ use berth_agent::AgentEvent;
 use serde_json::json;
 
 /// What `app <how> <where>` prints inside an instance.
-async fn tried(client: &crate::support::Client, how: &str, to: &str) -> String {
+pub(crate) async fn tried(client: &crate::support::Client, how: &str, to: &str) -> String {
     let (frames, code) = client.exec(&["/app", how, to], b"").await;
     assert_eq!(code, 0, "{frames:?}");
     frames.stdout.trim().to_owned()
@@ -92,7 +92,7 @@ async fn internet_can_be_taken_away_while_it_runs() {
 }
 
 /// An address of this host that is not its loopback's.
-fn own_address() -> Option<std::net::IpAddr> {
+pub(crate) fn own_address() -> Option<std::net::IpAddr> {
     let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
     socket.connect("1.1.1.1:53").ok()?;
     Some(socket.local_addr().ok()?.ip()).filter(|address| !address.is_loopback())

@@ -6,6 +6,7 @@ mod adoption;
 mod archives;
 mod egress;
 mod exec;
+mod interception;
 mod lifecycle;
 mod snapshots;
 mod support;

@@ -103,7 +103,7 @@ fn listen(api: &Api, slot: &Slot, caller: Caller) -> io::Result<u16> {
         return Ok(sidecar.port());
     }
     let current = slot.current.clone();
-    let new = Sidecar::start(Arc::clone(&api.node), current, slot.internet.clone(), caller.uid)?;
+    let new = Sidecar::start(Arc::clone(&api.node), current, slot.outbound.clone(), caller.uid)?;
     Ok(sidecar.insert(new).port())
 }
 

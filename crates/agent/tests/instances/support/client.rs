@@ -143,6 +143,16 @@ impl Client {
         assert_eq!(self.sidecar("PUT", "/egress", Some(settings)).await.status, 200);
     }
 
+    /// What workerd says of outbound connections: where it is asked, and for which hosts.
+    pub(crate) async fn set_egress(&self, settings: Value) {
+        assert_eq!(self.sidecar("PUT", "/egress", Some(settings)).await.status, 200);
+    }
+
+    /// The certificate that the program is to trust.
+    pub(crate) async fn authority(&self) -> String {
+        self.sidecar("GET", "/ca", None).await.text
+    }
+
     /// `CONNECT` to a port of the program.
     pub(crate) async fn connect(&self, port: u16) -> Result<Tunnel, Reply> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port().await)).await.unwrap();
