@@ -4,6 +4,7 @@
 
 mod edges;
 mod packages;
+mod promises;
 mod prose;
 mod source;
 
@@ -41,6 +42,7 @@ pub(crate) fn run() -> Result<()> {
     let mut findings = edges::check(&files);
     findings.extend(packages::check(&files, &paths));
     findings.extend(files.iter().flat_map(source::check));
+    findings.extend(promises::check(&files));
     findings.extend(prose::check(&files, repository::root()));
     for finding in &findings {
         say(&format!("{}:{}: {}", finding.path.display(), finding.line, finding.what));

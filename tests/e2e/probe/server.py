@@ -56,7 +56,8 @@ CONNECTIONS = {}
 def keep(arguments):
     host, opened = arguments["host"], 0
     if host not in CONNECTIONS:
-        CONNECTIONS[host] = http.client.HTTPConnection(host, timeout=5)
+        kind = http.client.HTTPSConnection if "tls" in arguments else http.client.HTTPConnection
+        CONNECTIONS[host] = kind(host, timeout=5)
         CONNECTIONS[host].opened = set()
     connection = CONNECTIONS[host]
     try:

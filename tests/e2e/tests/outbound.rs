@@ -94,10 +94,13 @@ fn bg2_rules_are_taken_in_their_documented_order() {
 
 #[test]
 fn bg3_rules_of_the_moment_can_be_changed_and_outlive_a_new_version_of_the_worker() {
+    let body = "enableInternet = false; withParams() { \
+         return this.setOutboundByHost(\"c.test\", \"first\", outboundParams(null, { n: 2 })); }";
     let handlers = "MyContainer.outboundHandlers = {\n\
          first: (request, env, ctx) => new Response(`first ${ctx.params?.n}`),\n\
          second: () => new Response(\"second\") };";
-    let project = project("enableInternet = false;", handlers);
+    let project = project(body, handlers);
+    project.replace("src/index.js", "ContainerProxy,", "ContainerProxy, outboundParams,");
     let dev = Dev::start(&project);
     call(
         &dev,
@@ -107,6 +110,8 @@ fn bg3_rules_of_the_moment_can_be_changed_and_outlive_a_new_version_of_the_worke
     );
     assert_eq!(fetch(&dev, "http://a.test/"), "first 1");
     assert_eq!(fetch(&dev, "http://b.test/"), "second");
+    call(&dev, "withParams", json!([]));
+    assert_eq!(fetch(&dev, "http://c.test/"), "first 2");
     call(&dev, "removeOutboundByHost", json!(["b.test"]));
     let gone = fetch(&dev, "http://b.test/");
     assert!(gone.as_str().is_some_and(|error| error.contains("520")), "{gone}");

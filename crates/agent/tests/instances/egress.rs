@@ -81,6 +81,16 @@ async fn a_name_lookup_gets_an_answer_from_whom_it_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_program_loses_no_time_on_ipv6() {
+    needs_root!();
+    let node = Node::running(&["/app", "serve"]).await;
+    let client = instance(&node, true).await;
+    let outcome = tried(&client, "connect", "[2606:4700::1111]:80").await;
+    assert!(outcome.starts_with("connect: ") && !outcome.contains("TimedOut"), "{outcome}");
+    node.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn internet_can_be_taken_away_while_it_runs() {
     needs_root!();
     let node = Node::running(&["/app", "serve"]).await;
