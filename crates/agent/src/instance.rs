@@ -23,6 +23,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use crate::application::ApplicationRuntime;
 use crate::docker_api::CreateContainer;
 use crate::event::Subject;
+use crate::timings::{Phase, Stopwatch};
 
 pub(crate) use record::Record;
 pub use record::images_in_use;
@@ -155,6 +156,7 @@ pub(crate) struct Instance {
     ports: Arc<Ports>,
     /// Whether somebody who waited was told how it ended.
     told: Arc<AtomicBool>,
+    pub(crate) stopwatch: Stopwatch,
 }
 
 impl Instance {
@@ -210,6 +212,7 @@ impl Instance {
     pub(crate) fn note_listening(&self, port: u16) {
         let mut listened = self.ports.listened.lock().expect("no holder of this lock panics");
         if listened.is_empty() {
+            self.stopwatch.note(Phase::Listening);
             self.ports.ready.notify_one();
         }
         listened.insert(port);

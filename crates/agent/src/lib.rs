@@ -25,6 +25,7 @@ mod private_file;
 mod sidecar;
 mod slot;
 mod socket;
+mod timings;
 
 pub use agent::{Agent, AgentConfig, AgentError, InstanceSummary, StopAll, UnknownApplication};
 pub use application::{ApplicationRuntime, StartRate};
@@ -33,3 +34,4 @@ pub use egress::policy::{Denied, Network, NetworkError};
 pub use event::{AgentEvent, Events, Stream, Subject};
 pub use instance::images_in_use;
 pub use socket::{EngineSocket, SocketError};
+pub use timings::{Phase, StartTimings};

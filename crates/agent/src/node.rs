@@ -31,6 +31,8 @@ pub(crate) struct Node {
     pub(crate) peers: PeerLookup,
     pub(crate) certificate: Arc<CertificateAuthority>,
     pub(crate) rules: Arc<Rules>,
+    /// Whether cold starts are timed.
+    pub(crate) timings: bool,
 }
 
 impl Node {

@@ -84,6 +84,9 @@ pub(crate) struct DevArgs {
     /// `berth.stop_grace` of the configuration, or 15 minutes].
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     pub(crate) stop_grace: Option<Duration>,
+    /// Tell of each cold start where its time went, and of all at the end.
+    #[arg(long)]
+    pub(crate) timings: bool,
     /// A build argument for every Dockerfile, over `image_vars`; may be given again.
     #[arg(long = "build-arg", value_name = "KEY=VALUE", value_parser = parse_build_arg)]
     pub(crate) build_args: Vec<(String, String)>,

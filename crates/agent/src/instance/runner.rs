@@ -26,6 +26,7 @@ use crate::egress::outbound::Outbound;
 use crate::event::{AgentEvent, Subject};
 use crate::node::{Node, now};
 use crate::output::{LastLines, OutputPump};
+use crate::timings::{Phase, Stopwatch};
 
 /// How long a prepared sandbox waits for its `create`.
 const PREPARED_FOR: Duration = Duration::from_secs(10);
@@ -60,6 +61,7 @@ pub(crate) struct Runner {
     inbox: mpsc::Receiver<Message>,
     publish: watch::Sender<Published>,
     ports: Arc<Ports>,
+    stopwatch: Stopwatch,
     state: State,
     generation: u64,
     creation: Option<Creation>,
@@ -111,6 +113,10 @@ impl Runner {
         let (publish, follow) = watch::channel(published);
         let (send, inbox) = mpsc::channel(16);
         let ports = Arc::new(Ports::default());
+        let stopwatch = match node.timings {
+            true => Stopwatch::begin(node.events.clone(), subject.clone()),
+            false => Stopwatch::default(),
+        };
         let instance = Instance {
             subject: subject.clone(),
             key: application.settings().unique_key.as_str().into(),
@@ -118,6 +124,7 @@ impl Runner {
             published: follow,
             ports: Arc::clone(&ports),
             told: Arc::default(),
+            stopwatch: stopwatch.clone(),
         };
         let runner = Self {
             node,
@@ -128,6 +135,7 @@ impl Runner {
             inbox,
             publish,
             ports,
+            stopwatch,
             state,
             generation: 0,
             creation: None,
@@ -253,6 +261,7 @@ impl Runner {
             }
             Ok(started) => {
                 let Started { sandbox, output, process, files } = started;
+                self.stopwatch.note(Phase::Executed);
                 self.started = now();
                 self.look_after(sandbox, output, process, files);
                 self.route().await;
@@ -309,6 +318,7 @@ impl Runner {
     }
 
     fn create(&mut self, creation: Creation) {
+        self.stopwatch.note(Phase::Created);
         self.creation = Some(creation);
     }
 
@@ -380,7 +390,8 @@ impl Runner {
 
     /// Makes `next` the state, on disk first.
     fn enter(&mut self, next: State) {
-        if next != self.state {
+        let changes = next != self.state;
+        if changes {
             tracing::info!(old = %self.state, new = %next, "state");
             if let State::Refused(refusal) = next {
                 self.tell_refusal(refusal);
@@ -395,7 +406,10 @@ impl Runner {
             self.egress = None;
             self.full_speed_until = None;
         }
-        self.persist();
+        // A start writes one record: what leaves the state as it is needs none.
+        if changes {
+            self.persist();
+        }
         self.generation += 1;
         self.publish.send_replace(self.published());
     }
@@ -459,6 +473,7 @@ impl Runner {
             subject: self.subject.clone(),
             routed: self.routed,
             preparation: self.preparation.take(),
+            stopwatch: self.stopwatch.clone(),
         };
         self.work.spawn(async move { Report::Started(Box::new(start.run().await)) });
     }

@@ -13,6 +13,7 @@ use super::{Creation, Files, Published, pid1};
 use crate::docker_api::is_snapshot;
 use crate::event::Subject;
 use crate::node::Node;
+use crate::timings::{Phase, Stopwatch};
 
 /// A sandbox in the making. Dropping it gives the sandbox back.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ pub(super) struct Start {
     /// Whether its outbound connections are routed to the agent.
     pub(super) routed: bool,
     pub(super) preparation: Option<Preparation>,
+    pub(super) stopwatch: Stopwatch,
 }
 
 impl Start {
@@ -62,7 +64,9 @@ impl Start {
             None => runtime.prepare().await,
         };
         let parked = parked.map_err(|error| error.to_string())?;
+        self.stopwatch.note(Phase::Taken);
         let layers = layers(&self.node, &self.creation, self.subject.instance).await?;
+        self.stopwatch.note(Phase::Layered);
         let files = Files {
             image: self.creation.image.digest.as_str().to_owned(),
             restored: is_snapshot(&self.creation.request.image),

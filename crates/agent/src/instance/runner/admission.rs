@@ -9,11 +9,13 @@ use super::Runner;
 use crate::application::{Admission, Asked};
 use crate::event::AgentEvent;
 use crate::instance::admission;
+use crate::timings::Phase;
 
 impl Runner {
     /// The caller starts it.
     pub(super) async fn start(&mut self) -> Result<(), Rejected> {
         self.asked_to_start = Instant::now();
+        self.stopwatch.note(Phase::AskedToStart);
         if self.state != State::Created {
             // For the answer alone: there is nothing that may be taken or waited for.
             return self.apply(Event::Start).await;
