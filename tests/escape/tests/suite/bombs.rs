@@ -150,10 +150,11 @@ async fn a_program_cannot_fill_init_by_printing_to_nobody() {
     // Nobody reads: it waits, and takes neither memory nor the instance's life.
     assert_answers(&sandbox).await;
     assert!(sandbox.stats().unwrap().memory_bytes < LIMIT_MIB * 1024 * 1024);
+    // Read only when it has ended: every byte taken before makes room for another.
     sandbox.kill().await.unwrap();
+    within(sandbox.wait()).await;
     let (stdout, _) = read_all(output).await;
     assert!(stdout.len() < 1024 * 1024, "a pipe holds what it holds: {}", stdout.len());
-    within(sandbox.wait()).await;
     sandbox.destroy().await.unwrap();
     host.close().await;
 }
