@@ -26,7 +26,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 
-pub(crate) use request::{CreateContainer, CreateExec, StartExec};
+pub(crate) use request::{CreateContainer, CreateExec, DockerRequest, StartExec};
 pub(crate) use signal::parse as parse_signal;
 
 use crate::application::Applications;
@@ -34,7 +34,7 @@ use crate::exec::Execs;
 use crate::node::Node;
 use crate::slot::Slots;
 use reply::{HttpReply, Reply};
-use request::{ContainerCall, DockerRequest};
+use request::ContainerCall;
 
 /// Longest request body; workerd's are a few kilobytes, an environment may be larger.
 const MOST_BODY_BYTES: usize = 4 * 1024 * 1024;

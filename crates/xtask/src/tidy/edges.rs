@@ -5,7 +5,7 @@ use toml::Table;
 use super::{File, Finding};
 
 /// Each room (or package) with those it may import. Rooms on one level never import each other.
-const EDGES: [(&str, &[&str]); 12] = [
+const EDGES: [(&str, &[&str]); 14] = [
     ("model", &[]),
     ("init", &[]),
     ("project", &["model"]),
@@ -18,6 +18,8 @@ const EDGES: [(&str, &[&str]); 12] = [
     ("xtask", &["e2e"]),
     ("e2e", &[]),
     ("escape", &["runtime", "model"]),
+    ("fuzzing", &["agent", "image", "init", "project"]),
+    ("fuzz", &["fuzzing"]),
 ];
 
 const KINDS: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
