@@ -29,7 +29,7 @@ use tokio::net::UnixStream;
 
 pub(crate) use helpers::Helpers;
 pub(crate) use images::is_snapshot;
-pub(crate) use request::{CreateContainer, CreateExec, StartExec};
+pub(crate) use request::{CreateContainer, CreateExec, DockerRequest, StartExec};
 pub(crate) use signal::parse as parse_signal;
 pub(crate) use volumes::Volumes;
 
@@ -39,7 +39,7 @@ use crate::node::Node;
 use crate::peer::Peer;
 use crate::slot::Slots;
 use reply::{HttpReply, Reply};
-use request::{ContainerCall, DockerRequest};
+use request::ContainerCall;
 
 /// Longest request body; workerd's are a few kilobytes, an environment may be larger.
 const MOST_BODY_BYTES: usize = 4 * 1024 * 1024;

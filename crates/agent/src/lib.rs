@@ -17,6 +17,7 @@ mod docker_api;
 mod egress;
 mod event;
 mod exec;
+pub mod fuzz;
 mod instance;
 mod node;
 mod output;

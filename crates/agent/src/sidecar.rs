@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
+pub(crate) use http::fuzz;
 pub(crate) use peer::PeerLookup;
 
 use crate::egress::outbound::Outbound;

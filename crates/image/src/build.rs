@@ -18,6 +18,7 @@ mod users;
 mod words;
 
 use std::io;
+use std::path::Path;
 
 use crate::document::{Descriptor, Manifest, OCI_CONFIG, OCI_MANIFEST};
 use crate::error::{BuildError, StoreError};
@@ -54,6 +55,20 @@ pub(crate) fn build(
     let inputs = Inputs { file: &file, plan: &plan, ignore: &ignore };
     let state = Builder::new(layout, request, inputs, runner, progress).build()?;
     finish(layout, request, state, progress).map_err(finished_early)
+}
+
+/// Everything a build makes of a Dockerfile's and of an ignore file's text before it runs a step; see
+/// [`crate::fuzz`].
+pub(crate) fn fuzz(text: &str) {
+    let _ = dockerfile::parse(Path::new("Dockerfile"), text);
+    let lookup = |name: &str| (name.len() == 1).then(|| "a b".to_owned());
+    let _ = words::expand(text, '\\', &lookup);
+    let _ = words::expand_document(text, &lookup);
+    let _ = words::split(text, '`');
+    let _ = words::pairs(text, '\\');
+    if let Ok(ignore) = Ignore::parse(text) {
+        let _ = ignore.is_ignored(Path::new("a/b.c"));
+    }
 }
 
 /// Writes config and manifest, and gives the image its name.

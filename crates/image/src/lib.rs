@@ -20,6 +20,7 @@ mod copy_tree;
 mod digest;
 mod document;
 mod error;
+pub mod fuzz;
 mod graft;
 mod ids;
 mod image;

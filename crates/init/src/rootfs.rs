@@ -12,8 +12,8 @@ use berth_init::message::{Bind, Failure, Start, Tmpfs};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags, OpenTreeFlags,
-    UnmountFlags,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags,
 };
 
 use crate::failure::Step;
@@ -132,6 +132,9 @@ fn mount_bind(points: &mut MountPoints, bind: &Bind, source: &OwnedFd) -> Result
     let point =
         if directory { points.directory(&bind.target)? } else { points.file(&bind.target, 0)? };
     attach(source, &point).step_on("mount", &bind.target)?;
+    // What the host mounts below the source later is not shown: nobody asked for it.
+    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
+    rustix::mount::mount_change(bind.target.as_str(), private).step_on("restrict", &bind.target)?;
     // A remount needs a path; the one just resolved could only be changed by what runs inside, and
     // nothing does yet.
     let mut flags = MountFlags::BIND | MountFlags::NODEV | MountFlags::NOSUID;

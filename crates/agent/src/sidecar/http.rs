@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -23,6 +23,31 @@ type Reply = Response<Full<Bytes>>;
 
 /// Longest body of `PUT /egress`: a list of host names.
 const MOST_EGRESS_BYTES: usize = 1024 * 1024;
+
+/// What one request asks for, by its first line alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Call {
+    /// `CONNECT 127.0.0.1:<port>`. The address is not looked at: a program of the instance is meant.
+    Connect(u16),
+    ConnectWithoutPort,
+    Egress,
+    Certificate,
+    Unknown,
+}
+
+impl Call {
+    fn of(method: &Method, uri: &Uri) -> Self {
+        match (method, uri.path()) {
+            (&Method::CONNECT, _) => match uri.port_u16() {
+                None | Some(0) => Self::ConnectWithoutPort,
+                Some(port) => Self::Connect(port),
+            },
+            (&Method::PUT, "/egress") => Self::Egress,
+            (&Method::GET, "/ca") => Self::Certificate,
+            _ => Self::Unknown,
+        }
+    }
+}
 
 /// Serves one connection; a successful `CONNECT` turns it into a tunnel and ends with it.
 pub(super) async fn serve(stream: TcpStream, shared: Shared) {
@@ -51,23 +76,23 @@ async fn answer(
     shared: &Shared,
     tunnel: &Mutex<Option<Tunnel>>,
 ) -> Reply {
-    match (request.method(), request.uri().path()) {
-        (&Method::CONNECT, _) => open(request, shared, tunnel).await,
-        (&Method::PUT, "/egress") => egress(request, shared).await,
-        (&Method::GET, "/ca") => certificate(shared),
-        _ => text(StatusCode::NOT_FOUND, "the sidecar knows CONNECT, PUT /egress and GET /ca"),
+    match Call::of(request.method(), request.uri()) {
+        Call::Connect(port) => open(request, port, shared, tunnel).await,
+        Call::ConnectWithoutPort => text(StatusCode::UNPROCESSABLE_ENTITY, "CONNECT needs a port"),
+        Call::Egress => egress(request, shared).await,
+        Call::Certificate => certificate(shared),
+        Call::Unknown => {
+            text(StatusCode::NOT_FOUND, "the sidecar knows CONNECT, PUT /egress and GET /ca")
+        }
     }
 }
 
-/// `CONNECT 127.0.0.1:<port>`. The address is not looked at: a program of the instance is meant.
 async fn open(
     mut request: Request<Incoming>,
+    port: u16,
     shared: &Shared,
     tunnel: &Mutex<Option<Tunnel>>,
 ) -> Reply {
-    let Some(port) = request.uri().port_u16().filter(|port| *port != 0) else {
-        return text(StatusCode::UNPROCESSABLE_ENTITY, "CONNECT needs a port");
-    };
     match connect(shared, port).await {
         Connected::Yes { upstream, instance } => {
             let upgrade = hyper::upgrade::on(&mut request);
@@ -91,13 +116,38 @@ async fn open(
     }
 }
 
-async fn egress(request: Request<Incoming>, shared: &Shared) -> Reply {
+/// Serves what `bytes` hold, as far as that needs no instance; see [`crate::fuzz`].
+pub(crate) fn fuzz(bytes: &[u8]) {
+    let service = service_fn(async |request: Request<Incoming>| {
+        let status = match Call::of(request.method(), request.uri()) {
+            Call::Connect(_) | Call::Certificate => StatusCode::OK,
+            Call::ConnectWithoutPort => StatusCode::UNPROCESSABLE_ENTITY,
+            Call::Unknown => StatusCode::NOT_FOUND,
+            Call::Egress => match settings(request).await {
+                Ok(_) => StatusCode::OK,
+                Err(_) => StatusCode::BAD_REQUEST,
+            },
+        };
+        Ok::<_, Infallible>(text(status, ""))
+    });
+    let stream = tokio::io::join(std::io::Cursor::new(bytes.to_vec()), tokio::io::sink());
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    // That a connection broke is what most bytes come to.
+    let _ = tokio.expect("make a runtime").block_on(connection.with_upgrades());
+}
+
+async fn settings(request: Request<Incoming>) -> Result<Settings, String> {
     let body = Limited::new(request.into_body(), MOST_EGRESS_BYTES);
     let read = tokio::time::timeout(Duration::from_secs(10), body.collect()).await;
     let Ok(Ok(body)) = read else {
-        return text(StatusCode::BAD_REQUEST, "the egress settings could not be read");
+        return Err("the egress settings could not be read".to_owned());
     };
-    match serde_json::from_slice::<Settings>(&body.to_bytes()) {
+    serde_json::from_slice(&body.to_bytes()).map_err(|error| format!("egress settings: {error}"))
+}
+
+async fn egress(request: Request<Incoming>, shared: &Shared) -> Reply {
+    match settings(request).await {
         Ok(settings) => {
             shared.outbound.send_modify(|outbound| outbound.apply(settings));
             // A program that runs may need a route for its first handler: it has it when the Worker
@@ -108,7 +158,7 @@ async fn egress(request: Request<Incoming>, shared: &Shared) -> Reply {
             }
             Response::new(Full::default())
         }
-        Err(error) => text(StatusCode::BAD_REQUEST, &format!("egress settings: {error}")),
+        Err(error) => text(StatusCode::BAD_REQUEST, &error),
     }
 }
 

@@ -17,11 +17,20 @@ pub(super) fn oom_event(dir: &Path) -> io::Result<OwnedFd> {
     Ok(event)
 }
 
+/// Which part of an instance's memory it may have once more as buffers of network sockets.
+const SOCKET_SHARE: u64 = 4;
+
 pub(super) fn limit_memory(dir: &Path, bytes: u64) -> io::Result<()> {
     set(dir, "memory.limit_in_bytes", bytes)?;
     // Memory and swap together, so no swap; absent when the kernel does not account for swap.
     match set(dir, "memory.memsw.limit_in_bytes", bytes) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => set(dir, "memory.swappiness", 0),
+        result => result,
+    }?;
+    // Buffers of network sockets are counted for themselves, and at all only where they are limited;
+    // absent when the kernel counts none.
+    match set(dir, "memory.kmem.tcp.limit_in_bytes", bytes / SOCKET_SHARE) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
     }
 }

@@ -27,8 +27,6 @@ pub(super) enum Test {
     NoneOf(u32),
     /// One of these.
     In(Vec<u32>),
-    /// None of these.
-    NotIn(Vec<u32>),
 }
 
 /// One instruction (`struct sock_filter`).
@@ -112,10 +110,6 @@ impl Filter {
             Test::In(values) => {
                 block.extend(values.iter().flat_map(|&v| [branch(IF_EQUAL, v, 0, 1), allow]));
                 block.push(errno);
-            }
-            Test::NotIn(values) => {
-                block.extend(values.iter().flat_map(|&v| [branch(IF_EQUAL, v, 0, 1), errno]));
-                block.push(allow);
             }
         }
         self.special(call, &block);

@@ -1,8 +1,8 @@
 //! System calls a program inside may make whatever their arguments are.
 //!
 //! Docker's default profile, with these differences: no io_uring (as Docker since 2023), no 32-bit
-//! calls, and none of those that need a capability we do not leave. `clone`, `clone3`, `socket` and
-//! `personality` depend on their arguments and are in the filter itself.
+//! calls, and none of those that need a capability we do not leave. `clone`, `clone3`, `socket`,
+//! `socketpair` and `personality` depend on their arguments and are in the filter itself.
 
 /// Numbers above this are calls newer than this list.
 pub(super) const HIGHEST: i64 = 462;
@@ -240,7 +240,6 @@ const COMMON: &[i64] = &[
     libc::SYS_shutdown,
     libc::SYS_sigaltstack,
     libc::SYS_signalfd4,
-    libc::SYS_socketpair,
     libc::SYS_splice,
     libc::SYS_statfs,
     libc::SYS_statx,

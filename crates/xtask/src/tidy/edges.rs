@@ -5,7 +5,7 @@ use toml::Table;
 use super::{File, Finding};
 
 /// Each room (or package) with those it may import. Rooms on one level never import each other.
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 14] = [
     ("model", &[]),
     ("init", &[]),
     ("project", &["model"]),
@@ -17,6 +17,9 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("cli", &["edge", "workers", "agent", "runtime", "image", "project", "model"]),
     ("xtask", &["e2e"]),
     ("e2e", &[]),
+    ("escape", &["runtime", "model"]),
+    ("fuzzing", &["agent", "image", "init", "project"]),
+    ("fuzz", &["fuzzing"]),
 ];
 
 const KINDS: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
