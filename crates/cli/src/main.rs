@@ -10,6 +10,7 @@ mod printer;
 use std::process::ExitCode;
 
 use clap::Parser;
+use runtime::ordinary_user::Ids;
 
 use crate::args::{Args, Command, ContainersCommand};
 use crate::printer::Printer;
@@ -18,6 +19,9 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let printer = Printer::new(args.quiet);
     start_diagnostics(&printer);
+    if matches!(args.command, Command::Dev(_)) {
+        become_root(&printer);
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -45,6 +49,21 @@ fn main() -> ExitCode {
             printer.error(&error);
             error.exit_code()
         }
+    }
+}
+
+/// An ordinary user becomes root of a user namespace, while there is one thread. Where that is not
+/// allowed, what needs it says so later: a Worker alone does not.
+fn become_root(printer: &Printer) {
+    if rustix::process::geteuid().is_root() {
+        return;
+    }
+    match runtime::ordinary_user::become_root() {
+        Ok(Ids::Subordinate) => {}
+        Ok(Ids::RootAlone { reason }) => {
+            printer.warning(format_args!("images' users other than root cannot be had: {reason}"))
+        }
+        Err(error) => tracing::debug!("{error}"),
     }
 }
 

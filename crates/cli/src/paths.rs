@@ -1,13 +1,30 @@
 //! Where Berth keeps things on this machine.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use rustix::process::geteuid;
 use sha2::{Digest, Sha256};
 
-/// `BERTH_HOME`, or `/var/lib/berth`: short, because unix socket paths end at 107 bytes, and on a
-/// real disk, because the instances' writable layers live here.
+/// `BERTH_HOME`, or root's `/var/lib/berth`, or an ordinary user's `~/.local/share/berth`: short,
+/// because unix socket paths end at 107 bytes, and on a real disk, because the instances' writable
+/// layers live here.
 pub(crate) fn home() -> PathBuf {
-    std::env::var_os("BERTH_HOME").map_or_else(|| PathBuf::from("/var/lib/berth"), PathBuf::from)
+    let root = geteuid().is_root() && runtime::ordinary_user::ids().is_none();
+    home_of(root, |name| std::env::var_os(name).filter(|value| !value.is_empty()))
+}
+
+fn home_of(root: bool, variable: impl Fn(&str) -> Option<OsString>) -> PathBuf {
+    let own = || {
+        let data = variable("XDG_DATA_HOME").map(PathBuf::from);
+        let data = data.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".local/share")))?;
+        data.is_absolute().then(|| data.join("berth"))
+    };
+    match variable("BERTH_HOME") {
+        Some(home) => home.into(),
+        None if root => "/var/lib/berth".into(),
+        None => own().unwrap_or_else(|| "/var/lib/berth".into()),
+    }
 }
 
 /// What all projects share: the toolchain and the images.
@@ -65,6 +82,18 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn root_and_each_user_have_a_home_and_a_variable_overrides_it() {
+        let set = |pairs: &'static [(&str, &str)]| {
+            move |name: &str| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into())
+        };
+        assert_eq!(home_of(true, set(&[("HOME", "/root")])), Path::new("/var/lib/berth"));
+        assert_eq!(home_of(false, set(&[("HOME", "/u")])), Path::new("/u/.local/share/berth"));
+        let both = set(&[("HOME", "/u"), ("XDG_DATA_HOME", "/d")]);
+        assert_eq!(home_of(false, both), Path::new("/d/berth"));
+        assert_eq!(home_of(true, set(&[("BERTH_HOME", "/b")])), Path::new("/b"));
+    }
 
     #[test]
     fn two_projects_have_two_sessions_and_one_has_one() {

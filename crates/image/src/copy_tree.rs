@@ -13,13 +13,14 @@ use rustix::io::Errno;
 
 use crate::error::at;
 use crate::layer::{xattr, xattr_names};
+use crate::overlay_notes::notes;
 use crate::root::{is_whiteout, kind, names, open_child};
 use crate::sparse::pieces;
-use crate::unpack::{OPAQUE_XATTR, is_kept, times};
+use crate::unpack::{is_kept, times};
 
 /// overlayfs's marks that mean something without the mount that made them, or that
 /// [`seal`](crate::layout::Layout::seal) must see to refuse them.
-const MARKS: [&str; 3] = [OPAQUE_XATTR, "trusted.overlay.redirect", "trusted.overlay.metacopy"];
+const MARKS: [&str; 3] = ["opaque", "redirect", "metacopy"];
 
 /// What becomes of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,11 +180,15 @@ fn content(source: &File, target: &File, size: u64) -> io::Result<()> {
     target.set_len(size)
 }
 
+fn is_mark(name: &str) -> bool {
+    name.strip_prefix(notes().prefix).is_some_and(|name| MARKS.contains(&name))
+}
+
 /// Owner, mode, extended attributes and time of one open file for another.
 fn attributes(from: BorrowedFd<'_>, to: BorrowedFd<'_>, stat: &Stat) -> io::Result<()> {
     let mut xattrs = Vec::new();
     for name in xattr_names(from)? {
-        if is_kept(&name) || MARKS.contains(&name.as_str()) {
+        if is_kept(&name) || is_mark(&name) {
             let value = xattr(from, &name)?;
             xattrs.push((name, value));
         }

@@ -17,8 +17,8 @@ pub struct Image {
     /// What the image says about the process to run.
     pub config: ImageConfig,
     /// Unpacked layers, read-only, TOPMOST FIRST: as overlayfs takes its `lowerdir`s. Whiteouts are
-    /// character devices 0:0, opaque directories have `trusted.overlay.opaque=y`. Never empty: an
-    /// image without layers has one empty directory.
+    /// character devices 0:0, opaque directories have `trusted.overlay.opaque=y` (`user.` in a user
+    /// namespace). Never empty: an image without layers has one empty directory.
     pub layers: Vec<PathBuf>,
     /// Bytes of the image's layers and config as stored and transferred (compressed).
     pub size: u64,

@@ -20,12 +20,10 @@ use crate::document::{Descriptor, OCI_LAYER};
 use crate::error::{StoreError, at};
 use crate::ids::Ids;
 use crate::layout::Layout;
+use crate::overlay_notes::notes;
 use crate::root::{Root, is_whiteout, kind, names, open_child};
 use crate::sparse;
-use crate::unpack::{OPAQUE, OPAQUE_XATTR, PAX_XATTR, WHITEOUT, is_kept, times};
-
-/// Prefix of the notes overlayfs makes on files in an upper directory.
-const OVERLAY: &str = "trusted.overlay.";
+use crate::unpack::{OPAQUE, PAX_XATTR, WHITEOUT, is_kept, times};
 
 impl Layout {
     /// Archives what is in `upper` (in this store's temporary folder), stores the archive, and makes
@@ -348,12 +346,12 @@ impl<'a, 'w> Archive<'a, 'w> {
 
     /// A file's extended attributes; takes overlayfs's notes off it.
     fn attributes(&self, fd: BorrowedFd<'_>) -> io::Result<Attributes> {
-        let mut attributes = Attributes::default();
+        let (mut attributes, notes) = (Attributes::default(), notes());
         for name in xattr_names(fd)? {
-            if name == OPAQUE_XATTR && !self.is_live() {
+            if name == notes.opaque && !self.is_live() {
                 // "x" means something else: that the directory has whiteouts in xattr form.
                 attributes.opaque = xattr(fd, &name)? == b"y";
-            } else if let Some(note) = name.strip_prefix(OVERLAY).filter(|_| !self.is_live()) {
+            } else if let Some(note) = name.strip_prefix(notes.prefix).filter(|_| !self.is_live()) {
                 if matches!(note, "redirect" | "metacopy") {
                     let text = "it was made by an overlay mount with redirect_dir or metacopy on";
                     return Err(io::Error::other(text));

@@ -29,6 +29,7 @@ mod layout;
 mod live;
 mod options;
 mod overlay;
+mod overlay_notes;
 mod progress;
 mod pull;
 mod records;

@@ -11,13 +11,16 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, UnmountFlags, fsconfig_create,
-    fsconfig_set_string, fsmount, fsopen,
+    fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,
 };
 
+use crate::overlay_notes::notes;
 use crate::root::Root;
 
 /// Features that would tie a layer to those below it; an image's layers stand alone.
-const OFF: [&str; 3] = ["index", "metacopy", "redirect_dir"];
+/// Redirects are not even followed: together with `userxattr`, overlayfs takes no other value.
+const OFF: [(&str, &str); 3] =
+    [("index", "off"), ("metacopy", "off"), ("redirect_dir", "nofollow")];
 
 /// Where changes go.
 pub(crate) struct Upper<'a> {
@@ -75,8 +78,11 @@ fn mount_detached(lower: &[OwnedFd], upper: Option<&(OwnedFd, OwnedFd)>) -> Resu
         fsconfig_set_string(&context, "upperdir", name(upper))?;
         fsconfig_set_string(&context, "workdir", name(work))?;
     }
-    for feature in OFF {
-        fsconfig_set_string(&context, feature, "off")?;
+    for (feature, value) in OFF {
+        fsconfig_set_string(&context, feature, value)?;
+    }
+    if let Some(option) = notes().option {
+        fsconfig_set_flag(&context, option)?;
     }
     fsconfig_create(&context)?;
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
@@ -88,8 +94,11 @@ fn mount_briefly(lower: &[OwnedFd], upper: Option<&(OwnedFd, OwnedFd)>) -> io::R
     if let Some((upper, work)) = upper {
         options.push_str(&format!(",upperdir={},workdir={}", name(upper), name(work)));
     }
-    for feature in OFF {
-        options.push_str(&format!(",{feature}=off"));
+    for (feature, value) in OFF {
+        options.push_str(&format!(",{feature}={value}"));
+    }
+    if let Some(option) = notes().option {
+        options.push_str(&format!(",{option}"));
     }
     let options = std::ffi::CString::new(options).expect("numbers and words have no NUL");
     let target = tempfile::tempdir()?;

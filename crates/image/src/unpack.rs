@@ -12,7 +12,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 pub(crate) use attributes::{PAX_XATTR, is_kept, times};
-pub(crate) use entry::{OPAQUE, OPAQUE_XATTR, WHITEOUT, set_opaque};
+pub(crate) use entry::{OPAQUE, WHITEOUT, set_opaque};
 
 use crate::document::Compression;
 use crate::error::UnpackError;

@@ -11,8 +11,9 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use crate::layer::{xattr, xattr_names};
+use crate::overlay_notes::notes;
 use crate::root::{Root, is_whiteout, kind};
-use crate::unpack::{OPAQUE_XATTR, is_kept};
+use crate::unpack::is_kept;
 
 /// Symlinks followed for one path, as the kernel does.
 const MOST_LINKS: usize = 40;
@@ -138,7 +139,7 @@ fn ask(layer: &Root, path: &Path) -> io::Result<Answer> {
 fn is_opaque(directory: impl AsFd) -> io::Result<bool> {
     let fd = rustix::fs::openat(directory, ".", directory_flags(), Mode::empty())?;
     let mut value = [0; 1];
-    match rustix::fs::fgetxattr(&fd, OPAQUE_XATTR, &mut value) {
+    match rustix::fs::fgetxattr(&fd, notes().opaque, &mut value) {
         Ok(_) => Ok(&value == b"y"),
         Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::RANGE) => Ok(false),
         Err(errno) => Err(errno.into()),

@@ -1,5 +1,8 @@
 //! Which kernel this is. Asked only where trying would not tell, or would leave traces in its log.
 
+/// The first user namespace, the same on every machine (`PROC_USER_INIT_INO`).
+const FIRST_USER_NAMESPACE: &[u8] = b"user:[4026531837]";
+
 /// Whether the kernel is that version or later.
 pub(crate) fn at_least(major: u32, minor: u32) -> bool {
     is_at_least(&rustix::system::uname().release().to_string_lossy(), (major, minor))
@@ -11,6 +14,12 @@ fn is_at_least(release: &str, wanted: (u32, u32)) -> bool {
         (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= wanted,
         _ => false,
     }
+}
+
+/// Whether root here is not the machine's root.
+pub(crate) fn in_a_user_namespace() -> bool {
+    let name = rustix::fs::readlink("/proc/self/ns/user", Vec::new());
+    name.is_ok_and(|name| name.as_bytes() != FIRST_USER_NAMESPACE)
 }
 
 #[cfg(test)]

@@ -31,7 +31,12 @@ pub(crate) fn prepare() -> Result<(), Failure> {
     messages.send(ROUTE).step("bring loopback up")?;
     write_file("/proc/sys/net/ipv4/ip_unprivileged_port_start", b"0")
         .step("open low ports to all users")?;
-    write_file("/proc/sys/net/ipv4/ping_group_range", b"0 2147483647")
+    // Both ends must be groups there are: an ordinary user has fewer, or one.
+    let ranges = [&b"0 2147483647"[..], b"0 65535", b"0 0"];
+    let open = |range: &[u8]| write_file("/proc/sys/net/ipv4/ping_group_range", range);
+    ranges[1..]
+        .iter()
+        .fold(open(ranges[0]), |opened, range| opened.or_else(|_| open(range)))
         .step("open ping to all users")
 }
 

@@ -18,8 +18,13 @@ use crate::{kernel, stage};
 /// Longest value `fsconfig` takes.
 const FSCONFIG_BYTES: usize = 255;
 
-/// The upper directory must be readable without the lower ones: it becomes an image's layer.
-const OPTIONS: [(&str, &str); 3] = [("index", "off"), ("metacopy", "off"), ("redirect_dir", "off")];
+/// The upper directory must be readable without the lower ones: it becomes an image's layer. Redirects
+/// are not even followed: together with [`USER_XATTR`], overlayfs takes no other value.
+const OPTIONS: [(&str, &str); 3] =
+    [("index", "off"), ("metacopy", "off"), ("redirect_dir", "nofollow")];
+
+/// Notes in `user.` attributes: in a user namespace, those in `trusted.` cannot be had.
+const USER_XATTR: &str = "userxattr";
 
 /// Where the layers are shown with the sandbox's ids, below the stage.
 const LAYERS: &str = "layers";
@@ -153,6 +158,9 @@ fn configure(fs: &OwnedFd, directories: &Directories) -> Result<OwnedFd, (Errno,
     if directories.volatile {
         rustix::mount::fsconfig_set_flag(fs, "volatile").map_err(|e| (e, "volatile"))?;
     }
+    if kernel::in_a_user_namespace() {
+        rustix::mount::fsconfig_set_flag(fs, USER_XATTR).map_err(|e| (e, USER_XATTR))?;
+    }
     rustix::mount::fsconfig_create(fs).map_err(|e| (e, "create"))?;
     let flags = FsMountFlags::FSMOUNT_CLOEXEC;
     rustix::mount::fsmount(fs, flags, MountAttrFlags::MOUNT_ATTR_NODEV).map_err(|e| (e, "mount"))
@@ -194,6 +202,9 @@ fn mount_in_one_string(root: &Path, directories: &Directories) -> Result<(), Fai
         options.extend(format!(",{key}={value}").as_bytes());
     }
     options.extend(if directories.volatile { &b",volatile"[..] } else { b"" });
+    if kernel::in_a_user_namespace() {
+        options.extend(format!(",{USER_XATTR}").as_bytes());
+    }
     let options = CString::new(options).map_err(io::Error::other).step(what)?;
     rustix::mount::mount("overlay", root, "overlay", MountFlags::NODEV, Some(options.as_c_str()))
         .step(what)

@@ -17,7 +17,7 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 use crate::failure::Step;
 use crate::sys::{self, StringArray};
 use crate::user::User;
-use crate::{park, rootfs, stage};
+use crate::{kernel, park, rootfs, stage};
 
 /// Docker's default.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -264,7 +264,11 @@ impl<'a> Plan<'a> {
         }
         let groups: Vec<Gid> = self.user.groups.iter().map(|&id| Gid::from_raw(id)).collect();
         let (uid, gid) = (Uid::from_raw(self.user.uid), Gid::from_raw(self.user.gid));
-        rustix::thread::set_thread_groups(&groups).map_err(at(ChildStep::Ids))?;
+        match rustix::thread::set_thread_groups(&groups) {
+            // An ordinary user with one id of its own may not change groups: there are none to have.
+            Err(rustix::io::Errno::PERM) if groups.is_empty() => {}
+            result => result.map_err(at(ChildStep::Ids))?,
+        }
         rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(at(ChildStep::Ids))?;
         rustix::thread::set_thread_res_uid(uid, uid, uid).map_err(at(ChildStep::Ids))?;
         let kept = if uid.is_root() { kept } else { CapabilitySet::empty() };
@@ -326,8 +330,10 @@ fn open_files(wanted: u64) -> Rlimit {
         .unwrap_or(wanted);
     let wanted = wanted.min(ceiling);
     let ours = rustix::process::getrlimit(Resource::Nofile);
-    let may_raise = rustix::thread::capabilities(None)
-        .is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_RESOURCE));
+    // Root of a user namespace has the capability, but not over the machine.
+    let may_raise = !kernel::in_a_user_namespace()
+        && rustix::thread::capabilities(None)
+            .is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_RESOURCE));
     let limit = match ours.maximum {
         Some(hard) if hard < wanted && !may_raise => hard,
         _ => wanted,

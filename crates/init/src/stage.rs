@@ -183,8 +183,14 @@ impl Staging {
             let path = self.path("dev").join(name);
             let mode = Mode::from_raw_mode(0o666);
             let device = rustix::fs::makedev(major, minor);
-            rustix::fs::mknodat(CWD, &path, FileType::CharacterDevice, mode, device)
-                .step_on("make device", name)?;
+            match rustix::fs::mknodat(CWD, &path, FileType::CharacterDevice, mode, device) {
+                // In a user namespace nobody may make devices; the host's can be shown.
+                Err(Errno::PERM) => {
+                    self.show_device(name)?;
+                    continue;
+                }
+                made => made.step_on("make device", name)?,
+            }
             // The umask does not apply to what a program expects of /dev/null.
             rustix::fs::chmod(&path, mode).step_on("make device", name)?;
         }
@@ -209,13 +215,24 @@ impl Staging {
         let options =
             CString::new(options).map_err(std::io::Error::other).step_on("mount", "dev/pts")?;
         let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
-        self.mount("devpts", "dev/pts", flags, &options)?;
+        // Who has one id of its own has no group of terminals.
+        let none = c"newinstance,ptmxmode=0666,mode=0620";
+        self.mount("devpts", "dev/pts", flags, &options)
+            .or_else(|_| self.mount("devpts", "dev/pts", flags, none))?;
         // Made by the kernel, so not in our name.
         let (uid, gid) = (Uid::from_raw(host(0)), Gid::from_raw(host(0)));
         for name in ["dev/pts", "dev/pts/ptmx"] {
             rustix::fs::chown(self.path(name), Some(uid), Some(gid)).step_on("give", name)?;
         }
         Ok(())
+    }
+
+    fn show_device(&self, name: &str) -> Result<(), Failure> {
+        let path = self.path("dev").join(name);
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        rustix::fs::open(&path, flags, Mode::from_raw_mode(0o666)).step_on("make device", name)?;
+        let host = Path::new("/dev").join(name);
+        rustix::mount::mount_bind(&host, &path).step_on("show device", name)
     }
 
     /// Shows the sandbox its own cgroups, read-only: runtimes size their heaps by them. Best

@@ -5,7 +5,7 @@
 //! PID 1 is our own `berth-init`. A sandbox outlives the process that started it and is taken up
 //! again by [`Runtime::adopt`].
 //!
-//! Needs Linux 5.10 and root. Works on cgroup v1, v2 and hosts that mix them; without a controller
+//! Needs Linux 5.10 and root, be it of a user namespace ([`ordinary_user`]). Works on cgroup v1, v2 and hosts that mix them; without a controller
 //! the sandbox runs unlimited and [`Runtime::warnings`] says so.
 //!
 //! This crate knows nothing of Docker, workerd, images or applications, and decides nothing about
@@ -25,6 +25,7 @@ mod handle;
 mod inside;
 mod launcher;
 mod network;
+pub mod ordinary_user;
 mod output;
 mod park;
 mod pool;

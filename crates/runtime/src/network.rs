@@ -14,7 +14,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
 use rustix::thread::LinkNameSpaceType;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::sys;
+use crate::{ordinary_user, sys};
 
 /// Our own namespace, to come back to.
 static HOME: OnceLock<OwnedFd> = OnceLock::new();
@@ -29,7 +29,7 @@ fn home() -> io::Result<&'static OwnedFd> {
 }
 
 /// Runs `make` inside namespace `netns`. `make` must not wait: this thread also serves others.
-fn inside<T>(netns: &OwnedFd, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+fn inside<T: Send>(netns: &OwnedFd, make: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     /// Comes back however `make` ends.
     struct Return(&'static OwnedFd);
     impl Drop for Return {
@@ -45,6 +45,13 @@ fn inside<T>(netns: &OwnedFd, make: impl FnOnce() -> io::Result<T>) -> io::Resul
         Ok(rustix::thread::move_into_link_name_space(netns.as_fd(), Some(kind))?)
     }
 
+    if ordinary_user::ids().is_some() {
+        // The host's namespace is not ours to enter again. A thread for this alone ends inside.
+        return std::thread::scope(|scope| {
+            let thread = scope.spawn(|| enter(netns).and_then(|()| make()));
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+    }
     let home = home()?;
     enter(netns)?;
     let _return = Return(home);

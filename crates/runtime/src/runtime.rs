@@ -19,7 +19,10 @@ use crate::footprint::{self, Footprint};
 use crate::launcher::Launcher;
 use crate::park::{Parked, Removals};
 use crate::pool::Pool;
-use crate::{DestroyError, Leftover, SandboxHandle, capabilities, process_info, seccomp, user_ids};
+use crate::{
+    DestroyError, Leftover, SandboxHandle, capabilities, ordinary_user, process_info, seccomp,
+    user_ids,
+};
 
 /// Where and how sandboxes are made.
 #[derive(Debug, Clone, Default)]
@@ -260,10 +263,16 @@ async fn abilities(
     config: &RuntimeConfig,
     warnings: &mut Vec<Warning>,
 ) -> (bool, Option<Disks>) {
-    let user_namespaces = probe_user_namespaces(launcher, config).await;
-    if let Err(e) = &user_namespaces {
-        warnings.push(Warning::NoUserNamespaces { reason: format!("failed to {e}") });
-    }
+    // An ordinary user's are in one already: root inside is the user outside, and a further one cannot
+    // map the ids of the host's file systems.
+    let user_namespaces = match probe_user_namespaces(launcher, config).await {
+        _ if ordinary_user::ids().is_some() => false,
+        Ok(()) => true,
+        Err(e) => {
+            warnings.push(Warning::NoUserNamespaces { reason: format!("failed to {e}") });
+            false
+        }
+    };
     let sizes: Vec<u64> = match config.disks.is_empty() {
         true => vec![InstanceType::Lite.limits().disk_bytes()],
         false => config.disks.iter().map(|mb| mb.saturating_mul(MB)).collect(),
@@ -272,7 +281,7 @@ async fn abilities(
     if let Err(e) = &disks {
         warnings.push(Warning::NoDiskLimit { reason: format!("failed to {e}") });
     }
-    (user_namespaces.is_ok(), disks.ok())
+    (user_namespaces, disks.ok())
 }
 
 /// Whether sandboxes can have user namespaces, with their files and images where they are.

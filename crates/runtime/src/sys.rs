@@ -106,6 +106,14 @@ pub(crate) fn configure_loop_device(
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Moves this process, which must have one thread, into a user namespace without ids yet and a mount
+/// namespace.
+pub(crate) fn unshare_user_and_mounts() -> io::Result<()> {
+    // SAFETY: no memory is involved; descriptors and file system attributes stay shared as they were.
+    let result = unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Receives a datagram: its length, its source, and where it was sent to.
 pub(crate) fn receive_with_destination(
     socket: BorrowedFd<'_>,

@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use crate::{repository, say};
 
 /// Programs that the tests run, and the Debian packages that bring them.
-pub(crate) const OF_THE_TESTS: [(&str, &str); 12] = [
+pub(crate) const OF_THE_TESTS: [(&str, &str); 13] = [
     ("apt-get", "apt"),
     ("cc", "gcc"),
     ("chroot", "coreutils"),
@@ -15,6 +15,7 @@ pub(crate) const OF_THE_TESTS: [(&str, &str); 12] = [
     ("git", "git"),
     ("ip", "iproute2"),
     ("mount", "mount"),
+    ("newuidmap", "uidmap"),
     ("npm", "npm"),
     ("rustc", "rustc"),
     ("setpriv", "util-linux"),

@@ -169,15 +169,6 @@ fn without_root_and_user_namespaces_the_hint_says_so() {
 }
 
 #[test]
-fn without_root_the_hint_says_so() {
-    let project = Project::probe("").with_bare_home();
-    project.open_to_all();
-    let user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
-    let outcome = Berth::wrapped(&project, &user, &["dev", "--port", "0"]).run();
-    outcome.assert_fails(HOST, &["root", "hint:"]);
-}
-
-#[test]
 fn a_full_disk_while_unpacking_is_named() {
     let project = Project::probe("").with_own_home();
     let disk = project.small_disk_for("images");

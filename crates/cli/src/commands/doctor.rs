@@ -139,8 +139,7 @@ impl Facts {
         let (cgroup, controllers_missing) = cgroups();
         Self {
             root: rustix::process::geteuid().is_root(),
-            user_namespaces: fs_err::read_to_string("/proc/sys/user/max_user_namespaces")
-                .is_ok_and(|text| text.trim().parse::<u64>().is_ok_and(|max| max > 0)),
+            user_namespaces: user_namespaces(),
             namespaces_missing: ["cgroup", "ipc", "mnt", "net", "pid", "uts"]
                 .into_iter()
                 .filter(|name| !Path::new("/proc/self/ns").join(name).exists())
@@ -213,18 +212,22 @@ fn privileges(facts: &Facts) -> Found {
     if facts.root {
         return Ok("root".into());
     }
-    let (detail, fix) = if facts.user_namespaces {
-        (
-            "not root; running containers as an ordinary user comes with a later release",
-            "run it as root, for example `sudo berth dev`",
-        )
-    } else {
-        (
-            "not root, and user namespaces are off",
-            "run it as root, or allow user namespaces: `sysctl user.max_user_namespaces=15000`",
-        )
-    };
-    Err((Verdict::Missing, detail.into(), fix.into()))
+    if !facts.user_namespaces {
+        return Err((
+            Verdict::Missing,
+            "not root, and an ordinary user may make no user namespaces here".into(),
+            "run it as root, or allow user namespaces: `sysctl user.max_user_namespaces=15000`, \
+             and where it exists `sysctl kernel.apparmor_restrict_unprivileged_userns=0`"
+                .into(),
+        ));
+    }
+    Err((
+        Verdict::Warning,
+        "an ordinary user: limits hold only where cgroups are delegated, disks are not limited, \
+         and root in an instance is this user"
+            .into(),
+        "run it as root for the whole of it, for example `sudo berth dev`".into(),
+    ))
 }
 
 fn namespaces(facts: &Facts) -> Found {
@@ -295,6 +298,16 @@ fn disk_limit(lacking: &[Warning]) -> Found {
     let Some(warning) = warning else { return Ok("by file systems on loop devices".into()) };
     let fix = "install e2fsprogs, and load the loop driver: `modprobe loop`";
     Err((Verdict::Warning, warning.to_string(), fix.into()))
+}
+
+/// Whether an ordinary user may make user namespaces: the kernel's limit, and the switches that
+/// Debian and Ubuntu add.
+fn user_namespaces() -> bool {
+    let number =
+        |path: &str| -> Option<u64> { fs_err::read_to_string(path).ok()?.trim().parse().ok() };
+    number("/proc/sys/user/max_user_namespaces").is_some_and(|max| max > 0)
+        && number("/proc/sys/kernel/unprivileged_userns_clone") != Some(0)
+        && number("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") != Some(1)
 }
 
 /// The cgroup version in use, and which of the controllers Berth needs it lacks.
@@ -375,10 +388,15 @@ mod tests {
         let lacking = |warning| Facts { lacking: Some(vec![warning]), ..good() };
         let no_users = lacking(Warning::NoUserNamespaces { reason: reason() });
         let no_disks = lacking(Warning::NoDiskLimit { reason: reason() });
-        let cases: [(&str, Verdict, Facts); 8] = [
+        let cases: [(&str, Verdict, Facts); 9] = [
             ("user namespaces", Verdict::Warning, no_users),
             ("disk limit", Verdict::Warning, no_disks),
-            ("privileges", Verdict::Missing, Facts { root: false, ..good() }),
+            ("privileges", Verdict::Warning, Facts { root: false, ..good() }),
+            (
+                "privileges",
+                Verdict::Missing,
+                Facts { root: false, user_namespaces: false, ..good() },
+            ),
             ("namespaces", Verdict::Missing, Facts { namespaces_missing: vec!["net"], ..good() }),
             ("cgroups", Verdict::Warning, Facts { cgroup: None, ..good() }),
             ("overlayfs", Verdict::Missing, Facts { overlayfs: false, ..good() }),

@@ -100,12 +100,14 @@ impl Attributes {
     /// Applies owner, mode and extended attributes; the time comes last, by [`Self::set_time`].
     pub(super) fn apply(&self, fd: BorrowedFd<'_>) -> Result<(), Errno> {
         let (uid, gid) = self.owner();
-        rustix::fs::fchown(fd, uid, gid)?;
+        known(rustix::fs::fchown(fd, uid, gid))?;
         // After the owner: a change of owner clears setuid and capabilities.
         rustix::fs::fchmod(fd, Mode::from_raw_mode(self.mode))?;
         for (name, value) in &self.xattrs {
             match rustix::fs::fsetxattr(fd, name.as_str(), value, XattrFlags::empty()) {
                 Err(Errno::OPNOTSUPP) if name.starts_with("user.") => {}
+                // In a user namespace; no program inside could use them there.
+                Err(Errno::PERM) if name.starts_with("security.") => {}
                 result => result?,
             }
         }
@@ -115,6 +117,12 @@ impl Attributes {
     pub(super) fn set_time(&self, fd: BorrowedFd<'_>) -> Result<(), Errno> {
         rustix::fs::futimens(fd, &self.times())
     }
+}
+
+/// What a change of owner came to. An ordinary user may have fewer ids than an image: files of the
+/// others stay its own.
+pub(super) fn known(changed: Result<(), Errno>) -> Result<(), Errno> {
+    if changed == Err(Errno::INVAL) { Ok(()) } else { changed }
 }
 
 /// A number in a header; left blank, it is zero.

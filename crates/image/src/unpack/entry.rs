@@ -12,17 +12,16 @@ use rustix::io::Errno;
 use tar::EntryType;
 
 use super::Unpack;
-use super::attributes::Attributes;
+use super::attributes::{Attributes, known};
 use crate::error::{UnpackError, is_disk_full};
 use crate::ids::Ids;
+use crate::overlay_notes::notes;
 use crate::root::{Root, is_whiteout, kind, remove, stat_at};
 
 /// Prefix of a whiteout's name.
 pub(crate) const WHITEOUT: &[u8] = b".wh.";
 /// Name of the file that hides everything its directory has in lower layers.
 pub(crate) const OPAQUE: &[u8] = b".wh..wh..opq";
-/// The extended attribute that says the same to overlayfs.
-pub(crate) const OPAQUE_XATTR: &str = "trusted.overlay.opaque";
 /// Deepest directory an entry may be in. Deeper trees could not be removed again: each level takes
 /// a file descriptor.
 const DEPTH: usize = 256;
@@ -362,7 +361,7 @@ fn write_or_skip(file: &mut std::fs::File, piece: &[u8]) -> io::Result<()> {
 
 /// Marks a directory as hiding everything it has in lower layers.
 pub(crate) fn set_opaque(fd: BorrowedFd<'_>) -> Result<(), Errno> {
-    rustix::fs::fsetxattr(fd, OPAQUE_XATTR, b"y", XattrFlags::empty())
+    rustix::fs::fsetxattr(fd, notes().opaque, b"y", XattrFlags::empty())
 }
 
 /// Marks a name as removed from lower layers.
@@ -378,7 +377,7 @@ fn same_file(a: &rustix::fs::Stat, b: &rustix::fs::Stat) -> bool {
 fn set_by_name(target: &Target, attributes: &Attributes) -> Result<(), Errno> {
     let (uid, gid) = attributes.owner();
     let (parent, name) = (&target.parent, &target.name);
-    rustix::fs::chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)?;
+    known(rustix::fs::chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW))?;
     rustix::fs::utimensat(parent, name, &attributes.times(), AtFlags::SYMLINK_NOFOLLOW)
 }
 

@@ -128,7 +128,8 @@ fn mode(path: &Path) -> u32 {
 
 fn opaque(path: &Path) -> bool {
     let mut buffer = [0; 8];
-    rustix::fs::getxattr(path, entry::OPAQUE_XATTR, &mut buffer).is_ok_and(|n| &buffer[..n] == b"y")
+    rustix::fs::getxattr(path, crate::overlay_notes::notes().opaque, &mut buffer)
+        .is_ok_and(|n| &buffer[..n] == b"y")
 }
 
 fn is_whiteout(path: &Path) -> bool {

@@ -1,0 +1,75 @@
+//! `berth dev` by an ordinary user: no root, no help but what every distribution gives its users.
+
+use std::os::unix::fs::MetadataExt;
+
+use e2e::{Berth, Dev, Process, Project};
+use fs_err as fs;
+
+/// `nobody`: there on every machine, and nothing is its own.
+const USER: u32 = 65_534;
+const AS_USER: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+
+/// A project that the user can write to, with a home that holds nothing yet.
+fn project() -> Project {
+    let project = Project::probe("").with_bare_home();
+    // Berth installs them: the tests' own may lie where others cannot look.
+    fs::remove_file(project.path().join("node_modules")).expect("remove the link");
+    project
+}
+
+fn start(project: &Project, wrapper: &[&str]) -> Dev {
+    project.open_to_all();
+    let command = Berth::wrapped(project, wrapper, &["dev", "--port", "0"]);
+    Dev::start_command(command.env("HOME", project.home()), project)
+}
+
+fn owner(process: &Process) -> u32 {
+    fs::metadata(format!("/proc/{}", process.pid)).expect("the process runs").uid()
+}
+
+fn process_of(dev: &Dev) -> Process {
+    let who = dev.get("/one/who");
+    assert_eq!(who.status, 200, "{who}");
+    let id = who.json()["instance"].as_str().expect("an ID").to_owned();
+    Process::of_instance(&id).pop().expect("its process")
+}
+
+#[test]
+fn a_user_with_one_id_runs_containers_and_nothing_stays_behind() {
+    let project = project();
+    let dev = start(&project, &AS_USER);
+    assert_eq!(owner(&process_of(&dev)), USER, "root inside is the user outside");
+    for missing in ["images' users other than root", "limit of `memory`", "limit of `pids`"] {
+        assert_eq!(dev.lines_with(missing).len(), 1, "it is said once: {missing}");
+    }
+    let footprint = dev.footprint();
+    let (networks, _) = footprint.namespaces_and_cgroups();
+    assert!(networks >= 1, "the test looks at a sandbox");
+    dev.stop();
+    footprint.assert_gone();
+}
+
+#[test]
+fn a_user_with_subordinate_ids_runs_images_that_have_users_of_their_own() {
+    let project = project();
+    project.write(
+        "Dockerfile",
+        "FROM python:3-slim\n\
+         COPY server.py /server.py\n\
+         RUN mkdir /own && chown 33:33 /own && chmod 700 /own\n\
+         USER 33:33\n\
+         CMD [\"python3\", \"/server.py\"]\n",
+    );
+    project.write("subordinate", &format!("{USER}:1900000000:65536\n"));
+    // In a mount namespace of its own the user is in the files that administrators keep.
+    let mount =
+        "for file in subuid subgid; do mount --bind subordinate /etc/$file; done; exec \"$@\"";
+    let wrapper = [&["unshare", "--mount", "sh", "-c", mount, "sh"][..], &AS_USER].concat();
+    let dev = start(&project, &wrapper);
+    assert_eq!(owner(&process_of(&dev)), 1_900_000_032, "user 33 inside is the range's");
+    let written = dev.get("/one/write?path=/own/file&text=x");
+    assert_eq!(written.status, 200, "the user's own folder: {written}");
+    assert_eq!(dev.get("/one/write?path=/root-only&text=x").status, 500);
+    assert_eq!(dev.lines_with("images' users other than root"), Vec::<String>::new());
+    dev.stop();
+}
