@@ -74,7 +74,11 @@ impl Host {
         let temporary = tempfile::Builder::new().prefix("escape-").tempdir().expect("a directory");
         let cgroup = Processes(format!("berth-escape/{}", uuid::Uuid::new_v4().simple()));
         let dir = temporary.path().join("instances");
-        let config = RuntimeConfig { dir: dir.clone(), cgroup: cgroup.to_string(), parked: 0 };
+        let config = RuntimeConfig {
+            dir: dir.clone(),
+            cgroup: cgroup.to_string(),
+            ..RuntimeConfig::default()
+        };
         let runtime = Runtime::open(config).await.expect("open a runtime");
         Self { runtime, dir, cgroup, temporary }
     }
@@ -111,6 +115,7 @@ impl Host {
             layers: vec![self.image()],
             upper: None,
             process: process(args),
+            pid1: false,
             hostname: "instance".to_owned(),
             limits: InstanceType::Lite.limits(),
             internet: false,

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 
-use init::message::{Event, Forked, Request};
+use init::message::{Answer, Event, Request};
 use init::record::Record;
 use init::wire::{MESSAGE_BYTES_MAX, Receiver};
 use serde::de::DeserializeOwned;
@@ -14,7 +14,7 @@ pub(crate) fn protocol(bytes: &[u8]) {
     let bytes = &bytes[..bytes.len().min(64 * 1024)];
     receive::<Request>(bytes);
     receive::<Event>(bytes);
-    receive::<Forked>(bytes);
+    receive::<Answer>(bytes);
 }
 
 fn receive<T: DeserializeOwned>(bytes: &[u8]) {
