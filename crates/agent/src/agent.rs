@@ -39,6 +39,8 @@ pub struct AgentConfig {
     pub start_rate: StartRate,
     /// Networks that instances with internet may reach although they are the host's or private.
     pub egress_allow: Vec<Network>,
+    /// Whether each cold start is timed and told of.
+    pub timings: bool,
 }
 
 /// The agent could not be opened. Texts complete "failed to …".
@@ -109,6 +111,7 @@ impl Agent {
             peers: PeerLookup::open(),
             certificate: CertificateAuthority::default(),
             rules: Arc::new(Rules::new(config.egress_allow)),
+            timings: config.timings,
         });
         let first_events = node.events.subscribe();
         let agent = Self {

@@ -8,6 +8,8 @@ use model::instance::{ExitStatus, Refusal};
 use model::{DurableObjectId, InstanceId};
 use tokio::sync::broadcast;
 
+use crate::timings::StartTimings;
+
 /// Which instance an event is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
@@ -37,6 +39,13 @@ pub enum AgentEvent {
         subject: Subject,
         /// From the request to start until the program was executed.
         took: Duration,
+    },
+    /// The first byte of its program came; sent if the agent was asked to time starts.
+    Timed {
+        /// The instance.
+        subject: Subject,
+        /// Where the time went.
+        timings: StartTimings,
     },
     /// It was running before this agent and is looked after again.
     Adopted {

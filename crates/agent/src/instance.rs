@@ -20,6 +20,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use crate::application::{Admission, ApplicationRuntime};
 use crate::docker_api::CreateContainer;
 use crate::event::Subject;
+use crate::timings::{Phase, Stopwatch};
 
 pub(crate) use record::Record;
 pub(crate) use runner::{Birth, Runner};
@@ -121,6 +122,7 @@ pub(crate) struct Instance {
     ports: Arc<Ports>,
     /// Whether somebody who waited was told how it ended.
     told: Arc<AtomicBool>,
+    pub(crate) stopwatch: Stopwatch,
 }
 
 impl Instance {
@@ -176,6 +178,7 @@ impl Instance {
     pub(crate) fn note_listening(&self, port: u16) {
         let mut listened = self.ports.listened.lock().expect("no holder of this lock panics");
         if listened.is_empty() {
+            self.stopwatch.note(Phase::Listening);
             self.ports.ready.notify_one();
         }
         listened.insert(port);

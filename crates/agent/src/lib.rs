@@ -24,6 +24,7 @@ mod output;
 mod sidecar;
 mod slot;
 mod socket;
+mod timings;
 
 pub use agent::{Agent, AgentConfig, AgentError, InstanceSummary, StopAll, UnknownApplication};
 pub use application::{ApplicationRuntime, StartRate};
@@ -31,3 +32,4 @@ pub use egress::BuildEgress;
 pub use egress::policy::{Denied, Network, NetworkError};
 pub use event::{AgentEvent, Events, Stream, Subject};
 pub use socket::{EngineSocket, SocketError};
+pub use timings::{Phase, StartTimings};

@@ -28,6 +28,8 @@ pub(crate) struct Node {
     pub(crate) peers: PeerLookup,
     pub(crate) certificate: CertificateAuthority,
     pub(crate) rules: Arc<Rules>,
+    /// Whether cold starts are timed.
+    pub(crate) timings: bool,
 }
 
 impl Node {

@@ -77,6 +77,9 @@ pub(crate) struct DevArgs {
     /// Leave the instances running when this ends; the next `berth dev` takes them up.
     #[arg(long)]
     pub(crate) keep_instances: bool,
+    /// Tell of each cold start where its time went, and of all at the end.
+    #[arg(long)]
+    pub(crate) timings: bool,
     /// A build argument for every Dockerfile, over `image_vars`; may be given again.
     #[arg(long = "build-arg", value_name = "KEY=VALUE", value_parser = parse_build_arg)]
     pub(crate) build_args: Vec<(String, String)>,

@@ -13,5 +13,6 @@ mod run_step;
 mod scheduled;
 pub(crate) mod session;
 pub(crate) mod signals;
+mod timings;
 pub(crate) mod watch;
 mod worker;

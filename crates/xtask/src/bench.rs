@@ -5,6 +5,7 @@
 
 mod bare;
 mod cold_start;
+mod density;
 mod docker;
 mod load;
 mod machine;
@@ -83,6 +84,8 @@ fn measure(workshop: Workshop, dir: &Path, options: &Options) -> Result<()> {
     match options.part {
         Part::ColdStart => cold_start::measure(&inside, options, &mut report)?,
         Part::Warm => warm::measure(&inside, options, &mut report)?,
+        Part::Burst => cold_start::measure_burst(&inside, options, &mut report)?,
+        Part::Density => density::measure(&inside, options, &mut report)?,
     }
     let text = if options.json { format!("{:#}\n", report.json()) } else { report.markdown() };
     io::stdout().write_all(text.as_bytes()).context("print the report")

@@ -64,6 +64,15 @@ pub(crate) fn get_within(
     Connection::open_within(deadline, address)?.call(&request("GET", target, b""))
 }
 
+/// `POST target` with nothing in it.
+pub(crate) fn post_within(
+    deadline: Duration,
+    address: SocketAddr,
+    target: &str,
+) -> io::Result<Reply> {
+    Connection::open_within(deadline, address)?.call(&request("POST", target, b""))
+}
+
 impl Connection<TcpStream> {
     pub(crate) fn open(address: SocketAddr) -> io::Result<Self> {
         Self::open_within(DEADLINE, address)

@@ -19,6 +19,7 @@ use crate::egress::Egress;
 use crate::event::{AgentEvent, Subject};
 use crate::node::{Node, now};
 use crate::output::{LastLines, OutputPump};
+use crate::timings::{Phase, Stopwatch};
 
 /// How long a prepared sandbox waits for its `create`.
 const PREPARED_FOR: Duration = Duration::from_secs(10);
@@ -55,6 +56,7 @@ pub(crate) struct Runner {
     inbox: mpsc::Receiver<Message>,
     publish: watch::Sender<Published>,
     ports: Arc<Ports>,
+    stopwatch: Stopwatch,
     state: State,
     generation: u64,
     creation: Option<Creation>,
@@ -105,12 +107,17 @@ impl Runner {
         let (publish, follow) = watch::channel(published);
         let (send, inbox) = mpsc::channel(16);
         let ports = Arc::new(Ports::default());
+        let stopwatch = match node.timings {
+            true => Stopwatch::begin(node.events.clone(), subject.clone()),
+            false => Stopwatch::default(),
+        };
         let instance = Instance {
             subject: subject.clone(),
             inbox: send,
             published: follow,
             ports: Arc::clone(&ports),
             told: Arc::default(),
+            stopwatch: stopwatch.clone(),
         };
         let runner = Self {
             node,
@@ -121,6 +128,7 @@ impl Runner {
             inbox,
             publish,
             ports,
+            stopwatch,
             state,
             generation: 0,
             creation: None,
@@ -212,6 +220,7 @@ impl Runner {
         admitted: Result<Admission, model::instance::Refusal>,
     ) -> Result<(), Rejected> {
         self.asked_to_start = Instant::now();
+        self.stopwatch.note(Phase::AskedToStart);
         match admitted {
             Ok(admission) => {
                 self.apply(Event::Start).await?;
@@ -257,6 +266,7 @@ impl Runner {
             }
             Ok(started) => {
                 let Started { sandbox, output, process } = started;
+                self.stopwatch.note(Phase::Executed);
                 self.started = now();
                 self.look_after(sandbox, output, process);
                 let vcpu_wait = Instant::now() + FULL_SPEED_START;
@@ -317,6 +327,7 @@ impl Runner {
     }
 
     fn create(&mut self, creation: Creation) {
+        self.stopwatch.note(Phase::Created);
         creation.image.digest.as_str().clone_into(&mut self.image);
         self.creation = Some(creation);
     }
@@ -383,7 +394,8 @@ impl Runner {
 
     /// Makes `next` the state, on disk first.
     fn enter(&mut self, next: State) {
-        if next != self.state {
+        let changes = next != self.state;
+        if changes {
             tracing::info!(old = %self.state, new = %next, "state");
         }
         self.state = next;
@@ -392,7 +404,10 @@ impl Runner {
             self.egress = None;
             self.full_speed_until = None;
         }
-        self.persist();
+        // A start writes one record: what leaves the state as it is needs none.
+        if changes {
+            self.persist();
+        }
         self.generation += 1;
         self.publish.send_replace(self.published());
     }
@@ -451,6 +466,7 @@ impl Runner {
             subject: self.subject.clone(),
             internet: self.routed,
             preparation: self.preparation.take(),
+            stopwatch: self.stopwatch.clone(),
         };
         self.work.spawn(async move { Report::Started(Box::new(start.run().await)) });
     }

@@ -12,6 +12,7 @@ use super::environment::{self, command_line};
 use super::{Creation, Published};
 use crate::event::Subject;
 use crate::node::Node;
+use crate::timings::{Phase, Stopwatch};
 
 /// A sandbox in the making. Dropping it gives the sandbox back.
 #[derive(Debug)]
@@ -47,6 +48,7 @@ pub(super) struct Start {
     pub(super) subject: Subject,
     pub(super) internet: bool,
     pub(super) preparation: Option<Preparation>,
+    pub(super) stopwatch: Stopwatch,
 }
 
 impl Start {
@@ -59,7 +61,9 @@ impl Start {
             None => runtime.prepare().await,
         };
         let parked = parked.map_err(|error| error.to_string())?;
+        self.stopwatch.note(Phase::Taken);
         let layers = layers(&self.node, &self.creation, self.subject.instance).await?;
+        self.stopwatch.note(Phase::Layered);
         let spec = SandboxSpec {
             layers,
             upper: None,

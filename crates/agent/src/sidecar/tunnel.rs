@@ -12,6 +12,7 @@ use super::Shared;
 use super::hold::{Hold, Phase, hold};
 use crate::event::AgentEvent;
 use crate::instance::{Instance, why_not};
+use crate::timings::Timed;
 
 /// Bytes buffered in each direction of a tunnel.
 const BUFFER: usize = 16 * 1024;
@@ -118,6 +119,12 @@ impl Tunnel {
         let Some((mut client, early)) = unwrap(upgraded) else { return };
         let copy = async {
             upstream.write_all(&early).await?;
+            if instance.stopwatch.is_running() {
+                let stopwatch = instance.stopwatch.clone();
+                let mut timed = Timed { stream: upstream, stopwatch };
+                return copy_bidirectional_with_sizes(&mut client, &mut timed, BUFFER, BUFFER)
+                    .await;
+            }
             copy_bidirectional_with_sizes(&mut client, &mut upstream, BUFFER, BUFFER).await
         };
         let over = async {

@@ -93,7 +93,15 @@ async fn an_exit_that_no_agent_saw_is_told_by_the_next_one() {
         _ => None,
     };
     assert_eq!(event(&mut events, "exit", wanted).await, 137);
-    assert_eq!(node.client(1).on("GET", "", "/json").await.status, 404);
+    drop(events);
+    // Its object was away too: for it the program is still to end, also after another restart.
+    let node = node.restart(|_| {}).await;
+    let client = node.client(1);
+    assert_eq!(client.on("GET", "", "/json").await.json()["State"]["Status"], "running");
+    assert_eq!(client.exit_code().await, 137);
+    assert_eq!(client.on("GET", "", "/json").await.json()["State"]["Status"], "exited");
+    let node = node.restart(|_| {}).await;
+    assert_eq!(node.client(1).on("GET", "", "/json").await.status, 404, "it was told once");
     node.end().await;
 }
 

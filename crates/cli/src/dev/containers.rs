@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ::project::config::Config;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::images::Images;
 use super::instances;
 use super::run_step::SandboxRunStep;
+use super::timings::Timings;
 use crate::args::DevArgs;
 use crate::error::{CliError, Kind};
 use crate::paths;
@@ -37,6 +39,7 @@ pub(crate) struct Containers {
     /// The unique key of each application's class, in the same order.
     keys: Vec<String>,
     engines: Mutex<Engines>,
+    timings: Arc<std::sync::Mutex<Timings>>,
 }
 
 /// One socket for each workerd process: the one that serves, and the one that is to.
@@ -77,12 +80,15 @@ impl Containers {
             placement: placement(),
             start_rate: StartRate::default(),
             egress_allow: egress_allow(config),
+            timings: args.timings,
         };
         let agent = Agent::open(agent_config, runtime.clone())
             .await
             .map_err(|error| CliError::failure("open the node agent", error))?;
-        instances::print_events(agent.events(), printer.clone());
-        Ok(Self { runtime, images, agent, applications, keys, engines: Mutex::default() })
+        let timings = Arc::default();
+        instances::print_events(agent.events(), printer.clone(), Arc::clone(&timings));
+        let engines = Mutex::default();
+        Ok(Self { runtime, images, agent, applications, keys, engines, timings })
     }
 
     /// The socket for the next workerd process. What the current one deletes from now on only
@@ -132,6 +138,11 @@ impl Containers {
         if let Some(current) = &self.engines.lock().await.current {
             current.drain();
         }
+    }
+
+    /// Where the time of all cold starts went, if it was asked for.
+    pub(crate) fn timings(&self) -> Option<String> {
+        self.timings.lock().expect("no holder of this lock panics").summary()
     }
 
     /// Ends, and leaves every instance running for the next `berth dev`.

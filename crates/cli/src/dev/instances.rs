@@ -1,23 +1,37 @@
 //! What instances do, as lines: their output, their starts and ends, and why one did not start.
 
+use std::sync::{Arc, Mutex};
+
 use agent::{AgentEvent, Events, Stream, Subject};
 
 use super::lines;
+use super::timings::Timings;
 use crate::printer::{Printer, style, styled};
 
 /// Prints what happens to instances for as long as there is an agent.
-pub(crate) fn print_events(mut events: Events, printer: Printer) {
+pub(crate) fn print_events(mut events: Events, printer: Printer, timings: Arc<Mutex<Timings>>) {
     tokio::spawn(async move {
         while let Some(event) = events.next().await {
-            print(&printer, &event);
+            print(&printer, &event, &timings);
         }
     });
 }
 
-fn print(printer: &Printer, event: &AgentEvent) {
+fn print(printer: &Printer, event: &AgentEvent, timings: &Mutex<Timings>) {
     match event {
         AgentEvent::Started { subject, took } => {
             say(printer, subject, &format!("started in {}", lines::duration(*took)));
+        }
+        AgentEvent::Timed { subject, timings: start } => {
+            let table = timings.lock().expect("no holder of this lock panics").add(start);
+            for (number, line) in table.lines().enumerate() {
+                let line = if number == 0 {
+                    format!("{} {line}", prefix(subject))
+                } else {
+                    line.to_owned()
+                };
+                printer.data(line);
+            }
         }
         AgentEvent::Adopted { subject } => say(printer, subject, "still running"),
         AgentEvent::StartFailed { subject, reason } => {

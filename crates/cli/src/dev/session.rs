@@ -185,6 +185,9 @@ impl Session {
         }
         self.worker.stop().await;
         if let Some(containers) = self.containers {
+            for line in containers.timings().iter().flat_map(|table| table.lines()) {
+                self.printer.data(line);
+            }
             if self.args.keep_instances {
                 self.scratch.keep = true;
                 containers.leave().await;

@@ -62,6 +62,9 @@ pub(super) struct Supervisor {
     cron: Option<AbortHandle>,
 }
 
+/// How a process ended that was sent SIGKILL.
+const KILLED: &str = "signal 9";
+
 impl Supervisor {
     pub(super) fn new(options: Options, events: Events, published: Published) -> Self {
         Self {
@@ -143,7 +146,13 @@ impl Supervisor {
         self.starts += 1;
         let name = self.starts.to_string();
         let began = Instant::now();
-        let running = Running::start(&self.options, &name, spec, &self.events).await?;
+        let running = match Running::start(&self.options, &name, spec, &self.events).await {
+            // Killed from outside, not by a fault of the version: it gets another chance.
+            Err(StartError::Exited { status, .. }) if status == KILLED => {
+                Running::start(&self.options, &name, spec, &self.events).await?
+            }
+            started => started?,
+        };
         let pid = running.child.pid();
         self.events.send(Event::Started { pid, took: began.elapsed() });
         self.published.serving.send_replace(Some(Serving { pid, control: running.control() }));

@@ -14,10 +14,11 @@ use super::{Inside, sandbox};
 
 const PERCENTILES: [(&str, usize); 2] = [("p50", 50), ("p95", 95)];
 const RATIO: &str = "p50 : Berth";
+const BURST_RATIO: &str = "to the last : Berth";
 
-const BERTH: &str = "Berth";
+pub(super) const BERTH: &str = "Berth";
 const BARE: &str = "engine that starts nothing";
-const DOCKER: &str = "Docker Engine";
+pub(super) const DOCKER: &str = "Docker Engine";
 
 /// The tables that every engine adds a row to.
 struct Tables {
@@ -32,7 +33,7 @@ pub(crate) fn measure(inside: &Inside, options: &Options, report: &mut Report) -
     let mut tables = Tables {
         sandbox: Table::new("sandbox", "(a) The sandbox alone: decision → program answers"),
         new_id: Table::new("new_id", "(b) A new ID through the whole path, one after the other"),
-        burst: Table::new("burst", format!("(c) {} new IDs at once", options.burst)),
+        burst: burst_table(options),
         memory: Vec::new(),
     };
     let (server, sidecar) = (inside.workshop.server(), inside.workshop.sidecar());
@@ -58,6 +59,44 @@ pub(crate) fn measure(inside: &Inside, options: &Options, report: &mut Report) -
     }
     tables.finish(report);
     Ok(())
+}
+
+/// Measures the burst alone.
+pub(crate) fn measure_burst(inside: &Inside, options: &Options, report: &mut Report) -> Result<()> {
+    let mut table = burst_table(options);
+    let (server, sidecar) = (inside.workshop.server(), inside.workshop.sidecar());
+    inside.say(BERTH);
+    table.push(burst(inside, options, &Engine::Berth, BERTH)?);
+    {
+        inside.say(BARE);
+        let bare = Bare::start(&inside.dir, &server, &sidecar)?;
+        table.push(burst(inside, options, &bare.engine(), BARE)?);
+    }
+    if options.has_peer() {
+        inside.say(DOCKER);
+        let docker = Docker::start(&inside.dir, &server, &sidecar)?;
+        table.push(burst(inside, options, &docker.engine(), DOCKER)?);
+        report.notes.push(peer_note(&docker));
+    }
+    table.add_ratios(BURST_RATIO, "to the last");
+    report.tables.push(table);
+    Ok(())
+}
+
+fn burst_table(options: &Options) -> Table {
+    Table::new("burst", format!("(c) {} new IDs at once", options.burst))
+}
+
+/// A fresh session, and new IDs at once.
+fn burst(inside: &Inside, options: &Options, engine: &Engine, label: &str) -> Result<Row> {
+    let session = inside.session(engine)?;
+    new_ids(&session, "first", 1);
+    let targets: Vec<String> =
+        (0..options.burst).map(|number| format!("/container/burst-{number}")).collect();
+    let burst = load::at_once(session.address(), &targets);
+    inside.tell(label, &burst.sample, &session);
+    session.stop().context("stop the session of the burst")?;
+    Ok(sample_row(label, &burst.sample).with("to the last", Figure::Time(burst.last)))
 }
 
 /// What a reader must know about a run with Docker Engine.
@@ -92,15 +131,8 @@ impl Tables {
         }
         session.stop().context("stop the session of IDs in turn")?;
 
-        let session = inside.session(engine)?;
-        new_ids(&session, "first", 1);
-        let targets: Vec<String> =
-            (0..options.burst).map(|number| format!("/container/burst-{number}")).collect();
-        let burst = load::at_once(session.address(), &targets);
-        inside.tell(label, &burst.sample, &session);
-        let row = sample_row(label, &burst.sample).with("to the last", Figure::Time(burst.last));
-        self.burst.push(row);
-        session.stop().context("stop the session of the burst")
+        self.burst.push(burst(inside, options, engine, label)?);
+        Ok(())
     }
 
     fn finish(mut self, report: &mut Report) {
@@ -117,17 +149,17 @@ impl Tables {
         ));
         self.sandbox.add_ratios(RATIO, "p50");
         self.new_id.add_ratios(RATIO, "p50");
-        self.burst.add_ratios("to the last : Berth", "to the last");
+        self.burst.add_ratios(BURST_RATIO, "to the last");
         report.tables.extend([self.sandbox, self.new_id, self.burst]);
         report.tables.extend(self.memory);
     }
 }
 
-fn new_ids(session: &Session, name: &str, count: usize) -> Sample {
+pub(super) fn new_ids(session: &Session, name: &str, count: usize) -> Sample {
     let targets = (0..count).map(|number| format!("/container/{name}-{number}"));
     load::in_turn(session.address(), targets)
 }
 
-fn sample_row(label: &str, sample: &Sample) -> Row {
+pub(super) fn sample_row(label: &str, sample: &Sample) -> Row {
     Row::new(label).with_sample(sample, &PERCENTILES)
 }

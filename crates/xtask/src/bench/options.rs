@@ -22,6 +22,9 @@ pub(crate) struct Options {
     /// How many new IDs at once.
     #[arg(long, default_value_t = 100)]
     pub(crate) burst: usize,
+    /// Beside how many instances `density` measures [default: 0,100,500].
+    #[arg(long, value_delimiter = ',')]
+    instances: Vec<usize>,
     /// Print JSON in place of tables.
     #[arg(long)]
     pub(crate) json: bool,
@@ -39,6 +42,10 @@ pub(crate) enum Part {
     ColdStart,
     /// Requests to an instance that runs.
     Warm,
+    /// New IDs all at once.
+    Burst,
+    /// New instances beside hundreds that run, and their memory.
+    Density,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -56,6 +63,16 @@ impl Options {
     /// How many new IDs in turn.
     pub(crate) fn new_ids(&self) -> usize {
         self.count.unwrap_or(50)
+    }
+
+    /// Beside how many instances, fewest first.
+    pub(crate) fn instances(&self) -> Vec<usize> {
+        let mut instances = self.instances.clone();
+        if instances.is_empty() {
+            instances = vec![0, 100, 500];
+        }
+        instances.sort_unstable();
+        instances
     }
 
     /// How many warm requests on each path.

@@ -50,7 +50,8 @@ impl Clients {
 
     /// One request, once.
     fn ask(&self, object: Object, action: &str) -> Result<Value> {
-        let reply = http::get_within(ANSWER, ADDRESS, &format!("/{object}/{action}"))
+        // What is not idempotent is sent once: the edge sends no request again that may have counted.
+        let reply = http::post_within(ANSWER, ADDRESS, &format!("/{object}/{action}"))
             .with_context(|| format!("{object} does not answer to {action}"))?;
         let text = String::from_utf8_lossy(&reply.body);
         let shown: String = text.chars().take(300).collect();

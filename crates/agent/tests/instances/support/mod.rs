@@ -76,6 +76,7 @@ pub(crate) struct Node {
     /// The image store, which outlives everything.
     store: tempfile::TempDir,
     cgroup: String,
+    restarts: u32,
 }
 
 impl Node {
@@ -96,7 +97,7 @@ impl Node {
         let store = tempfile::tempdir().unwrap();
         let (runtime, agent) = open(&setup, dir.path(), store.path(), &cgroup).await;
         let socket = agent.engine_socket("w").unwrap();
-        Self { agent, socket, runtime, setup, dir, store, cgroup }
+        Self { agent, socket, runtime, setup, dir, store, cgroup, restarts: 0 }
     }
 
     /// Ends the agent as a restart would, changes what it is set up with, and opens the next one.
@@ -107,7 +108,8 @@ impl Node {
         let (runtime, agent) =
             open(&self.setup, self.dir.path(), self.store.path(), &self.cgroup).await;
         // The old socket removes its file when it goes, so the new one has another name.
-        let socket = agent.engine_socket("w2").unwrap();
+        self.restarts += 1;
+        let socket = agent.engine_socket(&format!("w{}", self.restarts)).unwrap();
         (self.runtime, self.agent, self.socket) = (runtime, agent, socket);
         self
     }
@@ -165,6 +167,7 @@ async fn open(setup: &Setup, dir: &Path, store: &Path, cgroup: &str) -> (Runtime
         },
         start_rate: setup.start_rate,
         egress_allow: setup.egress_allow.iter().map(|text| text.parse().unwrap()).collect(),
+        timings: false,
     };
     let agent = soon("opening the agent", Agent::open(config, runtime.clone())).await.unwrap();
     (runtime, agent)
