@@ -6,8 +6,8 @@ use fs_err as fs;
 use rustix::fs::{FileType, Mode, XattrFlags};
 
 use super::*;
+use crate::overlay_notes::notes;
 use crate::root::is_whiteout;
-use crate::unpack::OPAQUE_XATTR;
 
 const DAY: i64 = 24 * 60 * 60;
 const TTL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -77,7 +77,7 @@ fn fill(upper: &Path) {
     let set = |name: &str, key: &str, value: &[u8]| {
         rustix::fs::setxattr(upper.join(name), key, value, XattrFlags::empty()).unwrap();
     };
-    set("opaque", OPAQUE_XATTR, b"y");
+    set("opaque", notes().opaque, b"y");
     set("dir", "trusted.overlay.impure", b"y");
     set("dir/sub/file", "user.note", b"kept");
     let sparse = fs::File::create(upper.join("sparse")).unwrap();
@@ -101,7 +101,7 @@ fn assert_filled(layer: &Path) {
         let count = rustix::fs::getxattr(layer.join(name), key, &mut value);
         count.map(|count| value[..count].to_vec())
     };
-    assert_eq!(get("opaque", OPAQUE_XATTR).unwrap(), b"y");
+    assert_eq!(get("opaque", notes().opaque).unwrap(), b"y");
     assert_eq!(get("dir/sub/file", "user.note").unwrap(), b"kept");
     assert!(get("dir", "trusted.overlay.impure").is_err());
     let sparse = fs::metadata(layer.join("sparse")).unwrap();
