@@ -333,6 +333,9 @@ export class Machine extends DurableObject {
     if (scenario === "destroyBeforeStart") {
       return failure(() => container.destroy());
     }
+    if (scenario === "askPort") {
+      return failure(() => container.getTcpPort(8080).fetch("http://container/"));
+    }
     if (scenario === "readFlood") {
       const flood = this.flood;
       return { bytes: await count(flood.stdout), exitCode: await flood.exitCode };

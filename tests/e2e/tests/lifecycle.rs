@@ -79,6 +79,8 @@ fn d9_the_end_of_an_exec_that_eats_all_memory_is_told_as_such_and_a_kill_is_not(
         (get(&dev, "/one/status")["running"] == false).then_some(())
     });
     assert_eq!(get(&dev, "/one/status")["monitor"]["exitCode"], 137);
+    let asked = get(&dev, "/one/askPort");
+    assert!(asked.as_str().is_some_and(|text| text.contains("ran out of memory")), "{asked}");
 
     for process in Process::of_instance(&instance(&dev, "two")) {
         process.kill();

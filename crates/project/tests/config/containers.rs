@@ -341,6 +341,14 @@ fn berths_own_keys_are_read() {
             "\"berth.stop_grace\" must be a duration such as \"500ms\", \"5s\", \"2m\" or \"1h\", but got \"soon\".",
         ),
         (
+            r#"{ "start_rate": 0 }"#,
+            "\"berth.start_rate\" must be a number of starts each second, above 0, but got 0.",
+        ),
+        (
+            r#"{ "start_rate": "many" }"#,
+            "\"berth.start_rate\" must be a number of starts each second, above 0, but got \"many\".",
+        ),
+        (
             r#"{ "stop_grace": -1 }"#,
             "\"berth.stop_grace\" must be a duration such as \"500ms\", \"5s\", \"2m\" or \"1h\", but got -1.",
         ),
