@@ -17,7 +17,7 @@ const EDGES: [(&str, &[&str]); 14] = [
     ("cli", &["edge", "workers", "agent", "runtime", "image", "project", "model"]),
     ("xtask", &["e2e"]),
     ("e2e", &[]),
-    ("escape", &["runtime", "model"]),
+    ("escape", &["e2e", "runtime", "model"]),
     ("fuzzing", &["agent", "image", "init", "project"]),
     ("fuzz", &["fuzzing"]),
 ];
