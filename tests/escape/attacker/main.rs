@@ -76,7 +76,9 @@ fn serve(address: &str) {
             };
             let output = output.expect("run myself");
             let body = String::from_utf8_lossy(&output.stdout).into_owned();
-            let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+            let length = body.len();
+            // Whoever asks again must not do so here.
+            let head = format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
             let _ = stream.write_all((head + &body).as_bytes());
         });
     }
