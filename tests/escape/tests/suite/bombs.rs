@@ -60,7 +60,8 @@ async fn structures_of_the_kernel_count_against_the_instance() {
         return;
     }
     let host = Host::open().await;
-    for kind in ["dev-shm", "open-files", "epolls", "eventfds", "directories"] {
+    for kind in ["dev-shm", "open-files", "epolls", "eventfds", "timers", "signals", "directories"]
+    {
         let (status, text) = hold(&host, kind).await;
         assert_held_back(kind, status, &text);
     }
