@@ -202,15 +202,21 @@ const EXEC = {
     return said(await c.exec(["stty", "size"], { pty: { cols: 100, rows: 30 } }));
   },
   async terminalResize(c) {
-    const script = "trap 'echo resized' WINCH; stty size; echo ready; read line; stty size; echo $line";
+    const script =
+      "trap 'echo resized' WINCH; stty size; echo ready; " +
+      "while test \"$(stty size)\" = '30 100'; do sleep 0.05; done; " +
+      "stty size; read line; echo got $line";
     const options = { pty: { cols: 100, rows: 30 }, stdin: "pipe" };
     const process = await c.exec(["sh", "-c", script], options);
     const reader = process.stdout.getReader();
     const before = await read(reader, "ready");
+    // It settles when the size was sent, which is not when it is in force.
     await process.resize(120, 50);
+    const between = await read(reader, "50 120");
     const writer = process.stdin.getWriter();
     await writer.write(bytes("typed\n"));
-    return { before, after: await read(reader), exitCode: await process.exitCode };
+    const after = between + (await read(reader));
+    return { before, after, exitCode: await process.exitCode };
   },
   async terminalKeys(c) {
     const process = await c.exec(["sh", "-c", "echo ready; exec sleep 1000"], { pty: true });
