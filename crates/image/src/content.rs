@@ -1,7 +1,7 @@
 //! Blobs by digest. A blob is there whole or not at all, and is never changed.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek as _, Write};
 use std::path::Path;
 
 use crate::digest::{Digest, DigestWriter};
@@ -38,6 +38,15 @@ impl BlobWriter<'_> {
     /// Where the bytes are until they are complete, for messages.
     pub(crate) fn path(&self) -> &Path {
         self.writer.get_ref().path()
+    }
+
+    /// The bytes in a file that no name leads to, at its beginning, with their digest and number:
+    /// no blob, after all.
+    pub(crate) fn into_file(self) -> io::Result<(File, Digest, u64)> {
+        let (file, digest, size) = self.writer.finish();
+        let mut file = file.into_file();
+        file.rewind()?;
+        Ok((file, digest, size))
     }
 
     /// Puts the blob in place, if it is what was expected; returns its digest and size.

@@ -41,7 +41,7 @@ impl Layout {
         let mut archive = Archive::new(writer, source);
         archive.root(&root)?;
         archive.directory(root.as_fd(), Path::new(""))?;
-        let (digest, size) = archive.finish()?;
+        let (digest, size) = archive.finish()?.commit(None)?;
         self.place_snapshot(upper, &digest)?;
         let media_type = OCI_LAYER.to_owned();
         let blob = Descriptor { media_type, digest: digest.clone(), size, platform: None };
@@ -85,12 +85,12 @@ impl<'a, 'w> Archive<'a, 'w> {
         Self { builder: tar::Builder::new(writer), source, links: HashMap::new(), bytes: 0 }
     }
 
-    /// Ends the archive and stores it; returns its digest and size.
-    pub(crate) fn finish(self) -> Result<(Digest, u64), StoreError> {
+    /// Ends the archive.
+    pub(crate) fn finish(self) -> Result<BlobWriter<'w>, StoreError> {
         let shown = self.source.shown;
         let failed = |source| StoreError::at(shown, source);
         let writer = self.builder.into_inner().map_err(failed)?;
-        writer.into_inner().map_err(|error| failed(error.into_error()))?.commit(None)
+        writer.into_inner().map_err(|error| failed(error.into_error()))
     }
 
     fn error(&self, path: &Path, source: io::Error) -> StoreError {

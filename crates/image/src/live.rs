@@ -25,9 +25,11 @@ pub struct LiveTree {
     ids: Ids,
 }
 
-/// An archive that lies in the store as a blob.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An archive on its way out.
+#[derive(Debug)]
 pub struct Archived {
+    /// Its bytes, from the beginning. No name leads to the file: it is gone when this is dropped.
+    pub file: std::fs::File,
     /// Digest of its bytes.
     pub digest: Digest,
     /// Its size in bytes.
@@ -68,8 +70,7 @@ impl LiveTree {
 
 impl ImageStore {
     /// Archives what is at `path` as Docker does: a directory under its own name, or what it has
-    /// when the path ends in `/.`. `None` when nothing is there. The blob is nobody's: the next
-    /// [`Self::prune`] removes it.
+    /// when the path ends in `/.`. `None` when nothing is there.
     ///
     /// # Errors
     /// Files together have more than `limit` bytes, or cannot be read or stored.
@@ -94,7 +95,6 @@ impl ImageStore {
         if contents && !is_directory {
             return Ok(None);
         }
-        let _lock = self.layout().lock_content(&|| false)?;
         let writer = io::BufWriter::with_capacity(256 * 1024, self.layout().blob_writer()?);
         let kind = Kind::Live { ids: &tree.ids };
         let source = Source { shown: &shown, kind, limit: Some(limit), cancelled: &|| false };
@@ -109,15 +109,8 @@ impl ImageStore {
             let parent = tree.root.directory(parent).map_err(failed)?;
             archive.one(parent.as_fd(), &name)?;
         }
-        let (digest, size) = archive.finish()?;
-        Ok(Some(Archived { digest, size }))
-    }
-
-    /// Opens a blob.
-    ///
-    /// # Errors
-    /// It is not in the store.
-    pub fn open_blob(&self, digest: &Digest) -> Result<std::fs::File, StoreError> {
-        self.layout().open_blob(digest)
+        let (file, digest, size) =
+            archive.finish()?.into_file().map_err(|error| StoreError::at(&shown, error))?;
+        Ok(Some(Archived { file, digest, size }))
     }
 }

@@ -143,15 +143,14 @@ pub(super) async fn get(api: &Api, instance: &Instance, path: String) -> HttpRep
             let paused = sandbox.pause().map_err(failed("pause the container"))?;
             let archived = store.archive(&tree, &path, ARCHIVE_BYTES)?;
             drop(paused);
-            let archived = archived.ok_or(ArchiveError::NotFound(path))?;
-            Ok((store.open_blob(&archived.digest)?, archived))
+            archived.ok_or(ArchiveError::NotFound(path))
         })
         .await
     };
     match get.await {
-        Ok((file, archived)) => {
+        Ok(archived) => {
             api.volumes.remember(archived.digest, origin(instance, &asked));
-            let mut reply = Response::new(FileBody::new(file, archived.size).boxed());
+            let mut reply = Response::new(FileBody::new(archived.file, archived.size).boxed());
             let kind = HeaderValue::from_static("application/x-tar");
             reply.headers_mut().insert(header::CONTENT_TYPE, kind);
             reply
