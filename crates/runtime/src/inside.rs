@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use rustix::fs::{Mode, OFlags};
 
-use crate::Sandbox;
+use crate::{Sandbox, sys};
 
 /// How long all processes may take to stand still.
 const PAUSE_PATIENCE: Duration = Duration::from_secs(5);
@@ -49,6 +49,28 @@ impl Sandbox {
         self.still_runs().map(|()| maps)
     }
 
+    /// Does `work` on this thread as the sandbox's root would, where files are concerned: in a user
+    /// namespace nobody else can make any. The thread keeps its capabilities, and is itself again
+    /// when this returns.
+    ///
+    /// # Errors
+    /// The program has ended, or its users cannot be told.
+    pub fn as_root<T>(&self, work: impl FnOnce() -> T) -> io::Result<T> {
+        let [users, groups] = self.id_maps()?;
+        let root = |map: &str| map.split_ascii_whitespace().nth(1).and_then(|id| id.parse().ok());
+        let (Some(uid), Some(gid)) = (root(&users), root(&groups)) else {
+            return Err(io::ErrorKind::InvalidData.into());
+        };
+        let own = rustix::thread::capabilities(None)?;
+        let again = Again(own);
+        sys::set_file_owner(uid, gid);
+        // Another owner than root takes those that are about files away.
+        rustix::thread::set_capabilities(None, own)?;
+        let done = work();
+        drop(again);
+        Ok(done)
+    }
+
     /// Lets every process inside stand still. Blocking, for up to 5 s.
     ///
     /// # Errors
@@ -76,6 +98,19 @@ impl Sandbox {
         match self.exit_status() {
             None if self.pid() != 0 => Ok(()),
             _ => Err(io::ErrorKind::NotConnected.into()),
+        }
+    }
+}
+
+/// Makes the thread itself again, however the work ends.
+struct Again(rustix::thread::CapabilitySets);
+
+impl Drop for Again {
+    fn drop(&mut self) {
+        let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+        sys::set_file_owner(uid.as_raw(), gid.as_raw());
+        if let Err(error) = rustix::thread::set_capabilities(None, self.0) {
+            tracing::error!(%error, "a thread has lost capabilities");
         }
     }
 }

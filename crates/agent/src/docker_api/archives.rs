@@ -120,7 +120,8 @@ pub(super) async fn put(instance: &Instance, path: String, upload: Upload) -> Re
             let failed = |step| move |source| ArchiveError::Sandbox { step, source };
             let tree = live_tree(&sandbox)?;
             let archive = upload.reader().map_err(failed("read the archive"))?;
-            let done = tree.unpack(archive, Path::new(&path), limits());
+            let unpack = || tree.unpack(archive, Path::new(&path), limits());
+            let done = sandbox.as_root(unpack).map_err(failed("become the container's root"))?;
             done.map_err(|source| ArchiveError::Unpack { path, source })
         })
         .await
