@@ -96,3 +96,12 @@ fn a12_load_balance_is_the_old_name_of_get_random() {
     dev.wait_for_line("loadBalance is deprecated");
     dev.stop();
 }
+
+#[test]
+fn bb10_labels_of_the_class_are_those_of_each_start() {
+    let body = "labels = { tenant: \"acme\" }; async told() { return (await this.ctx.container.inspect()).labels; }";
+    let dev = Dev::start(&Project::probe(body));
+    assert_eq!(dev.get("/one/who").status, 200);
+    assert_eq!(dev.post("/one/_call/told", "[]").json(), json!({ "tenant": "acme" }));
+    dev.stop();
+}
