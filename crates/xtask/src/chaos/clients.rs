@@ -160,7 +160,7 @@ impl Clients {
         };
         let _ = self.ask(object, &path);
         if action != Action::Start {
-            self.ledger().disturb(object);
+            self.ledger().disturb_by_request(object);
         }
         Ok(())
     }

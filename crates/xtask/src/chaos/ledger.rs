@@ -31,8 +31,8 @@ struct Account {
     current: Option<String>,
     /// Instances that another has followed, and when.
     retired: BTreeMap<String, u64>,
-    /// Whether another instance may come: this one was ended or killed.
-    may_change: bool,
+    /// How many instances may follow: this one was ended or killed.
+    may_follow: u32,
     /// Whether the next request may fail: something was ended under it.
     unsettled: bool,
 }
@@ -86,13 +86,13 @@ impl Ledger {
         // One that was retired meanwhile answers what was asked of it before.
         if replaces && !account.retired.contains_key(instance) {
             let current = account.current.take().expect("it is replaced");
-            if !account.may_change && keeps_its_instance(object) {
+            if account.may_follow == 0 && keeps_its_instance(object) {
                 return Err(format!(
                     "{object}: instance {instance} answered, although nobody ended {current}"
                 ));
             }
             account.retired.insert(current, now);
-            account.may_change = false;
+            account.may_follow = account.may_follow.saturating_sub(1);
         }
         account.current.get_or_insert_with(|| instance.clone());
         Ok(())
@@ -100,8 +100,17 @@ impl Ledger {
 
     /// The instance of an object is ended on purpose or killed: another one may come.
     pub(super) fn disturb(&mut self, object: Object) {
+        self.disturb_by(object, 1);
+    }
+
+    /// A request that ends the instance is under way. It may find none, start one and end that.
+    pub(super) fn disturb_by_request(&mut self, object: Object) {
+        self.disturb_by(object, 2);
+    }
+
+    fn disturb_by(&mut self, object: Object, instances: u32) {
         let account = self.account(object);
-        account.may_change = true;
+        account.may_follow = account.may_follow.max(instances);
         account.unsettled = true;
     }
 
@@ -200,6 +209,16 @@ mod tests {
         ledger.disturb(OBJECT);
         hit(&mut ledger, 3, "b").unwrap();
         assert_eq!(ledger.instance(OBJECT), Some("b"));
+    }
+
+    #[test]
+    fn a_request_may_start_the_instance_that_it_ends() {
+        let mut ledger = Ledger::default();
+        hit(&mut ledger, 1, "a").unwrap();
+        ledger.disturb_by_request(OBJECT);
+        hit(&mut ledger, 2, "b").unwrap();
+        hit(&mut ledger, 3, "c").unwrap();
+        assert!(hit(&mut ledger, 4, "d").is_err());
     }
 
     #[test]

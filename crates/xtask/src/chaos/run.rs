@@ -190,7 +190,7 @@ impl Run {
         let clients = &*clients;
         let excused = !matches!(kill.victim, Victim::Launcher | Victim::ParkedInit);
         if !matches!(action, Action::Hit | Action::Start) {
-            clients.ledger().disturb(object);
+            clients.ledger().disturb_by_request(object);
         }
         thread::scope(|scope| {
             let request = scope.spawn(move || clients.try_to(object, action, excused));
