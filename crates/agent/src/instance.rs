@@ -86,6 +86,8 @@ pub(crate) enum Request {
     Detach,
     /// Keep it.
     Adopt,
+    /// Its object has been told how it ended: no later agent has to.
+    Told,
     /// Forget it and leave it running: the agent ends.
     Leave,
 }

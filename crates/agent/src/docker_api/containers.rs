@@ -15,7 +15,7 @@ use super::request::{ContainerCall, CreateContainer, WaitCondition};
 use super::{Api, Caller};
 use super::{archives, images, volumes};
 use crate::application::{ApplicationRuntime, ApplicationSlot};
-use crate::instance::{Creation, Instance, Record, Request, why_not};
+use crate::instance::{Creation, Instance, Request, why_not};
 use crate::slot::Slot;
 
 /// `POST /containers/create?name=…`
@@ -127,7 +127,8 @@ async fn on_instance(
             let reply = wait(slot, &instance, condition, caller).await;
             if matches!(condition, WaitCondition::NotRunning) && !caller.draining {
                 instance.note_told();
-                Record::remove(&api.node.state_dir(), &slot.name);
+                // An owner that is gone has removed its record itself.
+                let _ = instance.tell(Request::Told).await;
             }
             reply
         }

@@ -228,6 +228,12 @@ impl Runner {
             Request::Delete => self.apply(Event::Delete).await,
             Request::Detach => self.apply(Event::Detach).await,
             Request::Adopt => self.apply(Event::Adopt).await,
+            Request::Told => {
+                if std::mem::take(&mut self.recorded) {
+                    Record::remove(&self.node.state_dir(), &self.name);
+                }
+                Ok(())
+            }
         };
         let _ = message.reply.send(result);
         Next::Continue
