@@ -15,7 +15,6 @@ use tar::{EntryType, Header};
 
 use crate::cache::CachedLayer;
 use crate::content::BlobWriter;
-use crate::digest::Digest;
 use crate::document::{Descriptor, OCI_LAYER};
 use crate::error::{StoreError, at};
 use crate::ids::Ids;
