@@ -71,7 +71,7 @@ fn subordinate_ids(text: &str) -> Vec<(u32, u32)> {
     let line = |line: &str| {
         let mut fields = line.trim().rsplitn(3, ':');
         let (count, first) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-        Some((first, count))
+        fields.next().map(|_user| (first, count))
     };
     text.lines().filter_map(line).collect()
 }

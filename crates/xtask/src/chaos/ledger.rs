@@ -19,6 +19,8 @@ pub(super) struct Ledger {
     objects: BTreeMap<Object, Account>,
     /// Grows with every entry.
     time: u64,
+    /// Whether what carries requests was killed, and none was answered since.
+    cut: bool,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +69,7 @@ impl Ledger {
         let Ticket { object, began, highest } = ticket;
         self.time += 1;
         let now = self.time;
+        self.cut = false;
         let account = self.account(object);
         account.unsettled = false;
         let Answer { count, instance } = answer;
@@ -122,13 +125,14 @@ impl Ledger {
 
     /// What carries requests was killed: the next ones may fail, instances stay.
     pub(super) fn unsettle_all(&mut self) {
+        self.cut = true;
         self.objects.values_mut().for_each(|account| account.unsettled = true);
     }
 
     /// Whether the first try of the next request must succeed.
     pub(super) fn is_settled(&self, object: Object) -> bool {
         keeps_its_instance(object)
-            && self.objects.get(&object).is_none_or(|account| !account.unsettled)
+            && self.objects.get(&object).map_or(!self.cut, |account| !account.unsettled)
     }
 
     /// The instance that answered last.
@@ -240,6 +244,8 @@ mod tests {
         assert!(!ledger.is_settled(OBJECT));
         hit(&mut ledger, 1, "a").unwrap();
         assert!(ledger.is_settled(OBJECT));
+        ledger.unsettle_all();
+        assert!(!ledger.is_settled(OBJECTS[1]), "nor is one that was never asked");
         let raw = Object { kind: Kind::Raw, number: 0 };
         assert!(!ledger.is_settled(raw));
     }
