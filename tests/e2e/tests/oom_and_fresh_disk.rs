@@ -31,7 +31,7 @@ fn l1_an_instance_may_use_what_its_type_allows() {
 fn ba3_a_custom_types_disk_is_all_an_instance_can_write() {
     let project = Project::probe("").configured(|config| {
         config["containers"][0]["instance_type"] =
-            json!({ "vcpu": 0.5, "memory_mib": 256, "disk_mb": 100 });
+            json!({ "vcpu": 1, "memory_mib": 3072, "disk_mb": 100 });
     });
     let dev = Dev::start(&project);
     let full = dev.get("/one/fill?mib=200").json();
