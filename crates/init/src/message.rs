@@ -170,20 +170,14 @@ pub enum FailureKind {
     Exec,
 }
 
-/// Everything a parked sandbox lacks.
+/// Everything a parked sandbox lacks. Descriptors, as the fields say: detached mounts that nothing
+/// propagates to, because a parked sandbox sees nothing of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
-    /// Read-only directories, topmost first.
-    pub layers: Vec<Vec<u8>>,
-    /// Where writes go.
-    pub upper: Vec<u8>,
-    /// overlayfs's working directory, on the file system of `upper`.
-    pub work: Vec<u8>,
-    /// Whether a descriptor follows: of a detached mount whose directories `upper` and `work` are to
-    /// be used instead.
-    pub disk: bool,
-    /// Whether writes need not survive a crash of the host.
-    pub volatile: bool,
+    /// How many read-only layers. Their descriptors come first, topmost first.
+    pub layers: u16,
+    /// Where writes go. Its descriptor is next.
+    pub writable: Writable,
     /// Host name.
     pub hostname: String,
     /// Text of `/etc/hosts`.
@@ -194,7 +188,7 @@ pub struct Start {
     pub internet: bool,
     /// Whether the main program is PID 1 of a namespace of its own, with init outside.
     pub pid1: bool,
-    /// Host paths to show.
+    /// What of the host to show. Their descriptors are last.
     pub binds: Vec<Bind>,
     /// Memory file systems to mount.
     pub tmpfs: Vec<Tmpfs>,
@@ -204,11 +198,22 @@ pub struct Start {
     pub process: Process,
 }
 
-/// A host path shown inside.
+/// Two directories of one mount.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Writable {
+    /// Name of the upper directory.
+    pub upper: Vec<u8>,
+    /// Name of overlayfs's working directory.
+    pub work: Vec<u8>,
+    /// Whether the mount is a disk of the sandbox's own, to be handed to agents that adopt.
+    pub disk: bool,
+    /// Whether writes need not survive a crash of the host.
+    pub volatile: bool,
+}
+
+/// A file or directory of the host shown inside.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bind {
-    /// Host path.
-    pub source: Vec<u8>,
     /// Absolute path inside.
     pub target: String,
     /// Whether writes are refused.

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::rc::Rc;
 
 use berth_init::message::{Event, Failure, Fork};
@@ -14,17 +14,16 @@ use rustix::net::SocketFlags;
 use rustix::process::DumpableBehavior;
 
 use crate::failure::Step;
+use crate::network;
 use crate::stage::{self, Stage};
+use crate::sys::{self, ChildStack};
 use crate::userns::UserNamespace;
-use crate::{network, sys};
 
 /// Size of the pipes for the main program's output: how much it may print while no agent reads.
 const PIPE_BYTES: usize = 256 * 1024;
 
 /// A parked sandbox as its PID 1 holds it.
 pub(crate) struct Parked {
-    /// The sandbox's directory.
-    pub(crate) dir: PathBuf,
     /// Accepts the agent that adopts.
     pub(crate) listener: OwnedFd,
     /// The agent that asked for this sandbox.
@@ -41,6 +40,8 @@ pub(crate) struct Parked {
     pub(crate) null: OwnedFd,
     /// Both ends of standard output and of standard error.
     pub(crate) pipes: [(OwnedFd, OwnedFd); 2],
+    /// For programs to be started.
+    pub(crate) stack: ChildStack,
     /// Our own network namespace, for the agent.
     pub(crate) netns: OwnedFd,
     /// What programs are to be in.
@@ -105,15 +106,15 @@ fn enter(
     // Only now: a cgroup namespace takes as its root the cgroups its maker is in.
     sys::unshare_cgroup().step("make a cgroup namespace")?;
 
-    let dir = PathBuf::from(OsStr::from_bytes(&fork.dir));
     network::prepare()?;
     let no_egress = network::redirect_egress().err().map(|e| e.to_string());
-    let stage = stage::build(&dir.join("root"), fork, namespace.as_ref())?;
     let netns = open("/proc/self/ns/net", OFlags::RDONLY).step("open the network namespace")?;
     let null = open("/dev/null", OFlags::RDWR).step_on("open", "/dev/null")?;
     let pipes = [pipe()?, pipe()?];
+    // Last, because the host's files are out of sight afterwards.
+    let root = Path::new(OsStr::from_bytes(&fork.dir)).join("root");
+    let stage = stage::build(&root, fork, namespace.as_ref())?;
     Ok(Parked {
-        dir,
         listener,
         connection,
         record,
@@ -122,6 +123,7 @@ fn enter(
         stage,
         null,
         pipes,
+        stack: ChildStack::new().step("make a stack")?,
         netns,
         namespace: namespace.map(Rc::new),
         no_egress,
@@ -130,14 +132,18 @@ fn enter(
 
 /// Keeps what runs inside from reaching us, and the kernel from choosing us when memory is short.
 fn protect() {
-    // Not dumpable: no process inside, not even root's, may open our memory, descriptors or
-    // executable through /proc/1 (CVE-2016-9962; and CVE-2019-5736, for which our executable also is
-    // a sealed memfd: no file of the host that could be overwritten).
-    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    hide_memory();
     let _ = rustix::thread::set_name(c"berth-init");
     // Without CAP_SYS_RESOURCE this is refused; the record of an end by lack of memory may then be
     // missing, and the runtime looks at the cgroup's counters instead.
     let _ = write_file("/proc/self/oom_score_adj", b"-1000");
+}
+
+/// Not dumpable: no process inside, not even root's, may open our memory, descriptors or executable
+/// through /proc/1 (CVE-2016-9962; and CVE-2019-5736, for which our executable also is a sealed memfd:
+/// no file of the host that could be overwritten).
+pub(crate) fn hide_memory() {
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 fn pipe() -> Result<(OwnedFd, OwnedFd), Failure> {

@@ -15,7 +15,7 @@ use rustix::termios::Winsize;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::failure::Step;
-use crate::sys::{self, StringArray};
+use crate::sys::{self, ChildStack, StringArray};
 use crate::user::User;
 use crate::{kernel, park, rootfs, stage};
 
@@ -47,14 +47,14 @@ pub(crate) fn spawn(
     user: &User,
     stdio: &Stdio<'_>,
     new_proc: bool,
+    stack: &mut ChildStack,
 ) -> Result<Running, Failure> {
     let plan = Plan { new_proc, ..Plan::new(process, confinement, user, stdio)? };
     let (reports, report) =
         rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).step("make a pipe")?;
-    let (pid, pidfd) = match sys::fork(0, None).step("fork")? {
-        sys::Fork::Child => plan.run(report.as_fd()),
-        sys::Fork::Parent { pid, pidfd } => (pid, pidfd),
-    };
+    let (pid, pidfd) = sys::spawn(stack, &|| plan.run(report.as_fd())).step("fork")?;
+    // A change of ids in the child has touched this of the memory that was shared.
+    park::hide_memory();
     drop(report);
     let mut bytes = Vec::new();
     std::fs::File::from(reports).read_to_end(&mut bytes).step("wait for the program")?;
@@ -199,14 +199,14 @@ impl<'a> Plan<'a> {
         Failure { kind, what: what.to_owned(), errno }
     }
 
-    /// The child's way to its program; never returns.
-    fn run(&self, report: BorrowedFd<'_>) -> ! {
+    /// The child's way to its program; returns its exit code if it does not get there.
+    fn run(&self, report: BorrowedFd<'_>) -> i32 {
         let (step, error) = match self.prepare(report) {
             Err(failed) => failed,
             Ok(()) => (ChildStep::Exec, self.execute()),
         };
         let _ = rustix::io::write(report, &Report::encode(step, &error));
-        sys::exit(127)
+        127
     }
 
     fn prepare(&self, report: BorrowedFd<'_>) -> Result<(), (ChildStep, io::Error)> {

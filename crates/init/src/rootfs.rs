@@ -1,20 +1,14 @@
-//! The root file system: pivot, and what is mounted into it.
+//! The root file system: how it becomes the root, and what is mounted into it.
 //!
-//! Everything that resolves a path of the image happens after the pivot and by openat2 without magic
+//! Everything that resolves a path of the image happens after that and by openat2 without magic
 //! links, so no symbolic link of an image leads out, not even through `/proc/self/fd`.
 
-use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use berth_init::message::{Bind, Failure, Start, Tmpfs};
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
-    OpenTreeFlags, UnmountFlags,
-};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MoveMountFlags};
 
 use crate::failure::Step;
 use crate::overlay;
@@ -24,20 +18,39 @@ use crate::userns::UserNamespace;
 /// How often a path is resolved again when the kernel could not do it safely.
 const OPEN_ATTEMPTS: u32 = 128;
 
+/// What of the host is shown inside, as detached mounts.
+pub(crate) struct Trees {
+    /// The image's layers, topmost first.
+    pub(crate) layers: Vec<OwnedFd>,
+    /// What takes the writes.
+    pub(crate) writable: OwnedFd,
+    /// Those of [`Start::binds`].
+    pub(crate) binds: Vec<OwnedFd>,
+}
+
+impl Trees {
+    /// The descriptors that came with a `Start`.
+    pub(crate) fn take(start: &Start, fds: Vec<OwnedFd>) -> Result<Self, Failure> {
+        let mut fds = fds.into_iter();
+        let layers: Vec<_> = fds.by_ref().take(start.layers.into()).collect();
+        let (writable, binds) = (fds.next(), fds.collect::<Vec<_>>());
+        let complete = layers.len() == start.layers.into() && binds.len() == start.binds.len();
+        match writable {
+            Some(writable) if complete => Ok(Self { layers, writable, binds }),
+            _ => Err(Errno::BADF).step("take the mounts of the root file system"),
+        }
+    }
+}
+
 /// Puts the root together and moves into it; returns the mount points it had to make.
 pub(crate) fn enter(
-    dir: &Path,
     stage: Stage,
     start: &Start,
-    disk: Option<&OwnedFd>,
+    trees: &Trees,
     namespace: Option<&UserNamespace>,
 ) -> Result<Vec<String>, Failure> {
-    let root = dir.join("root");
-    overlay::mount(&root, start, disk, namespace)?;
-    // Host paths are opened while they can be seen.
-    let binds = start.binds.iter().map(|bind| bind_source(bind, namespace));
-    let binds: Vec<OwnedFd> = binds.collect::<Result<_, _>>()?;
-    pivot(&root)?;
+    let root = overlay::mount(&trees.layers, &start.writable, &trees.writable, namespace)?;
+    cover(&root).step("enter the root")?;
     rustix::system::sethostname(start.hostname.as_bytes()).step("set the host name")?;
 
     let root = open_root()?;
@@ -54,8 +67,8 @@ pub(crate) fn enter(
     ] {
         etc_file(&mut points, target, &staged, text)?;
     }
-    for (bind, source) in start.binds.iter().zip(&binds) {
-        mount_bind(&mut points, bind, source)?;
+    for (bind, source) in start.binds.iter().zip(&trees.binds) {
+        mount_bind(&mut points, bind, source, namespace)?;
     }
     for tmpfs in &start.tmpfs {
         mount_tmpfs(&mut points, tmpfs)?;
@@ -90,13 +103,13 @@ fn resolve(root: &OwnedFd, path: &str, flags: OFlags) -> rustix::io::Result<Owne
     rustix::fs::openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve)
 }
 
-/// Makes `root` the root and lets go of the host's file systems.
-fn pivot(root: &Path) -> Result<(), Failure> {
-    rustix::process::chdir(root).step("enter the root")?;
-    // The old root ends up on top of the new one (pivot_root(2), "pivot_root(".", ".")").
-    rustix::process::pivot_root(".", ".").step("pivot the root")?;
-    rustix::mount::unmount(".", UnmountFlags::DETACH).step("let go of the host's mounts")?;
-    rustix::process::chdir("/").step("enter the root")
+/// Covers the stage with `root` and makes that this process's root, as a booting machine covers its
+/// initramfs (switch_root(8)): a walk up from anywhere ends in what is on top. Nothing is unmounted,
+/// for which the kernel would wait.
+fn cover(root: &OwnedFd) -> rustix::io::Result<()> {
+    rustix::process::fchdir(root)?;
+    rustix::mount::move_mount(root, "", CWD, "/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    rustix::process::chroot(".")
 }
 
 fn attach(tree: &OwnedFd, target: &OwnedFd) -> rustix::io::Result<()> {
@@ -115,26 +128,20 @@ fn etc_file(
     attach(&staged.tree, &point).step_on("mount", target)
 }
 
-fn bind_source(bind: &Bind, namespace: Option<&UserNamespace>) -> Result<OwnedFd, Failure> {
-    let source = Path::new(OsStr::from_bytes(&bind.source));
+fn mount_bind(
+    points: &mut MountPoints,
+    bind: &Bind,
+    source: &OwnedFd,
+    namespace: Option<&UserNamespace>,
+) -> Result<(), Failure> {
     if let Some(namespace) = namespace {
-        return namespace.mapped(source, true).step_on("open", &source.to_string_lossy());
+        namespace.map(source.as_fd(), true).step_on("map the ids of", &bind.target)?;
     }
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE
-        | OpenTreeFlags::OPEN_TREE_CLOEXEC
-        | OpenTreeFlags::AT_RECURSIVE;
-    rustix::mount::open_tree(CWD, source, flags).step_on("open", &source.to_string_lossy())
-}
-
-fn mount_bind(points: &mut MountPoints, bind: &Bind, source: &OwnedFd) -> Result<(), Failure> {
     let stat = rustix::fs::fstat(source).step_on("look at", &bind.target)?;
     let directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
     let point =
         if directory { points.directory(&bind.target)? } else { points.file(&bind.target, 0)? };
     attach(source, &point).step_on("mount", &bind.target)?;
-    // What the host mounts below the source later is not shown: nobody asked for it.
-    let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
-    rustix::mount::mount_change(bind.target.as_str(), private).step_on("restrict", &bind.target)?;
     // A remount needs a path; the one just resolved could only be changed by what runs inside, and
     // nothing does yet.
     let mut flags = MountFlags::BIND | MountFlags::NODEV | MountFlags::NOSUID;

@@ -54,6 +54,18 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
 /// Directory of the skeleton layer below the stage.
 pub(crate) const SKELETON: &str = "skeleton";
 
+/// Where the image's layers are attached, by their number.
+pub(crate) const LAYERS: &str = "layers";
+
+/// Where the sandbox's disk is attached, if it has one.
+pub(crate) const DISK: &str = "disk";
+
+/// Where the directory that holds the upper and the working one is attached.
+pub(crate) const WRITABLE: &str = "writable";
+
+/// Where kernels before 6.7 attach the overlay for a moment.
+pub(crate) const OVERLAY: &str = "overlay";
+
 /// Debian's and everybody's group of terminals.
 const TTY: u32 = 5;
 
@@ -78,18 +90,18 @@ pub(crate) struct StagedFile {
     pub(crate) tree: OwnedFd,
 }
 
-/// Builds everything on a memory file system at `root`, where the overlay will later cover it.
+/// Builds everything on a memory file system at `root` and moves this process into it: from then on
+/// nothing of the host is in its mount namespace. The overlay will later cover it.
 pub(crate) fn build(
     root: &Path,
     fork: &Fork,
     namespace: Option<&UserNamespace>,
 ) -> Result<Stage, Failure> {
-    // Downstream, not private: what the host unmounts is unmounted in parked sandboxes too.
-    let flags = MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC;
+    let flags = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", flags).step("cut mounts off the host's")?;
     let stage = Staging { root: root.to_owned() };
     stage.mount("tmpfs", "", HARMLESS, c"mode=755,size=128k")?;
-    for name in ["proc", "dev", "sys", "empty"] {
+    for name in ["proc", "dev", "sys", "empty", LAYERS, DISK, WRITABLE, OVERLAY] {
         stage.mkdir(name)?;
     }
     stage.skeleton()?;
@@ -104,7 +116,7 @@ pub(crate) fn build(
     for path in MASKED {
         stage.mask(path)?;
     }
-    Ok(Stage {
+    let staged = Stage {
         trees: vec![
             ("/proc", stage.tree("proc")?),
             ("/dev", stage.tree("dev")?),
@@ -113,7 +125,19 @@ pub(crate) fn build(
         hosts: stage.file("hosts")?,
         hostname: stage.file("hostname")?,
         resolv_conf: stage.file("resolv.conf")?,
-    })
+    };
+    pivot(root)?;
+    Ok(staged)
+}
+
+/// Makes `root` the root and lets go of the host's file systems. Beforehand, because the kernel waits
+/// for all processors when it unmounts.
+fn pivot(root: &Path) -> Result<(), Failure> {
+    rustix::process::chdir(root).step("enter the stage")?;
+    // The old root ends up on top of the new one (pivot_root(2), "pivot_root(".", ".")").
+    rustix::process::pivot_root(".", ".").step("pivot the root")?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH).step("let go of the host's mounts")?;
+    rustix::process::chdir("/").step("enter the stage")
 }
 
 /// Puts a `/proc` of the caller's own PID namespace, hidden and read-only like the staged one, in

@@ -4,7 +4,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
@@ -23,10 +22,12 @@ use rustix::process::{WaitOptions, WaitStatus};
 use crate::failure::Step;
 use crate::park::Parked;
 use crate::process::{self, Running, Stdio};
+use crate::rootfs::Trees;
 use crate::stage::Stage;
+use crate::sys::{self, ChildStack};
 use crate::user::{self, User};
 use crate::userns::UserNamespace;
-use crate::{network, rootfs, sys};
+use crate::{network, rootfs};
 
 /// How long an agent that reads nothing may hold us up before it counts as gone.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,12 +37,11 @@ const RECORD_OUTPUT_BYTES: usize = 1024 * 1024;
 
 /// Runs the sandbox to its end. Returning ends PID 1, and with it everything inside.
 pub(crate) fn run(parked: Parked) -> ExitCode {
-    let (mut init, stage, dir) = Init::new(parked);
+    let (mut init, stage) = Init::new(parked);
     let Some((start, fds)) = init.wait_for_start() else { return ExitCode::SUCCESS };
     // From here on the sandbox counts as started, whatever becomes of the agent.
     let _ = rustix::io::pwrite(&init.record, &Header::Running.encode(), 0);
-    init.disk = fds.into_iter().next().filter(|_| start.disk);
-    match init.start(&dir, stage, start) {
+    match init.start(stage, start, fds) {
         Ok(()) => init.supervise(),
         Err(failure) => {
             init.tell(&Event::Failed { exec: 0, failure }, &[]);
@@ -60,6 +60,7 @@ struct Init {
     child_signal: OwnedFd,
     null: OwnedFd,
     pipes: [(OwnedFd, OwnedFd); 2],
+    stack: ChildStack,
     netns: OwnedFd,
     namespace: Option<Rc<UserNamespace>>,
     /// What takes the writes, if it has its own file system; kept for agents.
@@ -89,7 +90,7 @@ struct Main {
 }
 
 impl Init {
-    fn new(parked: Parked) -> (Self, Stage, PathBuf) {
+    fn new(parked: Parked) -> (Self, Stage) {
         let agent = Agent { socket: parked.connection, receiver: Receiver::default() };
         let init = Self {
             listener: parked.listener,
@@ -100,6 +101,7 @@ impl Init {
             child_signal: parked.child_signal,
             null: parked.null,
             pipes: parked.pipes,
+            stack: parked.stack,
             netns: parked.netns,
             namespace: parked.namespace,
             disk: None,
@@ -110,7 +112,7 @@ impl Init {
             main: None,
             execs: HashMap::new(),
         };
-        (init, parked.stage, parked.dir)
+        (init, parked.stage)
     }
 
     /// Waits as long as the agent lives: a parked sandbox does not outlive it.
@@ -127,9 +129,10 @@ impl Init {
         }
     }
 
-    fn start(&mut self, dir: &Path, stage: Stage, start: Start) -> Result<(), Failure> {
-        let created =
-            rootfs::enter(dir, stage, &start, self.disk.as_ref(), self.namespace.as_deref())?;
+    fn start(&mut self, stage: Stage, start: Start, fds: Vec<OwnedFd>) -> Result<(), Failure> {
+        let trees = Trees::take(&start, fds)?;
+        let created = rootfs::enter(stage, &start, &trees, self.namespace.as_deref())?;
+        self.disk = Some(trees.writable).filter(|_| start.writable.disk);
         // Not the host's, whose path would show inside; and not later, when root inside could have
         // replaced it.
         self.null = rootfs::open_inside("/dev/null", OFlags::RDWR).step_on("open", "/dev/null")?;
@@ -176,7 +179,7 @@ impl Init {
 
     /// Starts a program with those streams; the main program's are the pipes, an exec's `/dev/null`.
     fn spawn(
-        &self,
+        &mut self,
         process: &Process,
         user: &User,
         streams: [Option<BorrowedFd<'_>>; 3],
@@ -185,7 +188,14 @@ impl Init {
         if let Some(size) = process.terminal {
             let (master, slave) = process::terminal(size, user)?;
             let stdio = Stdio::Terminal(slave);
-            let running = process::spawn(process, &self.confinement, user, &stdio, new_proc)?;
+            let running = process::spawn(
+                process,
+                &self.confinement,
+                user,
+                &stdio,
+                new_proc,
+                &mut self.stack,
+            )?;
             return Ok((running, Some(master)));
         }
         let files = match (&self.main, streams) {
@@ -196,7 +206,10 @@ impl Init {
             own(fd, user);
         }
         let stdio = Stdio::Files(files);
-        Ok((process::spawn(process, &self.confinement, user, &stdio, new_proc)?, None))
+        Ok((
+            process::spawn(process, &self.confinement, user, &stdio, new_proc, &mut self.stack)?,
+            None,
+        ))
     }
 
     fn supervise(mut self) -> ExitCode {

@@ -3,7 +3,7 @@
 //! This process has one thread, from its start to its end: several proofs below rest on it.
 #![expect(unsafe_code, reason = "clone3, signals, seccomp and execve have no safe wrapper")]
 
-use std::ffi::{CStr, CString, c_char, c_int, c_long};
+use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
@@ -52,6 +52,80 @@ pub(crate) fn fork(namespaces: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Resul
             Ok(Fork::Parent { pid: u32::try_from(pid).expect("a pid is positive"), pidfd })
         }
     }
+}
+
+/// Memory for the stack of one child at a time, with a page below that nobody can touch.
+#[derive(Debug)]
+pub(crate) struct ChildStack {
+    bottom: *mut c_void,
+}
+
+/// Enough for what a child does before it executes; touched pages alone cost memory.
+const STACK_BYTES: usize = 256 * 1024;
+/// One page, or more where pages are small.
+const GUARD_BYTES: usize = 64 * 1024;
+
+impl ChildStack {
+    pub(crate) fn new() -> io::Result<Self> {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_STACK;
+        // SAFETY: a new mapping, at an address that the kernel chooses.
+        let bottom = unsafe {
+            libc::mmap(
+                ptr::null_mut(),
+                STACK_BYTES,
+                libc::PROT_READ | libc::PROT_WRITE,
+                flags,
+                -1,
+                0,
+            )
+        };
+        if bottom == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let stack = Self { bottom };
+        // SAFETY: the beginning of the mapping just made, which nobody uses yet.
+        check(unsafe { libc::mprotect(bottom, GUARD_BYTES, libc::PROT_NONE) }.into())?;
+        Ok(stack)
+    }
+}
+
+impl Drop for ChildStack {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours alone, and no child runs on it: see `spawn`.
+        unsafe { libc::munmap(self.bottom, STACK_BYTES) };
+    }
+}
+
+/// Runs `run` in a child that shares this process's memory while this process waits, until the child
+/// has executed a program or ended: neither copies any memory. Its pid and pidfd.
+///
+/// The child ends with the code that `run` returns. It has descriptors, signal handlers, credentials and a working directory of its own. It must
+/// not change what this process relies on in memory.
+pub(crate) fn spawn<F: Fn() -> c_int>(
+    stack: &mut ChildStack,
+    run: &F,
+) -> io::Result<(u32, OwnedFd)> {
+    extern "C" fn enter<F: Fn() -> c_int>(run: *mut c_void) -> c_int {
+        // SAFETY: the pointer is to the `run` of `spawn`, which waits as long as this runs.
+        let run = unsafe { &*run.cast::<F>() };
+        run()
+    }
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    let mut pidfd: RawFd = -1;
+    // SAFETY: the mapping is `STACK_BYTES` long, so this is its end, from which stacks grow down; it
+    // is aligned as its page is, and borrowed for the call, during which alone the child uses it.
+    let top = unsafe { stack.bottom.byte_add(STACK_BYTES) };
+    let argument = ptr::from_ref(run).cast_mut().cast();
+    // SAFETY: `enter::<F>` gets the pointer to an F that it expects. By CLONE_VFORK this process, which
+    // has one thread, stands still until the child no longer uses its memory, so nothing is used by
+    // both at once; `pidfd` outlives the call.
+    let pid = unsafe { libc::clone(enter::<F>, top, flags, argument, &raw mut pidfd) };
+    if pid == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel made this descriptor for us just now (CLONE_PIDFD, close-on-exec).
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok((u32::try_from(pid).expect("a pid is positive"), pidfd))
 }
 
 /// Makes a cgroup namespace whose root is the cgroups this process is in now.

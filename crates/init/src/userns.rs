@@ -7,7 +7,7 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -73,13 +73,9 @@ impl UserNamespace {
         rustix::thread::move_into_link_name_space(self.fd.as_fd(), kind)
     }
 
-    /// A detached copy of the mount at `path` on which the disk's root is root inside.
-    pub(crate) fn mapped(&self, path: &Path, recursive: bool) -> io::Result<OwnedFd> {
-        let mut flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-        flags.set(OpenTreeFlags::AT_RECURSIVE, recursive);
-        let tree = rustix::mount::open_tree(CWD, path, flags)?;
-        sys::map_ids(tree.as_fd(), self.fd.as_fd(), recursive)?;
-        Ok(tree)
+    /// Lets the disk's root be root inside on a detached mount.
+    pub(crate) fn map(&self, tree: BorrowedFd<'_>, recursive: bool) -> io::Result<()> {
+        sys::map_ids(tree, self.fd.as_fd(), recursive)
     }
 }
 
@@ -92,8 +88,10 @@ pub(crate) fn probe(probe: &Probe) -> Result<(), Failure> {
     let namespace = UserNamespace::create(probe.user_ids, None).step("make a user namespace")?;
     for dir in &probe.dirs {
         let dir = Path::new(OsStr::from_bytes(dir));
-        namespace
-            .mapped(dir, false)
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let tree = rustix::mount::open_tree(CWD, dir, flags);
+        tree.map_err(io::Error::from)
+            .and_then(|tree| namespace.map(tree.as_fd(), false))
             .step_on("map the ids of the file system at", &dir.to_string_lossy())?;
     }
     Ok(())

@@ -26,8 +26,8 @@ pub const MESSAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Zeros read after a message's end.
 const DEFAULTS: usize = 64;
 
-/// Most descriptors on one frame.
-pub const FDS_MAX: usize = 16;
+/// Most descriptors on one frame: the kernel's `SCM_MAX_FD`.
+pub const FDS_MAX: usize = 253;
 
 /// The bytes of a frame.
 ///

@@ -2,11 +2,14 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use init::message::{self, Event, Failure, FailureKind, Request};
+use init::wire::FDS_MAX;
+use rustix::fs::CWD;
+use rustix::mount::OpenTreeFlags;
 use tokio::sync::oneshot;
 
 use crate::footprint::{self, Footprint};
@@ -16,8 +19,12 @@ use crate::runtime::Runtime;
 use crate::sandbox::Running;
 use crate::{
     EgressUnsupported, ExecError, ExecFailure, NAMESERVER, Output, Process, Sandbox, SandboxHandle,
-    SandboxSpec, StreamReader,
+    SandboxSpec, StreamReader, sys,
 };
+
+/// Longest name of a caller's upper directory: with its mount point it is an option of overlayfs, which
+/// takes 255 bytes.
+const UPPER_NAME_BYTES: usize = 200;
 
 /// A sandbox could not be started; nothing of it is left. Texts complete "failed to …".
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +139,13 @@ impl Runtime {
             }
             _ => None,
         };
-        let (upper, work) = writable(footprint, spec).map_err(at("make the upper directory"))?;
+        let writable = match disk {
+            Some(disk) => Writing::to_disk(disk),
+            None => {
+                Writing::to_directory(footprint, spec).map_err(at("make the upper directory"))?
+            }
+        };
+        let trees = trees(spec)?;
         footprint.cgroup.limit(&spec.limits).map_err(at("set the sandbox's limits"))?;
         let egress = match spec.internet {
             true => Some(EgressSockets::open(&parts.netns).map_err(at("listen for egress"))?),
@@ -143,15 +156,16 @@ impl Runtime {
             handle.work.clone_from(&footprint.work);
             footprint::write_handle(&handle).map_err(at("write the sandbox's handle"))?;
         }
-        let start = self.message(spec, &upper, &work, disk.is_some());
+        let start = self.message(spec, &writable);
         let ended = |_| StartError::Ended;
-        let fds: Vec<_> = disk.iter().map(AsFd::as_fd).collect();
+        let (layers, binds) = trees.split_at(spec.layers.len());
+        let fds: Vec<_> =
+            layers.iter().chain([&writable.mount]).chain(binds).map(AsFd::as_fd).collect();
         parts.connection.send(&Request::Start(Box::new(start)), &fds).await.map_err(ended)?;
         match parts.connection.receive().await.map_err(ended)? {
             Some((Event::Started { created }, fds)) => {
-                if spec.upper.is_some() {
-                    footprint.stubs = Some((upper, created));
-                }
+                let disk = writable.names.disk.then_some(writable.mount);
+                footprint.stubs = writable.callers.map(|upper| (upper, created));
                 Ok(Started { handle, egress, disk, fds })
             }
             Some((Event::Failed { failure, .. }, _)) => Err(failure.into()),
@@ -159,15 +173,11 @@ impl Runtime {
         }
     }
 
-    fn message(&self, spec: &SandboxSpec, upper: &Path, work: &Path, disk: bool) -> message::Start {
-        let bytes = |path: &Path| path.as_os_str().as_bytes().to_vec();
+    fn message(&self, spec: &SandboxSpec, writable: &Writing) -> message::Start {
         let name = &spec.hostname;
         message::Start {
-            layers: spec.layers.iter().map(|layer| bytes(layer)).collect(),
-            upper: bytes(upper),
-            work: bytes(work),
-            disk,
-            volatile: spec.upper.is_none(),
+            layers: u16::try_from(spec.layers.len()).expect("checked by `trees`"),
+            writable: writable.names.clone(),
             hostname: name.clone(),
             hosts: format!("127.0.0.1\tlocalhost {name}\n::1\tlocalhost ip6-localhost {name}\n"),
             // Without internet nothing is routed there, and lookups fail at once; but outbound
@@ -179,7 +189,6 @@ impl Runtime {
                 .mounts
                 .iter()
                 .map(|mount| message::Bind {
-                    source: bytes(&mount.source),
                     target: mount.target.clone(),
                     read_only: mount.read_only,
                 })
@@ -247,19 +256,86 @@ pub(crate) fn output(
     })
 }
 
-/// The upper and working directories: our own, or the caller's and one beside it.
-fn writable(footprint: &mut Footprint, spec: &SandboxSpec) -> io::Result<(PathBuf, PathBuf)> {
-    let Some(upper) = &spec.upper else {
-        return Ok((footprint.dir.join("upper"), footprint.dir.join("work")));
+/// Where writes go.
+struct Writing {
+    mount: OwnedFd,
+    names: message::Writable,
+    /// The upper directory, if it is the caller's.
+    callers: Option<PathBuf>,
+}
+
+impl Writing {
+    /// To the sandbox's disk, or to its own directory where there are no disks.
+    fn to_disk(mount: OwnedFd) -> Self {
+        let names = message::Writable {
+            upper: b"upper".to_vec(),
+            work: b"work".to_vec(),
+            disk: true,
+            volatile: true,
+        };
+        Self { mount, names, callers: None }
+    }
+
+    /// To the caller's directory, overlayfs's working one beside it; or to our own.
+    fn to_directory(footprint: &mut Footprint, spec: &SandboxSpec) -> io::Result<Self> {
+        let Some(upper) = &spec.upper else {
+            let mut own = Self::to_disk(detached(&footprint.dir, OpenTreeFlags::empty())?);
+            own.names.disk = false;
+            return Ok(own);
+        };
+        fs::create_dir_all(upper)?;
+        let upper = fs::canonicalize(upper)?;
+        let (Some(parent), Some(name)) = (upper.parent(), upper.file_name()) else {
+            return Err(io::ErrorKind::InvalidFilename.into());
+        };
+        // overlayfs's options take these for something else.
+        if name.len() > UPPER_NAME_BYTES || name.as_bytes().iter().any(|b| b":,\\".contains(b)) {
+            return Err(io::ErrorKind::InvalidFilename.into());
+        }
+        let mut work = name.to_owned();
+        work.push(".work");
+        let beside = parent.join(&work);
+        fs::create_dir_all(&beside)?;
+        footprint.work = Some(beside);
+        let names = message::Writable {
+            upper: name.as_bytes().to_vec(),
+            work: work.into_vec(),
+            disk: false,
+            volatile: false,
+        };
+        Ok(Self {
+            mount: detached(parent, OpenTreeFlags::empty())?,
+            names,
+            callers: Some(upper.clone()),
+        })
+    }
+}
+
+/// The layers, then what is shown of the host, as mounts that init can attach without seeing the
+/// host.
+fn trees(spec: &SandboxSpec) -> Result<Vec<OwnedFd>, StartError> {
+    let count = spec.layers.len() + spec.mounts.len();
+    if count >= FDS_MAX {
+        let what = format!("{count} layers and mounts, of which there can be {}", FDS_MAX - 1);
+        let source = io::Error::new(io::ErrorKind::ArgumentListTooLong, what);
+        return Err(StartError::step("show the image", source));
+    }
+    let open = |source: &PathBuf, below| {
+        detached(source, below)
+            .map_err(|e| StartError::step(&format!("open `{}`", source.display()), e))
     };
-    fs::create_dir_all(upper)?;
-    let upper = fs::canonicalize(upper)?;
-    let mut work = upper.clone().into_os_string();
-    work.push(".work");
-    let work = PathBuf::from(work);
-    fs::create_dir_all(&work)?;
-    footprint.work = Some(work.clone());
-    Ok((upper, work))
+    let layers = spec.layers.iter().map(|layer| open(layer, OpenTreeFlags::empty()));
+    let mounts = spec.mounts.iter().map(|mount| open(&mount.source, OpenTreeFlags::AT_RECURSIVE));
+    layers.chain(mounts).collect()
+}
+
+/// A copy of the mount at `path`, or with `AT_RECURSIVE` also of those below it, attached nowhere. What
+/// the host mounts there later is not shown: nobody asked for it.
+fn detached(path: &Path, below: OpenTreeFlags) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | below;
+    let tree = rustix::mount::open_tree(CWD, path, flags)?;
+    sys::make_private(tree.as_fd())?;
+    Ok(tree)
 }
 
 impl Process {

@@ -69,6 +69,25 @@ pub(crate) fn lock_byte(file: BorrowedFd<'_>, offset: u32) -> io::Result<bool> {
     }
 }
 
+/// Keeps what is mounted elsewhere from appearing on a detached mount, and the reverse.
+pub(crate) fn make_private(tree: BorrowedFd<'_>) -> io::Result<()> {
+    /// `struct mount_attr` of linux/mount.h.
+    #[repr(C)]
+    struct MountAttr {
+        set: u64,
+        clear: u64,
+        propagation: u64,
+        userns_fd: u64,
+    }
+    let attr = MountAttr { set: 0, clear: 0, propagation: libc::MS_PRIVATE, userns_fd: 0 };
+    let flags = libc::AT_EMPTY_PATH | libc::AT_RECURSIVE;
+    let (tree, path, size) = (tree.as_raw_fd(), c"".as_ptr(), size_of_val(&attr));
+    // SAFETY: both pointers are to live memory, and `size` is that of `attr`.
+    let result =
+        unsafe { libc::syscall(libc::SYS_mount_setattr, tree, path, flags, &raw const attr, size) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// The number of a loop device that nothing uses; another process may be faster.
 pub(crate) fn free_loop_device(control: BorrowedFd<'_>) -> io::Result<u32> {
     const LOOP_CTL_GET_FREE: u32 = 0x4c82;

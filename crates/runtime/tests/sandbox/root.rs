@@ -152,7 +152,8 @@ async fn a_missing_layer_is_an_error_that_leaves_nothing() {
     spec.layers.push(host.path("missing"));
     let parked = host.runtime.prepare().await.unwrap();
     let error = host.runtime.start(parked, spec).await.unwrap_err();
-    assert!(error.to_string().contains("overlay"), "{error}");
+    let missing = host.path("missing").display().to_string();
+    assert!(error.to_string().contains(&missing), "{error}");
     host.close().await;
 }
 
