@@ -15,6 +15,7 @@ mod adopt;
 mod capabilities;
 mod cgroup;
 mod connection;
+mod demand;
 mod disk;
 mod egress;
 mod events;

@@ -1,13 +1,14 @@
-//! Parked sandboxes kept ready, so that a start finds one.
+//! Parked sandboxes kept ready, so that a start finds one: as many as are in demand.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use crate::demand::{Demand, QUIET};
 use crate::park::Parked;
 use crate::runtime::Inner;
 
@@ -15,9 +16,10 @@ use crate::runtime::Inner;
 const RETRY: Duration = Duration::from_secs(1);
 
 /// Ready sandboxes, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pool {
     ready: Mutex<VecDeque<Parked>>,
+    demand: Mutex<Demand>,
     /// Something was taken, or the pool is to close.
     changed: Arc<Notify>,
     closed: AtomicBool,
@@ -25,6 +27,17 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
+    /// One that keeps at least `least`.
+    pub(crate) fn new(least: usize) -> Self {
+        Self {
+            ready: Mutex::default(),
+            demand: Mutex::new(Demand::new(least)),
+            changed: Arc::default(),
+            closed: AtomicBool::new(false),
+            filler: Mutex::default(),
+        }
+    }
+
     /// A ready one, if there is any.
     pub(crate) fn take(&self) -> Option<Parked> {
         let parked = loop {
@@ -33,8 +46,22 @@ impl Pool {
                 break parked;
             }
         };
+        if parked.is_none() {
+            self.demand().missed(Instant::now());
+        }
         self.changed.notify_one();
         parked
+    }
+
+    /// What is to be done for the pool's size.
+    fn next(&self) -> Next {
+        let (ready, mut demand) = (self.ready(), self.demand());
+        let wanted = demand.wanted(Instant::now());
+        match ready.len() {
+            len if len < wanted => Next::Make,
+            len if len > wanted => Next::Remove,
+            _ => Next::Wait { shrinks: demand.will_shrink() },
+        }
     }
 
     /// Begins to keep `runtime`'s pool at its size.
@@ -61,6 +88,10 @@ impl Pool {
         self.ready.lock().expect("no code panics while it holds the lock")
     }
 
+    fn demand(&self) -> MutexGuard<'_, Demand> {
+        self.demand.lock().expect("no code panics while it holds the lock")
+    }
+
     fn filler(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
         self.filler.lock().expect("no code panics while it holds the lock")
     }
@@ -74,16 +105,35 @@ impl Drop for Pool {
     }
 }
 
+/// What the filler does next.
+enum Next {
+    Make,
+    Remove,
+    /// Until something changes; for no longer than [`QUIET`] if there will be less to keep.
+    Wait {
+        shrinks: bool,
+    },
+}
+
 /// Holds the runtime only while it makes a sandbox.
 async fn fill(runtime: Weak<Inner>, changed: Arc<Notify>) {
     while let Some(strong) = runtime.upgrade() {
         if strong.pool.closed.load(Ordering::Relaxed) {
             return;
         }
-        if strong.pool.ready().len() >= strong.config.parked {
-            drop(strong);
-            changed.notified().await;
-            continue;
+        match strong.pool.next() {
+            Next::Make => {}
+            Next::Remove => {
+                let surplus = strong.pool.ready().pop_back();
+                drop(surplus);
+                continue;
+            }
+            Next::Wait { shrinks } => {
+                drop(strong);
+                let patience = if shrinks { QUIET } else { Duration::MAX };
+                let _ = tokio::time::timeout(patience, changed.notified()).await;
+                continue;
+            }
         }
         match Parked::make(strong.clone()).await {
             Ok(parked) => strong.pool.ready().push_back(parked),

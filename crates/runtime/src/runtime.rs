@@ -31,7 +31,8 @@ pub struct RuntimeConfig {
     pub dir: PathBuf,
     /// Parent cgroup below each hierarchy's mount point, for example `berth/dev-1f2e`.
     pub cgroup: String,
-    /// Sandboxes kept parked.
+    /// Sandboxes kept parked, and disks of each size: at least so many, and up to eight times as many
+    /// after bursts.
     pub parked: usize,
     /// Sizes in MB (10^6 bytes) of the disks that are kept ready; others are made when first asked
     /// for, and kept from then on.
@@ -153,10 +154,10 @@ impl Runtime {
             open_files: model::limits::OPEN_FILES,
         };
         let inner = Arc::new(Inner {
+            pool: Pool::new(config.parked),
             config,
             hierarchies,
             launcher,
-            pool: Pool::default(),
             removals: Removals::default(),
             confinement,
             user_namespaces,

@@ -6,12 +6,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use super::{Disk, file};
+use crate::demand::{Demand, QUIET};
 
 /// Pause after a disk could not be made.
 const RETRY: Duration = Duration::from_secs(1);
@@ -27,8 +28,8 @@ pub(crate) struct Disks {
 struct Inner {
     /// The files behind disks are on its file system.
     dir: PathBuf,
-    /// How many of each size are kept.
-    count: usize,
+    /// How many of each size are kept at least.
+    least: usize,
     /// By bytes.
     sizes: Mutex<BTreeMap<u64, Size>>,
     /// One was taken, or the pool is to close.
@@ -41,14 +42,16 @@ struct Inner {
 struct Size {
     template: Arc<File>,
     ready: Vec<Disk>,
+    demand: Demand,
 }
 
 impl Disks {
-    /// Makes a first disk, to see that the host can, and begins to keep `count` of each of the sizes.
-    pub(crate) async fn open(dir: &Path, sizes: &[u64], count: usize) -> io::Result<Self> {
+    /// Makes a first disk, to see that the host can, and begins to keep `least` of each of the sizes,
+    /// and more when they are in demand.
+    pub(crate) async fn open(dir: &Path, sizes: &[u64], least: usize) -> io::Result<Self> {
         let inner = Arc::new(Inner {
             dir: dir.to_owned(),
-            count,
+            least,
             sizes: Mutex::default(),
             changed: Notify::new(),
             closed: AtomicBool::new(false),
@@ -70,7 +73,7 @@ impl Disks {
 
     /// A disk of that size, ready or made now. From then on some of that size are kept.
     pub(crate) async fn take(&self, bytes: u64) -> io::Result<Disk> {
-        let ready = self.inner.sizes().get_mut(&bytes).and_then(|size| size.ready.pop());
+        let ready = self.inner.sizes().get_mut(&bytes).and_then(Size::take);
         let disk = match ready {
             Some(disk) => Ok(disk),
             None => {
@@ -115,7 +118,8 @@ impl Inner {
             return Ok(size.template.clone());
         }
         let template = Arc::new(file::template(&self.dir, bytes)?);
-        let size = Size { template: template.clone(), ready: Vec::new() };
+        let demand = Demand::new(self.least);
+        let size = Size { template: template.clone(), ready: Vec::new(), demand };
         // Two may have made one at the same time; either will do.
         self.sizes().entry(bytes).or_insert(size);
         Ok(template)
@@ -131,26 +135,56 @@ impl Inner {
         }
     }
 
-    /// A size of which more are to be kept.
-    fn short_of(&self) -> Option<u64> {
-        self.sizes().iter().find(|(_, size)| size.ready.len() < self.count).map(|(&bytes, _)| bytes)
+    /// What is to be done for the pool's size. Surplus disks go on the way, which blocks.
+    fn next(&self) -> Next {
+        let (now, mut shrinks) = (Instant::now(), false);
+        for (&bytes, size) in self.sizes().iter_mut() {
+            let wanted = size.demand.wanted(now);
+            if size.ready.len() < wanted {
+                return Next::Make(bytes);
+            }
+            size.ready.truncate(wanted);
+            shrinks |= size.demand.will_shrink();
+        }
+        Next::Wait { shrinks }
     }
+}
+
+impl Size {
+    fn take(&mut self) -> Option<Disk> {
+        let disk = self.ready.pop();
+        if disk.is_none() {
+            self.demand.missed(Instant::now());
+        }
+        disk
+    }
+}
+
+/// What the filler does next.
+enum Next {
+    /// A disk of so many bytes.
+    Make(u64),
+    /// Until something changes; for no longer than [`QUIET`] if there will be less to keep.
+    Wait { shrinks: bool },
 }
 
 /// Keeps the pool full until it is closed.
 async fn fill(inner: Arc<Inner>) {
     while !inner.closed.load(Ordering::Relaxed) {
-        let Some(bytes) = inner.short_of() else {
-            inner.changed.notified().await;
-            continue;
-        };
         let maker = inner.clone();
         let made = tokio::task::spawn_blocking(move || {
-            let disk = maker.make(bytes)?;
-            maker.put(bytes, disk);
-            io::Result::Ok(())
+            let next = maker.next();
+            if let Next::Make(bytes) = next {
+                maker.put(bytes, maker.make(bytes)?);
+            }
+            io::Result::Ok(next)
         });
-        if let Err(e) = made.await.map_err(io::Error::from).flatten() {
+        let made = made.await.map_err(io::Error::from).flatten();
+        if let Ok(Next::Wait { shrinks }) = made {
+            let patience = if shrinks { QUIET } else { Duration::MAX };
+            let _ = tokio::time::timeout(patience, inner.changed.notified()).await;
+        }
+        if let Err(e) = made {
             tracing::warn!("failed to make a disk: {e}");
             tokio::time::sleep(RETRY).await;
         }
