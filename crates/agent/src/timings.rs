@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tracing::{Span, field};
 
 use crate::event::{AgentEvent, EventSender, Subject};
 
@@ -87,12 +88,24 @@ struct Watch {
 struct Marks {
     last: Instant,
     timings: StartTimings,
+    /// The whole start, for whoever traces.
+    start: Span,
+    /// The phase that is going on; what it is called is known when it ends.
+    phase: Span,
+}
+
+/// A phase of `start` that begins now.
+fn begin_phase(start: &Span) -> Span {
+    tracing::debug_span!(parent: start, "phase", name = field::Empty)
 }
 
 impl Stopwatch {
     /// Begins now; tells the timings when the first byte has come.
     pub(crate) fn begin(events: EventSender, subject: Subject) -> Self {
-        let marks = Mutex::new(Marks { last: Instant::now(), timings: StartTimings::default() });
+        let start = tracing::debug_span!(parent: None, "cold_start", instance = %subject.instance);
+        let phase = begin_phase(&start);
+        let timings = StartTimings::default();
+        let marks = Mutex::new(Marks { last: Instant::now(), timings, start, phase });
         Self(Some(Arc::new(Watch { events, subject, marks })))
     }
 
@@ -108,7 +121,11 @@ impl Stopwatch {
         let took = now - marks.last;
         marks.last = now;
         marks.timings.0.push((phase, took));
-        tracing::debug!(?phase, ?took, "cold start");
+        marks.phase.record("name", field::display(phase));
+        marks.phase = begin_phase(&marks.start);
+        if phase == Phase::Answered {
+            (marks.start, marks.phase) = (Span::none(), Span::none());
+        }
         let executed = |(phase, _): &(Phase, Duration)| *phase == Phase::Executed;
         // Without an execution it was adopted: that is no start.
         if phase == Phase::Answered && marks.timings.0.iter().any(executed) {

@@ -67,12 +67,15 @@ fn become_root(printer: &Printer) {
     }
 }
 
-/// `BERTH_LOG=agent=debug` shows what the rooms trace; nothing is shown otherwise.
+/// `BERTH_LOG=agent=debug` shows what the rooms trace, spans with the time they took when they close;
+/// nothing is shown otherwise.
 fn start_diagnostics(printer: &Printer) {
+    use tracing_subscriber::fmt::format::FmtSpan;
     let Ok(filter) = tracing_subscriber::EnvFilter::try_from_env("BERTH_LOG") else { return };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(printer.diagnostics())
         .with_ansi(false)
+        .with_span_events(FmtSpan::CLOSE)
         .init();
 }
