@@ -12,6 +12,7 @@ use crate::cache::berth_binary;
 use crate::lines::without_colours;
 use crate::project::Project;
 use crate::registry::Registry;
+use crate::user;
 use crate::wait::eventually;
 
 /// A command that ends by itself ends within this time; some install a toolchain or run a build.
@@ -38,6 +39,12 @@ impl Berth {
     /// `berth <args>` in the project's folder, with the base images' registry in place of Docker
     /// Hub.
     pub fn new<A: AsRef<OsStr>>(project: &Project, args: impl IntoIterator<Item = A>) -> Self {
+        if user::is_ordinary() {
+            project.open_to_all();
+            let wrapper = user::with_subordinate_ids(project.path());
+            let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
+            return Self::wrapped(project, &wrapper, &[]).args(args).env("HOME", project.home());
+        }
         Self::run_by(Command::new(berth_binary()), project).args(args)
     }
 

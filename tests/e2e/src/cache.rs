@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use rustix::fs::{FlockOperation, flock};
 
+use crate::user;
+
 /// Longest path of Berth's home in bytes: the names of its unix sockets must fit behind it.
 const LONGEST_HOME: usize = 50;
 
@@ -17,7 +19,7 @@ const LONGEST_HOME: usize = 50;
 /// The running program does not lie in a target directory.
 #[must_use]
 pub fn cache_dir() -> PathBuf {
-    target_dir().join("e2e-cache")
+    if user::is_ordinary() { user::folder() } else { target_dir().join("e2e-cache") }
 }
 
 /// The `berth` under test: `BERTH_BIN`, or the one built beside the tests.
@@ -41,6 +43,10 @@ pub(crate) fn berth_home() -> PathBuf {
         PathBuf::from("/var/tmp/berth-e2e")
     };
     fs::create_dir_all(&home).expect("make Berth's home");
+    if user::is_ordinary() {
+        let user = Some(user::ORDINARY);
+        fs_err::os::unix::fs::chown(&home, user, user).expect("give the user its home");
+    }
     home
 }
 

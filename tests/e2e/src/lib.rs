@@ -16,6 +16,7 @@ mod process;
 mod project;
 mod registry;
 mod terminal;
+pub mod user;
 mod wait;
 
 pub use berth::{Berth, Outcome};

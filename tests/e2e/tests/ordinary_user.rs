@@ -1,13 +1,11 @@
 //! `berth dev` by an ordinary user: no root, no help but what every distribution gives its users.
+//! What it promises everybody is tested as such a user too (`BERTH_TEST_USER=ordinary`, in CI).
 
 use std::os::unix::fs::MetadataExt;
 
+use e2e::user::{AS_ORDINARY, FIRST_SUBORDINATE, ORDINARY, with_subordinate_ids};
 use e2e::{Berth, Dev, Process, Project};
 use fs_err as fs;
-
-/// `nobody`: there on every machine, and nothing is its own.
-const USER: u32 = 65_534;
-const AS_USER: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
 /// A project that the user can write to, with a home that holds nothing yet.
 fn project() -> Project {
@@ -37,8 +35,8 @@ fn process_of(dev: &Dev) -> Process {
 #[test]
 fn a_user_with_one_id_runs_containers_and_nothing_stays_behind() {
     let project = project();
-    let dev = start(&project, &AS_USER);
-    assert_eq!(owner(&process_of(&dev)), USER, "root inside is the user outside");
+    let dev = start(&project, &AS_ORDINARY);
+    assert_eq!(owner(&process_of(&dev)), ORDINARY, "root inside is the user outside");
     for missing in ["images' users other than root", "limit of `memory`", "limit of `pids`"] {
         assert_eq!(dev.lines_with(missing).len(), 1, "it is said once: {missing}");
     }
@@ -60,13 +58,11 @@ fn a_user_with_subordinate_ids_runs_images_that_have_users_of_their_own() {
          USER 33:33\n\
          CMD [\"python3\", \"/server.py\"]\n",
     );
-    project.write("subordinate", &format!("{USER}:1900000000:65536\n"));
-    // In a mount namespace of its own the user is in the files that administrators keep.
-    let mount =
-        "for file in subuid subgid; do mount --bind subordinate /etc/$file; done; exec \"$@\"";
-    let wrapper = [&["unshare", "--mount", "sh", "-c", mount, "sh"][..], &AS_USER].concat();
+    let wrapper = with_subordinate_ids(project.path());
+    let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
     let dev = start(&project, &wrapper);
-    assert_eq!(owner(&process_of(&dev)), 1_900_000_032, "user 33 inside is the range's");
+    let inside = FIRST_SUBORDINATE + 33 - 1;
+    assert_eq!(owner(&process_of(&dev)), inside, "user 33 inside is the range's");
     let written = dev.get("/one/write?path=/own/file&text=x");
     assert_eq!(written.status, 200, "the user's own folder: {written}");
     assert_eq!(dev.get("/one/write?path=/root-only&text=x").status, 500);

@@ -1,0 +1,44 @@
+//! Whose `berth` the tests run: root's, or with `BERTH_TEST_USER=ordinary` that of a user who has
+//! nothing but what every distribution gives its users.
+
+use std::path::PathBuf;
+
+use fs_err as fs;
+use fs_err::os::unix::fs::chown;
+
+/// `nobody`: there on every machine, and nothing is its own.
+pub const ORDINARY: u32 = 65_534;
+
+/// Runs a command as that user.
+pub const AS_ORDINARY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+
+/// The first of the user's subordinate ids, where it has some.
+pub const FIRST_SUBORDINATE: u32 = 1_900_000_000;
+
+/// What the user can read and write, in place of the build's output: that may be in a folder where
+/// nobody else is let in. Its path is short, as sockets want it.
+const FOLDER: &str = "/var/tmp/berth-e2e-user";
+
+/// Runs a command in a mount namespace of its own in which the user has subordinate ids: it is in the
+/// files that administrators keep. The command follows.
+#[must_use]
+pub fn with_subordinate_ids(folder: &std::path::Path) -> Vec<String> {
+    let file = folder.join("subordinate");
+    fs::write(&file, format!("{ORDINARY}:{FIRST_SUBORDINATE}:65536\n")).expect("write the ids");
+    let mount = "for file in subuid subgid; do mount --bind \"$0\" /etc/$file; done; exec \"$@\"";
+    let file = file.to_str().expect("a path in UTF-8");
+    let wrapper = ["unshare", "--mount", "sh", "-c", mount, file].into_iter().chain(AS_ORDINARY);
+    wrapper.map(str::to_owned).collect()
+}
+
+/// Whether the tests run as an ordinary user.
+pub(crate) fn is_ordinary() -> bool {
+    std::env::var_os("BERTH_TEST_USER").is_some_and(|user| user == "ordinary")
+}
+
+/// The user's folder, which it can write to.
+pub(crate) fn folder() -> PathBuf {
+    fs::create_dir_all(FOLDER).expect("make the user's folder");
+    chown(FOLDER, Some(ORDINARY), Some(ORDINARY)).expect("give the user its folder");
+    FOLDER.into()
+}
