@@ -1,6 +1,7 @@
 //! The agent: opens on a directory and a runtime, takes up what still runs there, gives out engine
 //! sockets, and ends by leaving everything running or nothing at all.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -154,18 +155,7 @@ impl Agent {
         self.api.applications.set(application);
     }
 
-    /// Gives an application the image for its next starts; running instances stay.
-    ///
-    /// # Errors
-    /// There is no such application.
-    pub fn set_image(&self, unique_key: &str, image: Image) -> Result<(), UnknownApplication> {
-        let application = self.api.applications.by_key(unique_key);
-        let application = application.ok_or_else(|| UnknownApplication(unique_key.to_owned()))?;
-        application.set_image(image);
-        Ok(())
-    }
-
-    /// Gives an application a new image and stops its instances, so that the next request of each
+    /// Gives an application new images, its own and those to choose from, and stops its instances, so that the next request of each
     /// object starts a fresh one. Returns when they have ended, after `grace` at the latest.
     ///
     /// # Errors
@@ -173,10 +163,13 @@ impl Agent {
     pub async fn restart_application(
         &self,
         unique_key: &str,
-        image: Image,
+        image: Option<Image>,
+        choices: BTreeMap<String, Image>,
         grace: Duration,
     ) -> Result<(), UnknownApplication> {
-        self.set_image(unique_key, image)?;
+        let application = self.api.applications.by_key(unique_key);
+        let application = application.ok_or_else(|| UnknownApplication(unique_key.to_owned()))?;
+        application.set_images(image, choices);
         let mut stops = JoinSet::new();
         for slot in self.api.slots.all() {
             if slot.application.settings().unique_key == unique_key {

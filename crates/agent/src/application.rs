@@ -3,6 +3,7 @@
 mod capacity;
 mod rate;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
@@ -30,6 +31,26 @@ pub struct ApplicationRuntime {
     pub image_name: Option<String>,
     /// The image, once there is one; until then a start fails with "No such image".
     pub image: Option<Image>,
+    /// Images that a start may choose instead, by the names in workerd's configuration.
+    pub choices: BTreeMap<String, Image>,
+}
+
+impl ApplicationRuntime {
+    /// The image that a start asks for by this name; `name` and `name:latest` are the same.
+    pub(crate) fn image_named(&self, name: &str) -> Option<&Image> {
+        let known = self.image_name.as_deref();
+        let own = known.is_none_or(|known| untagged(known) == untagged(name));
+        self.choices.get(name).or(self.image.as_ref().filter(|_| own))
+    }
+
+    /// Whether there is any image to start from.
+    pub(crate) fn has_image(&self) -> bool {
+        self.image.is_some() || !self.choices.is_empty()
+    }
+}
+
+fn untagged(image: &str) -> &str {
+    image.strip_suffix(":latest").unwrap_or(image)
 }
 
 /// One application as the agent keeps it.
@@ -103,9 +124,9 @@ impl ApplicationSlot {
         }
     }
 
-    /// Replaces the image that the next starts use.
-    pub(crate) fn set_image(&self, image: Image) {
-        self.update(|settings| settings.image = Some(image));
+    /// Replaces the images that the next starts use.
+    pub(crate) fn set_images(&self, image: Option<Image>, choices: BTreeMap<String, Image>) {
+        self.update(|settings| (settings.image, settings.choices) = (image, choices));
     }
 
     /// The right to start one more instance: now, later, or not.
@@ -206,7 +227,7 @@ fn is_suffix(name: &str, key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use model::{ImageSource, InstanceType};
+    use model::{ApplicationImages, ImageSource, InstanceType};
 
     use super::*;
 
@@ -215,7 +236,7 @@ mod tests {
             application: Application {
                 name: key.to_owned(),
                 class_name: key.to_owned(),
-                image: ImageSource::Reference("x".to_owned()),
+                images: ApplicationImages::One(ImageSource::Reference("x".to_owned())),
                 instance_type: InstanceType::Lite,
                 max_instances,
                 stop_grace: Duration::from_secs(1),
@@ -224,6 +245,7 @@ mod tests {
             unique_key: key.to_owned(),
             image_name: None,
             image: None,
+            choices: BTreeMap::new(),
         }
     }
 

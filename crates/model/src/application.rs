@@ -24,6 +24,16 @@ pub enum ImageSource {
     Reference(String),
 }
 
+/// Which images an application's containers have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ApplicationImages {
+    /// All the same one (`image`).
+    One(ImageSource),
+    /// Each the one that its Durable Object chooses at its start, from `ctx.container.images`: by
+    /// name (`images`, with `scheduling_policy: "durable_object"`).
+    Named(BTreeMap<String, ImageSource>),
+}
+
 /// One entry of `containers[]` with every default filled in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Application {
@@ -31,8 +41,8 @@ pub struct Application {
     pub name: String,
     /// The Durable Object class that owns the instances.
     pub class_name: String,
-    /// Where the image comes from.
-    pub image: ImageSource,
+    /// Where the images come from.
+    pub images: ApplicationImages,
     /// What each instance may use.
     pub instance_type: InstanceType,
     /// How many instances may run at once.

@@ -13,7 +13,7 @@ mod instance_type;
 pub mod limits;
 pub mod messages;
 
-pub use application::{Application, ImageSource};
+pub use application::{Application, ApplicationImages, ImageSource};
 pub use assets::{HtmlHandling, NotFoundHandling, RunWorkerFirst};
 pub use environment::{Placement, predefined_environment};
 pub use ids::{ContainerName, DurableObjectId, IdError, InstanceId};

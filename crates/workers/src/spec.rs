@@ -3,6 +3,7 @@
 //! The vocabulary is Cloudflare's. Nothing here is read from disk or validated beyond what workerd
 //! itself checks; `project` reads wrangler's configuration and `cli` maps it to this.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -146,9 +147,17 @@ pub struct DurableObjectNamespace {
     pub unique_key: String,
     /// Whether `ctx.storage.sql` is there. The `Container` class needs it.
     pub sqlite: bool,
-    /// The image name that [`ContainerEngine`] is asked to create containers from. `None`: the
-    /// class has no `ctx.container`.
-    pub container_image: Option<String>,
+    /// What its containers are created from. `None`: the class has no `ctx.container`.
+    pub container: Option<ContainerImages>,
+}
+
+/// Image names that [`ContainerEngine`] is asked to create containers from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ContainerImages {
+    /// That of a start that names none; such a start fails without.
+    pub default: Option<String>,
+    /// Those of `ctx.container.images`, by their names there.
+    pub named: BTreeMap<String, String>,
 }
 
 /// A Docker Engine API on a unix socket; in Berth always the agent.

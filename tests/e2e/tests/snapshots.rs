@@ -9,7 +9,7 @@ const WORKER: &str = r#"
 import { DurableObject } from "cloudflare:workers";
 
 export class MyContainer extends DurableObject {
-  async ask({ start, alone, snapshot, directory, files, inspect, images, keep }) {
+  async ask({ start, alone, snapshot, directory, files, inspect, images, labels, keep }) {
     const container = this.ctx.container;
     if (start) {
       container.start(start);
@@ -20,6 +20,7 @@ export class MyContainer extends DurableObject {
     if (snapshot) return container.snapshotContainer(snapshot);
     if (directory) return container.snapshotDirectory(directory);
     if (images) return container.images;
+    if (labels) await container.setLabels(labels);
     if (inspect) return container.inspect();
     if (files) {
       const process = await container.exec(["sh", "-c", files]);
@@ -196,9 +197,49 @@ fn bb10_labels_and_the_image_are_told_by_inspect_and_another_image_is_refused() 
     assert_eq!(info["labels"], json!({ "tenant": "acme" }));
     assert_eq!(info["image"], "e2e-mycontainer");
     assert_eq!(ask(&dev, "one", &json!({ "images": true })), json!({}));
+    let set = json!({ "labels": { "tenant": "other", "plan": "free" }, "inspect": true });
+    assert_eq!(ask(&dev, "one", &set)["labels"], set["labels"]);
     let other = json!({ "start": { "image": "nonsense", "enableInternet": false } });
     let _ = dev.post("/two", other.to_string());
     until("it does not run", || (ask(&dev, "two", &json!({})) == false).then_some(()));
+    dev.stop();
+}
+
+#[test]
+fn bc2_bb11_an_object_chooses_one_of_the_named_images_at_each_start() {
+    let project = project();
+    project.write("Dockerfile.other", "FROM busybox\nRUN mkdir /data && echo other > /data/file\n");
+    project.configure(|config| {
+        config["containers"] = json!([{
+            "class_name": "MyContainer",
+            "scheduling_policy": "durable_object",
+            "images": {
+                "first": { "dockerfile": "./Dockerfile" },
+                "The other one": { "dockerfile": "./Dockerfile.other" },
+            },
+        }]);
+    });
+    let dev = Dev::start(&project);
+    let images = ask(&dev, "one", &json!({ "images": true }));
+    let names: Vec<&String> = images.as_object().expect("a map").keys().collect();
+    assert_eq!(names, ["The other one", "first"]);
+    for (object, name, expected) in [("one", "first", "image"), ("two", "The other one", "other")] {
+        let options = json!({
+            "image": images[name], "entrypoint": ["sleep", "100000"], "instance": "lite",
+        });
+        start(&dev, object, options);
+        assert_eq!(run(&dev, object, "cat /data/file").trim(), expected);
+    }
+    // A snapshot knows the image it was made from.
+    run(&dev, "two", "echo changed > /data/file");
+    let snapshot = ask(&dev, "two", &json!({ "snapshot": {} }));
+    start(&dev, "three", json!({ "containerSnapshot": snapshot, "entrypoint": ["sleep", "1000"] }));
+    assert_eq!(run(&dev, "three", "cat /data/file").trim(), "changed");
+    let none = json!({ "start": { "enableInternet": false } });
+    let reply = dev.post("/four", none.to_string());
+    until("without an image nothing runs", || {
+        (reply.status != 200 || ask(&dev, "four", &json!({})) == false).then_some(())
+    });
     dev.stop();
 }
 

@@ -71,17 +71,10 @@ fn not_supported(request: &CreateContainer) -> Option<Reply> {
     })
 }
 
-/// The application's image, if that is the one asked for.
+/// The application's image of that name.
 fn own_image(application: &ApplicationRuntime, name: &str) -> Result<Image, Reply> {
-    let known = application.image_name.as_deref();
-    let other = known.is_some_and(|known| untagged(known) != untagged(name));
-    let image = if other { None } else { application.image.clone() };
+    let image = application.image_named(name).cloned();
     image.ok_or_else(|| Reply::error(StatusCode::NOT_FOUND, format!("No such image: {name}")))
-}
-
-/// `name` and `name:latest` are the same.
-fn untagged(image: &str) -> &str {
-    image.strip_suffix(":latest").unwrap_or(image)
 }
 
 /// A call about one container.
@@ -174,7 +167,7 @@ pub(super) async fn archive(
 
 /// Somebody asks for what is not there: it will be created in a moment.
 async fn prepare(api: &Api, slot: &Arc<Slot>, application: &ApplicationSlot) {
-    if application.settings().image.is_some() {
+    if application.settings().has_image() {
         api.slots.prepare(slot).await;
     }
 }

@@ -59,9 +59,12 @@ pub(super) async fn inspect(api: &Api, name: &str) -> Reply {
 fn of_application(api: &Api, name: &str) -> Reply {
     let settings = api.applications.all();
     let known = settings.iter().find_map(|settings| {
-        let image = settings.image.as_ref()?;
-        let named = settings.image_name.as_deref() == Some(name) || image.digest.as_str() == name;
-        named.then_some(image)
+        let own = settings.image.iter().map(|image| (settings.image_name.as_deref(), image));
+        let choices = settings.choices.iter().map(|(name, image)| (Some(name.as_str()), image));
+        let wanted = |(known, image): &(Option<&str>, &Image)| {
+            *known == Some(name) || image.digest.as_str() == name
+        };
+        own.chain(choices).find(wanted).map(|(_, image)| image)
     });
     match known {
         Some(image) => Reply::ok(json!({

@@ -1,5 +1,6 @@
 //! What workerd is promised about the life of a container, against real sandboxes.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::support::{Node, Setup, event, needs_root, soon};
@@ -375,7 +376,8 @@ async fn a_new_image_stops_the_instances_and_the_next_start_uses_it() {
     let image =
         crate::support::image(&Setup { command: vec!["/app", "exit", "6"], ..Setup::default() });
     let grace = Duration::from_secs(5);
-    let restart = node.agent.restart_application("app-MyContainer", image, grace);
+    let restart =
+        node.agent.restart_application("app-MyContainer", Some(image), BTreeMap::new(), grace);
     soon("restart", restart).await.unwrap();
     assert_eq!(client.exit_code().await, 143);
     assert_eq!(client.create("", json!({"Image": "test"})).await.status, 201);

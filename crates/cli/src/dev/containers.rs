@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ::project::config::Config;
 use agent::{Agent, AgentConfig, ApplicationRuntime, EngineSocket, Network, StartRate, StopAll};
-use image::{Image, ImageStore, Snapshots};
+use image::{ImageStore, Snapshots};
 use model::limits::SNAPSHOT_TTL;
 use model::{Application, Placement};
 use runtime::{Runtime, RuntimeConfig};
@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::images::Images;
+use super::images::{Images, Made};
 use super::instances;
 use super::run_step::SandboxRunStep;
 use super::timings::Timings;
@@ -74,7 +74,7 @@ impl Containers {
         let keys = unique_keys(config, &applications);
         let settings = applications.iter().zip(&keys).zip(made);
         let settings =
-            settings.map(|((application, key), image)| settings_of(application, key, image));
+            settings.map(|((application, key), made)| settings_of(application, key, made));
         let snapshots = Snapshots::new(images.store.clone(), &paths.key);
         let agent_config = AgentConfig {
             dir: paths.agent.clone(),
@@ -134,9 +134,10 @@ impl Containers {
     /// for each object starts a fresh one.
     pub(crate) async fn rebuild(&self, stop: &CancellationToken) -> Result<(), CliError> {
         let made = self.images.make(&self.applications, stop).await?;
-        for ((application, key), image) in self.applications.iter().zip(&self.keys).zip(made) {
+        for ((application, key), made) in self.applications.iter().zip(&self.keys).zip(made) {
+            let Made { image, choices } = made;
             self.agent
-                .restart_application(key, image, patience(application.stop_grace))
+                .restart_application(key, image, choices, patience(application.stop_grace))
                 .await
                 .map_err(|error| CliError::failure("restart the instances", error))?;
         }
@@ -245,13 +246,14 @@ fn unique_keys(config: &Config, applications: &[Application]) -> Vec<String> {
     applications.iter().map(key).collect()
 }
 
-fn settings_of(application: &Application, key: &str, image: Image) -> ApplicationRuntime {
+fn settings_of(application: &Application, key: &str, made: Made) -> ApplicationRuntime {
     ApplicationRuntime {
         application: application.clone(),
         id: application_id(key),
         unique_key: key.to_owned(),
         image_name: Some(application.name.clone()),
-        image: Some(image),
+        image: made.image,
+        choices: made.choices,
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use image::{BuildError, BuildRequest, Image, ImageStore, PullError, PullOptions, Reference};
-use model::{Application, ImageSource};
+use image::{
+    BuildError, BuildRequest, Digest, Image, ImageStore, PullError, PullOptions, Reference,
+};
+use model::{Application, ApplicationImages, ImageSource};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -23,46 +25,104 @@ pub(crate) struct Images {
     pub(crate) printer: Printer,
 }
 
+/// The images of one application.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Made {
+    /// That of all its containers.
+    pub(crate) image: Option<Image>,
+    /// Those its objects choose from, by [`choice_name`].
+    pub(crate) choices: BTreeMap<String, Image>,
+}
+
+/// One image that is to be made.
+struct Wanted {
+    source: ImageSource,
+    /// The name by which a start chooses it; `None`: it is that of all.
+    choice: Option<String>,
+    /// What its lines begin with.
+    label: String,
+    /// What it is called in the store when it is built.
+    tag: String,
+}
+
+/// The name by which workerd asks for one of several images.
+pub(crate) fn choice_name(application: &Application, name: &str) -> String {
+    format!("berth.local/{}/{name}:dev", application.name)
+}
+
+fn wanted(application: &Application) -> Vec<Wanted> {
+    match &application.images {
+        ApplicationImages::One(source) => vec![Wanted {
+            source: source.clone(),
+            choice: None,
+            label: application.name.clone(),
+            tag: format!("berth.local/{}:dev", application.name),
+        }],
+        ApplicationImages::Named(sources) => {
+            let one = |(name, source): (&String, &ImageSource)| Wanted {
+                source: source.clone(),
+                choice: Some(choice_name(application, name)),
+                label: format!("{} {name}", application.name),
+                tag: tag(application, name),
+            };
+            sources.iter().map(one).collect()
+        }
+    }
+}
+
+/// A name is any text, a tag is not.
+fn tag(application: &Application, name: &str) -> String {
+    let plain = choice_name(application, name);
+    match plain.parse::<Reference>() {
+        Ok(_) => plain,
+        Err(_) => choice_name(application, &Digest::of(name.as_bytes()).hex()[..12]),
+    }
+}
+
 impl Images {
-    /// The image of each application, in their order; the first error ends the others.
+    /// The images of each application, in their order; the first error ends the others.
     pub(crate) async fn make(
         &self,
         applications: &[Application],
         cancel: &CancellationToken,
-    ) -> Result<Vec<Image>, CliError> {
+    ) -> Result<Vec<Made>, CliError> {
         // Ends the others when one fails or the caller goes away; blocking threads look at it.
         let cancel = cancel.child_token();
         let _guard = cancel.clone().drop_guard();
         let mut tasks = JoinSet::new();
-        for (index, application) in applications.iter().cloned().enumerate() {
-            let (images, cancel) = (self.clone(), cancel.clone());
-            tasks.spawn_blocking(move || (index, images.make_one(&application, cancel)));
+        for (index, application) in applications.iter().enumerate() {
+            for wanted in wanted(application) {
+                let (images, cancel) = (self.clone(), cancel.clone());
+                tasks.spawn_blocking(move || {
+                    let image = images.make_one(&wanted, cancel);
+                    (index, wanted.choice, image)
+                });
+            }
         }
-        let mut made = BTreeMap::new();
+        let mut made = vec![Made::default(); applications.len()];
         while let Some(joined) = tasks.join_next().await {
-            let (index, result) =
+            let (index, choice, image) =
                 joined.map_err(|error| CliError::failure("make an image", error))?;
-            made.insert(index, result?);
+            match choice {
+                None => made[index].image = Some(image?),
+                Some(name) => drop(made[index].choices.insert(name, image?)),
+            }
         }
-        Ok(made.into_values().collect())
+        Ok(made)
     }
 
-    fn make_one(
-        &self,
-        application: &Application,
-        cancel: CancellationToken,
-    ) -> Result<Image, CliError> {
-        let progress = ImageProgress::new(&self.printer, &application.name, cancel);
-        match &application.image {
+    fn make_one(&self, wanted: &Wanted, cancel: CancellationToken) -> Result<Image, CliError> {
+        let progress = ImageProgress::new(&self.printer, &wanted.label, cancel);
+        match &wanted.source {
             ImageSource::Dockerfile { path, context, build_args } => {
                 let mut request = BuildRequest::new(path, context);
                 request.build_args.clone_from(build_args);
                 request.build_args.extend(self.build_args.iter().cloned());
                 request.pull = self.pull_options();
-                request.tag = format!("berth.local/{}:dev", application.name).parse().ok();
+                request.tag = wanted.tag.parse().ok();
                 self.store
                     .build(&request, &self.run, &progress)
-                    .map_err(|error| build_failed(&application.name, error))
+                    .map_err(|error| build_failed(&wanted.label, error))
             }
             ImageSource::Reference(text) => {
                 let reference: Reference = text.parse().map_err(|error| {

@@ -1,17 +1,19 @@
 //! From a project's configuration and bundle to what the Worker host runs.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::{Application, ImageSource};
+use model::{Application, ApplicationImages, ImageSource};
 use project::config::{self, Config};
 use project::{Bundle, ModuleKind};
 use workers::spec::{
-    Assets, Binding, BindingValue, ContainerEngine, DurableObjectNamespace, Module,
+    Assets, Binding, BindingValue, ContainerEngine, ContainerImages, DurableObjectNamespace, Module,
 };
 use workers::{WorkerSpec, toolchain};
 
+use super::images::choice_name;
 use crate::args::{DevArgs, LogLevel};
 
 /// How long requests may finish before the Worker is replaced or stopped.
@@ -46,13 +48,27 @@ impl Engine {
         }))
     }
 
-    /// The image name that workerd asks for; the agent knows applications by their class's key.
-    fn image_of(&self, application: &Application) -> Option<String> {
-        match (self, &application.image) {
-            (Self::None, _) => None,
-            (Self::External(_), ImageSource::Reference(reference)) => Some(reference.clone()),
-            (Self::Agent(_) | Self::External(_), _) => Some(application.name.clone()),
+    /// The image names that workerd asks for; the agent knows applications by their class's key.
+    fn images_of(&self, application: &Application) -> Option<ContainerImages> {
+        let name = |source: &ImageSource, ours: String| match (self, source) {
+            (Self::External(_), ImageSource::Reference(reference)) => reference.clone(),
+            _ => ours,
+        };
+        if *self == Self::None {
+            return None;
         }
+        Some(match &application.images {
+            ApplicationImages::One(source) => ContainerImages {
+                default: Some(name(source, application.name.clone())),
+                named: BTreeMap::new(),
+            },
+            ApplicationImages::Named(sources) => {
+                let named = sources.iter().map(|(key, source)| {
+                    (key.clone(), name(source, choice_name(application, key)))
+                });
+                ContainerImages { default: None, named: named.collect() }
+            }
+        })
     }
 
     fn into_spec(self) -> Option<ContainerEngine> {
@@ -178,9 +194,9 @@ fn durable_objects(
     exports: &[String],
     engine: &Engine,
 ) -> Vec<DurableObjectNamespace> {
-    let image = |class: &str| {
+    let images = |class: &str| {
         let container = config.containers.iter().find(|c| c.application.class_name == class)?;
-        engine.image_of(&container.application)
+        engine.images_of(&container.application)
     };
     let exported = config.classes.iter().filter(|class| exports.contains(&class.name));
     exported
@@ -188,7 +204,7 @@ fn durable_objects(
             class_name: class.name.clone(),
             unique_key: class.unique_key.clone(),
             sqlite: class.sqlite,
-            container_image: image(&class.name),
+            container: images(&class.name),
         })
         .collect()
 }

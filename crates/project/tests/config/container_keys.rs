@@ -1,6 +1,6 @@
 //! `containers[]`: images, observability, SSH and places.
 
-use model::ImageSource;
+use model::{ApplicationImages, ImageSource};
 
 use super::containers::only;
 use super::{Loaded, Project, check_errors, container, worker};
@@ -20,7 +20,8 @@ fn an_image_is_a_dockerfile_a_folder_or_a_reference() {
         "docker.io/httpd:1",
     ] {
         let config = only(image(&format!("\"{reference}\"")));
-        assert_eq!(config.application.image, ImageSource::Reference(reference.to_owned()));
+        let source = ImageSource::Reference(reference.to_owned());
+        assert_eq!(config.application.images, ApplicationImages::One(source));
     }
     let project = Project::new(&[
         (
@@ -30,7 +31,8 @@ fn an_image_is_a_dockerfile_a_folder_or_a_reference() {
         ("server/Dockerfile", "FROM scratch"),
     ]);
     let config = project.load(None).clean();
-    let ImageSource::Dockerfile { path, context, .. } = &config.containers[0].application.image
+    let ApplicationImages::One(ImageSource::Dockerfile { path, context, .. }) =
+        &config.containers[0].application.images
     else {
         panic!()
     };

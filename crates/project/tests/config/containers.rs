@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use berth_project::config::RolloutKind;
-use model::{ImageSource, InstanceType, limits};
+use model::{ApplicationImages, ImageSource, InstanceType, limits};
 
-use super::{Loaded, Project, check_errors, check_warnings, container, container_in, worker};
+use super::{
+    Loaded, Project, check_errors, check_warnings, container, container_in, managed, worker,
+};
 
 pub(crate) fn only(loaded: Loaded) -> berth_project::config::Container {
     let (config, _) = loaded.accepted();
@@ -28,7 +30,7 @@ fn what_is_unset_has_wranglers_defaults() {
         context: root.to_owned(),
         build_args: [].into(),
     };
-    assert_eq!(application.image, dockerfile);
+    assert_eq!(application.images, ApplicationImages::One(dockerfile));
     assert_eq!(container.rollout.steps, [10, 100]);
     assert_eq!(container.rollout.kind, RolloutKind::FullAuto);
     assert_eq!(container.rollout.active_grace_period, Duration::ZERO);
@@ -55,7 +57,9 @@ fn every_key_is_read() {
     assert_eq!(container.application.name, "my-app");
     assert_eq!(container.application.max_instances, 3);
     assert_eq!(container.application.instance_type, InstanceType::Standard2);
-    let ImageSource::Dockerfile { context, build_args, .. } = &container.application.image else {
+    let ApplicationImages::One(ImageSource::Dockerfile { context, build_args, .. }) =
+        &container.application.images
+    else {
         panic!("{container:?}")
     };
     assert_eq!(*context, project.path("dist"));
@@ -279,16 +283,63 @@ fn unknown_keys_warn_at_their_place() {
 }
 
 #[test]
-fn what_berth_cannot_do_yet_is_refused_by_name() {
-    let managed = container("\"scheduling_policy\": \"durable_object\", \"images\": {}");
-    assert_eq!(
-        managed.errors(),
-        [
-            "\"containers.scheduling_policy\": Durable Object-managed Containers (\"durable_object\") are not supported by Berth yet."
-        ]
-    );
-    let images = container("\"images\": {}");
-    assert!(images.errors()[0].starts_with("\"containers.images\" needs"));
+fn bc2_objects_that_manage_their_containers_choose_from_named_images() {
+    let keys = r#""scheduling_policy": "durable_object", "images": {
+        "built": { "dockerfile": "./Dockerfile", "build_vars": { "A": "1", "B": 2 } },
+        "pulled": { "image": "docker.io/library/python:3-slim" } }"#;
+    let application = only(managed(keys)).application;
+    let ApplicationImages::Named(images) = application.images else { panic!("they are named") };
+    let ImageSource::Dockerfile { path, context, build_args } = &images["built"] else {
+        panic!("it is built")
+    };
+    assert_eq!(path.parent(), Some(context.as_path()));
+    let args = [("A", "1"), ("B", "2")].map(|(k, v)| (k.to_owned(), v.to_owned()));
+    assert_eq!(*build_args, args.into());
+    let pulled = ImageSource::Reference("docker.io/library/python:3-slim".to_owned());
+    assert_eq!(images["pulled"], pulled);
+    assert_eq!(application.max_instances, u32::MAX, "no limit that a file could state");
+}
+
+#[test]
+fn bc2_what_does_not_go_with_named_images_is_named() {
+    let policy = r#""scheduling_policy": "durable_object""#;
+    let image = r#""images": { "a": { "image": "docker.io/x/y:1" } }"#;
+    let long = "n".repeat(129);
+    let table = [
+        (
+            format!(r#""images": {{ "a": {{ "image": "docker.io/x/y:1" }} }}, "image": "a.b/c:1""#),
+            "\"containers.images\" can only be used with \"scheduling_policy\": \"durable_object\". Use \"image\" instead.".to_owned(),
+        ),
+        (
+            format!("{policy}, {image}, \"max_instances\": 3"),
+            "\"containers.max_instances\" cannot be used with \"scheduling_policy\": \"durable_object\".".to_owned(),
+        ),
+        (
+            format!("{policy}, {image}, \"image\": \"a.b/c:1\""),
+            "\"containers.image\" cannot be used with \"scheduling_policy\": \"durable_object\".".to_owned(),
+        ),
+        (
+            format!(r#"{policy}, "images": {{}}"#),
+            "\"containers.images\" must have between 1 and 100 images, but has 0.".to_owned(),
+        ),
+        (
+            format!(r#"{policy}, "images": {{ "{long}": {{ "image": "docker.io/x/y:1" }} }}"#),
+            "The name of an image in \"containers.images\" must have between 1 and 128 characters.".to_owned(),
+        ),
+        (
+            format!(r#"{policy}, "images": {{ "a": {{ "image": "./Dockerfile" }} }}"#),
+            "\"containers.images.a.image\" is a Dockerfile: name it in \"dockerfile\" instead.".to_owned(),
+        ),
+        (
+            format!(r#"{policy}, "images": {{ "a": {{}} }}"#),
+            "\"containers.images.a\" must have either \"dockerfile\" or \"image\".".to_owned(),
+        ),
+    ];
+    for (keys, message) in table {
+        assert_eq!(managed(&keys).errors(), [message], "{keys}");
+    }
+    let none = managed(policy);
+    assert!(none.errors()[0].starts_with("\"containers.images\" must be defined"));
 }
 
 #[test]

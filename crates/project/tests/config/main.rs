@@ -102,7 +102,17 @@ fn container(keys: &str) -> Loaded {
     container_in(keys, "").load(None)
 }
 
+/// A container whose objects manage it, with nothing but `keys`.
+fn managed(keys: &str) -> Loaded {
+    entry_in(keys, "").load(None)
+}
+
 fn container_in(keys: &str, top: &str) -> Project {
+    entry_in(&format!("\"image\": \"./Dockerfile\", {keys}"), top)
+}
+
+/// An entry with `class_name` and these keys.
+fn entry_in(keys: &str, top: &str) -> Project {
     let config = format!(
         r#"{{
   "name": "app",
@@ -110,7 +120,7 @@ fn container_in(keys: &str, top: &str) -> Project {
   "compatibility_date": "2026-09-01",
   "durable_objects": {{ "bindings": [{{ "name": "C", "class_name": "MyContainer" }}] }},
   "migrations": [{{ "tag": "v1", "new_sqlite_classes": ["MyContainer"] }}],
-  "containers": [{{ "class_name": "MyContainer", "image": "./Dockerfile", {keys} }}],
+  "containers": [{{ "class_name": "MyContainer", {keys} }}],
   {top}
 }}"#
     );

@@ -8,8 +8,8 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::spec::{
-    Assets, Binding, BindingValue, DurableObjectNamespace, HtmlHandling, Module, ModuleKind,
-    NotFoundHandling, RunWorkerFirst, WorkerSpec,
+    Assets, Binding, BindingValue, ContainerImages, DurableObjectNamespace, HtmlHandling, Module,
+    ModuleKind, NotFoundHandling, RunWorkerFirst, WorkerSpec,
 };
 use capnp::Value;
 
@@ -217,8 +217,18 @@ fn namespace(namespace: &DurableObjectNamespace) -> Value {
         ("uniqueKey", Value::text(&namespace.unique_key)),
         ("enableSql", Value::bool(namespace.sqlite)),
     ];
-    if let Some(image) = &namespace.container_image {
-        fields.push(("container", Value::Struct(vec![("imageName", Value::text(image))])));
+    fields.extend(namespace.container.as_ref().map(|images| ("container", container(images))));
+    Value::Struct(fields)
+}
+
+fn container(images: &ContainerImages) -> Value {
+    let default = images.default.iter().map(|image| ("imageName", Value::text(image)));
+    let mut fields: Vec<_> = default.collect();
+    if !images.named.is_empty() {
+        let named = images.named.iter().map(|(name, image)| {
+            Value::Struct(vec![("name", Value::text(name)), ("image", Value::text(image))])
+        });
+        fields.push(("images", Value::List(named.collect())));
     }
     Value::Struct(fields)
 }

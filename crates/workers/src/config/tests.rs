@@ -48,13 +48,19 @@ fn spec() -> WorkerSpec {
                 class_name: "MyContainer".to_owned(),
                 unique_key: "hello-MyContainer".to_owned(),
                 sqlite: true,
-                container_image: Some("hello-mycontainer:1".to_owned()),
+                container: Some(ContainerImages {
+                    default: Some("hello-mycontainer:1".to_owned()),
+                    ..ContainerImages::default()
+                }),
             },
             DurableObjectNamespace {
                 class_name: "Counter".to_owned(),
                 unique_key: "hello-Counter".to_owned(),
                 sqlite: false,
-                container_image: None,
+                container: Some(ContainerImages {
+                    default: None,
+                    named: [("py".to_owned(), "hello/py:1".to_owned())].into(),
+                }),
             },
         ],
         assets: Some(Assets {

@@ -154,6 +154,6 @@ pub(crate) fn object_class(class: &str) -> DurableObjectNamespace {
         class_name: class.to_owned(),
         unique_key: format!("test-{class}"),
         sqlite: true,
-        container_image: None,
+        container: None,
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use berth_agent::{Agent, AgentConfig, AgentEvent, ApplicationRuntime, EngineSocket, StartRate};
 use image::{Digest, Image, ImageConfig, ImageStore, Snapshots};
-use model::{Application, ImageSource, InstanceType, Placement};
+use model::{Application, ApplicationImages, ImageSource, InstanceType, Placement};
 use runtime::{Runtime, RuntimeConfig};
 
 pub(crate) use client::{Client, Frames};
@@ -192,7 +192,7 @@ pub(crate) fn application(setup: &Setup) -> ApplicationRuntime {
         application: Application {
             name: "hello".to_owned(),
             class_name: "MyContainer".to_owned(),
-            image: ImageSource::Reference("test".to_owned()),
+            images: ApplicationImages::One(ImageSource::Reference("test".to_owned())),
             instance_type: InstanceType::Lite,
             max_instances: setup.max_instances,
             stop_grace: setup.stop_grace,
@@ -201,6 +201,7 @@ pub(crate) fn application(setup: &Setup) -> ApplicationRuntime {
         unique_key: "app-MyContainer".to_owned(),
         image_name: Some("test".to_owned()),
         image: setup.has_image.then(|| image(setup)),
+        choices: BTreeMap::new(),
     }
 }
 

@@ -17,11 +17,8 @@ pub(super) fn image(
     configuration: Option<&Object>,
     root: &Path,
 ) -> Option<ImageSource> {
-    let build_args = image_vars(report, object);
-    let context = check::value(object, "image_build_context").and_then(|entry| {
-        check::string(report, "containers.image_build_context", &entry.node)
-            .map(|text| (root.join(text), &entry.node.span))
-    });
+    let build_args = build_args(report, object, ("containers", "image_vars"));
+    let context = build_context(report, object, ("containers", "image_build_context"), root);
     let entry = check::value(object, "image")
         .or_else(|| configuration.and_then(|object| check::value(object, "image")));
     let Some(entry) = entry else {
@@ -35,18 +32,7 @@ pub(super) fn image(
     match classify(text, root) {
         Ok(Kind::Dockerfile(path)) => {
             let folder = path.parent().unwrap_or(root).to_owned();
-            let context = context.map_or(folder, |(context, span)| {
-                if !context.is_dir() {
-                    report.error(
-                        span,
-                        format!(
-                            "\"containers.image_build_context\" is not a directory: {}",
-                            context.display()
-                        ),
-                    );
-                }
-                context
-            });
+            let context = context.unwrap_or(folder);
             Some(ImageSource::Dockerfile { path, context, build_args })
         }
         Ok(Kind::Reference) => Some(ImageSource::Reference(text.to_owned())),
@@ -59,13 +45,13 @@ pub(super) fn image(
     }
 }
 
-enum Kind {
+pub(super) enum Kind {
     Dockerfile(PathBuf),
     Reference,
 }
 
 /// wrangler's rule: what exists is a Dockerfile, anything else must look like `host/path:tag`.
-fn classify(text: &str, root: &Path) -> Result<Kind, String> {
+pub(super) fn classify(text: &str, root: &Path) -> Result<Kind, String> {
     let path: PathBuf = root.join(text).components().collect();
     if path.is_file() {
         return Ok(Kind::Dockerfile(path));
@@ -105,12 +91,33 @@ fn is_url_authority(text: &str) -> bool {
     host_ok && digits && (port.is_empty() || port.parse::<u16>().is_ok())
 }
 
-/// `image_vars`: build arguments.
-fn image_vars(report: &mut Report, object: &Object) -> BTreeMap<String, String> {
+/// The folder a build reads from; `place` and `key` are where it stands.
+pub(super) fn build_context(
+    report: &mut Report,
+    object: &Object,
+    (place, key): (&str, &str),
+    root: &Path,
+) -> Option<PathBuf> {
+    let field = format!("{place}.{key}");
+    let entry = check::value(object, key)?;
+    let context = root.join(check::string(report, &field, &entry.node)?);
+    if !context.is_dir() {
+        let text = format!("\"{field}\" is not a directory: {}", context.display());
+        report.error(&entry.node.span, text);
+    }
+    Some(context)
+}
+
+/// Build arguments; `place` and `key` are where they stand.
+pub(super) fn build_args(
+    report: &mut Report,
+    object: &Object,
+    (place, key): (&str, &str),
+) -> BTreeMap<String, String> {
     let mut args = BTreeMap::new();
-    let Some(entry) = check::value(object, "image_vars") else { return args };
+    let Some(entry) = check::value(object, key) else { return args };
     let Some(vars) = entry.node.as_object() else {
-        report.wrong_type("containers.image_vars", &entry.node, "object");
+        report.wrong_type(&format!("{place}.{key}"), &entry.node, "object");
         return args;
     };
     for var in &vars.entries {
@@ -118,11 +125,8 @@ fn image_vars(report: &mut Report, object: &Object) -> BTreeMap<String, String> 
             Value::String(text) => text.clone(),
             Value::Number(_) | Value::Bool(_) => var.node.json(),
             _ => {
-                report.wrong_type(
-                    &format!("containers.image_vars.{}", var.key),
-                    &var.node,
-                    "string",
-                );
+                let field = format!("{place}.{key}.{}", var.key);
+                report.wrong_type(&field, &var.node, "string");
                 continue;
             }
         };

@@ -40,27 +40,46 @@ pub(super) fn deprecated<'a>(report: &mut Report, object: &'a Object) -> Option<
     Some(configuration)
 }
 
-/// `scheduling_policy` and `images`, which belong together.
-pub(super) fn scheduling_policy(report: &mut Report, object: &Object) {
+/// What an entry cannot have when its Durable Objects manage its containers: each start says it.
+const OF_OTHER_POLICIES: [&str; 12] = [
+    "image",
+    "image_build_context",
+    "image_vars",
+    "instance_type",
+    "max_instances",
+    "instances",
+    "configuration",
+    "constraints",
+    "affinities",
+    "rollout_step_percentage",
+    "rollout_kind",
+    "rollout_active_grace_period",
+];
+
+/// Whether the Durable Objects manage the containers (`scheduling_policy: "durable_object"`), which
+/// decides what else an entry may have.
+pub(super) fn managed_by_objects(report: &mut Report, object: &Object) -> bool {
     let policy = check::value(object, "scheduling_policy");
-    let managed = policy.is_some_and(|entry| entry.node.as_str() == Some("durable_object"));
-    match policy {
-        Some(entry) if managed => report.error(
-            &entry.node.span,
-            "\"containers.scheduling_policy\": Durable Object-managed Containers (\"durable_object\") are not supported by Berth yet.",
-        ),
-        Some(entry) => {
-            let choices = ["regional", "moon", "default"];
-            check::choice(report, "containers.scheduling_policy", &entry.node, &choices);
-        }
-        None => {}
+    if let Some(entry) = policy {
+        let choices = ["default", "moon", "regional", "durable_object"];
+        check::choice(report, "containers.scheduling_policy", &entry.node, &choices);
     }
+    let managed = policy.is_some_and(|entry| entry.node.as_str() == Some("durable_object"));
     if let Some(entry) = check::value(object, "images").filter(|_| !managed) {
         report.error(
             &entry.key_span,
-            "\"containers.images\" needs \"scheduling_policy\": \"durable_object\", which is not supported by Berth yet. Use \"image\" instead.",
+            "\"containers.images\" can only be used with \"scheduling_policy\": \"durable_object\". Use \"image\" instead.",
         );
     }
+    for key in OF_OTHER_POLICIES {
+        if let Some(entry) = check::value(object, key).filter(|_| managed) {
+            report.error(
+                &entry.key_span,
+                format!("\"containers.{key}\" cannot be used with \"scheduling_policy\": \"durable_object\"."),
+            );
+        }
+    }
+    managed
 }
 
 /// `observability`, by default the Worker's.

@@ -1,6 +1,7 @@
 //! `containers`: one application for each entry, with every default filled in.
 
 mod image;
+mod images;
 mod keys;
 mod limits;
 mod link;
@@ -10,7 +11,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
-use model::{Application, InstanceType, limits::MAX_INSTANCES_DEFAULT};
+use model::{Application, ApplicationImages, InstanceType, limits::MAX_INSTANCES_DEFAULT};
 
 use super::classes::Classes;
 use super::{Constraints, Container, Observability, Ssh};
@@ -171,9 +172,17 @@ fn container(
 ) -> Option<Container> {
     let object = draft.object;
     let configuration = keys::deprecated(report, object);
-    keys::scheduling_policy(report, object);
-    let image = image::image(report, draft.span, object, configuration, context.root);
-    let instance_type = limits::instance_type(report, object, configuration);
+    let managed = keys::managed_by_objects(report, object);
+    let images = match managed {
+        true => images::named(report, draft.span, object, context.root),
+        false => image::image(report, draft.span, object, configuration, context.root)
+            .map(ApplicationImages::One),
+    };
+    let instance_type = match managed {
+        // Each start says how large it is to be, and workerd does not pass that on.
+        true => Some(InstanceType::Standard4),
+        false => limits::instance_type(report, object, configuration),
+    };
     let max_instances = max_instances(report, object);
     let rollout = rollout::rollout(report, object, max_instances);
     let observability = keys::observability(report, object, context.observability);
@@ -185,9 +194,12 @@ fn container(
         application: Application {
             name: draft.name.clone()?,
             class_name: class?,
-            image: image?,
+            images: images?,
             instance_type: instance_type.unwrap_or(InstanceType::Lite),
-            max_instances: max_instances.unwrap_or(MAX_INSTANCES_DEFAULT),
+            max_instances: match managed {
+                true => u32::MAX,
+                false => max_instances.unwrap_or(MAX_INSTANCES_DEFAULT),
+            },
             stop_grace: context.stop_grace,
         },
         constraints,
