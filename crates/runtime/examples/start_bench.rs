@@ -20,6 +20,11 @@ async fn main() -> Result<(), Failure> {
     let image = PathBuf::from(args.next().ok_or(usage)?);
     let port: u16 = args.next().ok_or(usage)?.parse()?;
     let args: Vec<String> = args.collect();
+    // On a worker's thread, as everything of Berth is.
+    tokio::spawn(measure(image, port, args)).await?
+}
+
+async fn measure(image: PathBuf, port: u16, args: Vec<String>) -> Result<(), Failure> {
     let number = |name| std::env::var(name).ok().and_then(|n| n.parse::<usize>().ok());
     let (count, burst) = (number("COUNT").unwrap_or(100), number("BURST").unwrap_or(0));
 

@@ -41,6 +41,11 @@ impl Demand {
         self.wanted
     }
 
+    /// Whether one more is wanted at once, even beside starts that are under way: half of them are gone.
+    pub(crate) fn is_urgent(&self, ready: usize) -> bool {
+        ready * 2 < self.wanted
+    }
+
     /// Whether it will be less some time from now without anything having happened.
     pub(crate) fn will_shrink(&self) -> bool {
         self.changed.is_some()
@@ -58,6 +63,7 @@ mod tests {
         assert_eq!(demand.wanted(now), 8);
         demand.missed(now);
         assert_eq!(demand.wanted(now), 16);
+        assert!(demand.is_urgent(7) && !demand.is_urgent(8));
         (0..100).for_each(|_| demand.missed(now));
         assert_eq!(demand.wanted(now), 64);
     }

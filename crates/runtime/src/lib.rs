@@ -36,6 +36,7 @@ mod sandbox;
 mod seccomp;
 mod spec;
 mod start;
+mod starts;
 mod sys;
 mod user_ids;
 

@@ -13,6 +13,7 @@ use crate::cgroup::Cgroup;
 use crate::connection::{self, Connection};
 use crate::footprint::{self, Footprint};
 use crate::runtime::{Inner, RuntimeError};
+use crate::starts::Underway;
 use crate::user_ids::{self, Reservation};
 use crate::{EgressUnsupported, SandboxHandle, launcher, process_info};
 
@@ -22,6 +23,8 @@ pub struct Parked {
     /// Taken by the start.
     parts: Option<Parts>,
     removals: Removals,
+    /// Whether somebody wants to start it.
+    underway: Option<Underway>,
 }
 
 /// Counts removals that go on in the background, so that closing can wait for them.
@@ -75,8 +78,14 @@ impl Parked {
         self.parts.as_ref().is_some_and(|parts| !process_info::has_ended(parts.pidfd.as_fd()))
     }
 
-    pub(crate) fn into_parts(mut self) -> Parts {
-        self.parts.take().expect("only this and drop take the parts")
+    /// From now on it is for a start.
+    pub(crate) fn underway(mut self, underway: Underway) -> Self {
+        self.underway = Some(underway);
+        self
+    }
+
+    pub(crate) fn into_parts(mut self) -> (Parts, Option<Underway>) {
+        (self.parts.take().expect("only this and drop take the parts"), self.underway.take())
     }
 
     /// Ends and removes it.
@@ -91,7 +100,7 @@ impl Parked {
         let made = tokio::spawn(async move {
             // A whole `Parked`, so that one nobody waits for any more is removed.
             let parts = Some(make(&runtime).await?);
-            Ok(Self { parts, removals: runtime.removals.clone() })
+            Ok(Self { parts, removals: runtime.removals.clone(), underway: None })
         });
         made.await.map_err(|e| RuntimeError::step("park a sandbox", e.into()))?
     }

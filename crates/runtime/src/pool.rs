@@ -58,7 +58,7 @@ impl Pool {
         let (ready, mut demand) = (self.ready(), self.demand());
         let wanted = demand.wanted(Instant::now());
         match ready.len() {
-            len if len < wanted => Next::Make,
+            len if len < wanted => Next::Make { urgent: demand.is_urgent(len) },
             len if len > wanted => Next::Remove,
             _ => Next::Wait { shrinks: demand.will_shrink() },
         }
@@ -107,7 +107,10 @@ impl Drop for Pool {
 
 /// What the filler does next.
 enum Next {
-    Make,
+    /// Now if it is urgent, else after the starts that are under way.
+    Make {
+        urgent: bool,
+    },
     Remove,
     /// Until something changes; for no longer than [`QUIET`] if there will be less to keep.
     Wait {
@@ -121,8 +124,17 @@ async fn fill(runtime: Weak<Inner>, changed: Arc<Notify>) {
         if strong.pool.closed.load(Ordering::Relaxed) {
             return;
         }
-        match strong.pool.next() {
-            Next::Make => {}
+        let next = strong.pool.next();
+        match next {
+            Next::Make { urgent: true } => {}
+            Next::Make { urgent: false } => {
+                let starts = strong.starts.clone();
+                drop(strong);
+                tokio::select! {
+                    () = starts.over() => {}
+                    () = changed.notified() => continue,
+                }
+            }
             Next::Remove => {
                 let surplus = strong.pool.ready().pop_back();
                 drop(surplus);
@@ -135,6 +147,7 @@ async fn fill(runtime: Weak<Inner>, changed: Arc<Notify>) {
                 continue;
             }
         }
+        let Some(strong) = runtime.upgrade() else { return };
         match Parked::make(strong.clone()).await {
             Ok(parked) => strong.pool.ready().push_back(parked),
             Err(e) => {

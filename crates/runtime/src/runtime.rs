@@ -19,6 +19,7 @@ use crate::footprint::{self, Footprint};
 use crate::launcher::Launcher;
 use crate::park::{Parked, Removals};
 use crate::pool::Pool;
+use crate::starts::Starts;
 use crate::{
     DestroyError, Leftover, SandboxHandle, capabilities, ordinary_user, process_info, seccomp,
     user_ids,
@@ -54,6 +55,7 @@ pub(crate) struct Inner {
     pub(crate) hierarchies: Hierarchies,
     pub(crate) launcher: Launcher,
     pub(crate) pool: Pool,
+    pub(crate) starts: Starts,
     pub(crate) removals: Removals,
     pub(crate) confinement: Confinement,
     /// Whether programs get a user namespace.
@@ -147,7 +149,8 @@ impl Runtime {
             .map_err(|e| RuntimeError::step("prepare the runtime's directory", e.into()))??;
         let launcher =
             Launcher::start().map_err(|e| RuntimeError::step("start the launcher", e))?;
-        let (user_namespaces, disks) = abilities(&launcher, &config, &mut warnings).await;
+        let starts = Starts::default();
+        let (user_namespaces, disks) = abilities(&launcher, &config, &starts, &mut warnings).await;
         let confinement = Confinement {
             capabilities: capabilities::BOUNDING,
             seccomp: seccomp::filter(),
@@ -155,6 +158,7 @@ impl Runtime {
         };
         let inner = Arc::new(Inner {
             pool: Pool::new(config.parked),
+            starts,
             config,
             hierarchies,
             launcher,
@@ -177,7 +181,7 @@ impl Runtime {
         let launcher =
             Launcher::start().map_err(|e| RuntimeError::step("start the launcher", e))?;
         let mut warnings = Vec::new();
-        let (_, disks) = abilities(&launcher, config, &mut warnings).await;
+        let (_, disks) = abilities(&launcher, config, &Starts::default(), &mut warnings).await;
         if let Some(disks) = disks {
             disks.close().await;
         }
@@ -201,10 +205,12 @@ impl Runtime {
     /// # Errors
     /// None could be made.
     pub async fn prepare(&self) -> Result<Parked, RuntimeError> {
-        match self.inner.pool.take() {
-            Some(parked) => Ok(parked),
-            None => Parked::make(self.inner.clone()).await,
-        }
+        let underway = self.inner.starts.begin();
+        let parked = match self.inner.pool.take() {
+            Some(parked) => parked,
+            None => Parked::make(self.inner.clone()).await?,
+        };
+        Ok(parked.underway(underway))
     }
 
     /// Started sandboxes in the directory that this runtime has neither started nor adopted.
@@ -262,6 +268,7 @@ impl Runtime {
 async fn abilities(
     launcher: &Launcher,
     config: &RuntimeConfig,
+    starts: &Starts,
     warnings: &mut Vec<Warning>,
 ) -> (bool, Option<Disks>) {
     // An ordinary user's are in one already: root inside is the user outside, and a further one cannot
@@ -278,7 +285,7 @@ async fn abilities(
         true => vec![InstanceType::Lite.limits().disk_bytes()],
         false => config.disks.iter().map(|mb| mb.saturating_mul(MB)).collect(),
     };
-    let disks = Disks::open(&config.dir, &sizes, config.parked).await;
+    let disks = Disks::open(&config.dir, &sizes, config.parked, starts.clone()).await;
     if let Err(e) = &disks {
         warnings.push(Warning::NoDiskLimit { reason: format!("failed to {e}") });
     }

@@ -115,7 +115,7 @@ impl Runtime {
         if spec.internet {
             parked.egress()?;
         }
-        let mut parts = parked.into_parts();
+        let (mut parts, _underway) = parked.into_parts();
         match self.try_start(&mut parts, &spec).await {
             Ok(started) => Ok(self.running(parts, started)?),
             Err(e) => {

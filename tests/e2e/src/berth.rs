@@ -6,8 +6,6 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use fs_err as fs;
-
 use crate::cache::berth_binary;
 use crate::lines::without_colours;
 use crate::project::Project;
@@ -56,7 +54,10 @@ impl Berth {
         let (program, first) = wrapper.split_first().expect("a wrapper has a name");
         // Other users may not be let into the folder of the build.
         let binary = project.path().join("berth-of-all");
-        fs::copy(berth_binary(), &binary).expect("copy berth into the project");
+        // By another process: a file that this one has open for writing can be open for a moment in the
+        // fork of a test beside this one, and then cannot be executed.
+        let copied = Command::new("cp").arg(berth_binary()).arg(&binary).status();
+        assert!(copied.is_ok_and(|status| status.success()), "copy berth into the project");
         let mut command = Command::new(program);
         command.args(first).arg(binary);
         Self::run_by(command, project).args(args)

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::{Disk, file};
 use crate::demand::{Demand, QUIET};
+use crate::starts::Starts;
 
 /// Pause after a disk could not be made.
 const RETRY: Duration = Duration::from_secs(1);
@@ -30,6 +31,7 @@ struct Inner {
     dir: PathBuf,
     /// How many of each size are kept at least.
     least: usize,
+    starts: Starts,
     /// By bytes.
     sizes: Mutex<BTreeMap<u64, Size>>,
     /// One was taken, or the pool is to close.
@@ -48,10 +50,16 @@ struct Size {
 impl Disks {
     /// Makes a first disk, to see that the host can, and begins to keep `least` of each of the sizes,
     /// and more when they are in demand.
-    pub(crate) async fn open(dir: &Path, sizes: &[u64], least: usize) -> io::Result<Self> {
+    pub(crate) async fn open(
+        dir: &Path,
+        sizes: &[u64],
+        least: usize,
+        starts: Starts,
+    ) -> io::Result<Self> {
         let inner = Arc::new(Inner {
             dir: dir.to_owned(),
             least,
+            starts,
             sizes: Mutex::default(),
             changed: Notify::new(),
             closed: AtomicBool::new(false),
@@ -141,7 +149,7 @@ impl Inner {
         for (&bytes, size) in self.sizes().iter_mut() {
             let wanted = size.demand.wanted(now);
             if size.ready.len() < wanted {
-                return Next::Make(bytes);
+                return Next::Make { bytes, urgent: size.demand.is_urgent(size.ready.len()) };
             }
             size.ready.truncate(wanted);
             shrinks |= size.demand.will_shrink();
@@ -162,8 +170,8 @@ impl Size {
 
 /// What the filler does next.
 enum Next {
-    /// A disk of so many bytes.
-    Make(u64),
+    /// A disk of so many bytes: now if it is urgent, else after the starts that are under way.
+    Make { bytes: u64, urgent: bool },
     /// Until something changes; for no longer than [`QUIET`] if there will be less to keep.
     Wait { shrinks: bool },
 }
@@ -172,19 +180,29 @@ enum Next {
 async fn fill(inner: Arc<Inner>) {
     while !inner.closed.load(Ordering::Relaxed) {
         let maker = inner.clone();
-        let made = tokio::task::spawn_blocking(move || {
-            let next = maker.next();
-            if let Next::Make(bytes) = next {
-                maker.put(bytes, maker.make(bytes)?);
+        // Blocking, because it may let go of disks.
+        let next = match tokio::task::spawn_blocking(move || maker.next()).await {
+            Ok(next) => next,
+            Err(_) => return,
+        };
+        let bytes = match next {
+            Next::Make { bytes, urgent: true } => bytes,
+            Next::Make { bytes, urgent: false } => tokio::select! {
+                () = inner.starts.over() => bytes,
+                () = inner.changed.notified() => continue,
+            },
+            Next::Wait { shrinks } => {
+                let patience = if shrinks { QUIET } else { Duration::MAX };
+                let _ = tokio::time::timeout(patience, inner.changed.notified()).await;
+                continue;
             }
-            io::Result::Ok(next)
+        };
+        let maker = inner.clone();
+        let made = tokio::task::spawn_blocking(move || {
+            maker.put(bytes, maker.make(bytes)?);
+            io::Result::Ok(())
         });
-        let made = made.await.map_err(io::Error::from).flatten();
-        if let Ok(Next::Wait { shrinks }) = made {
-            let patience = if shrinks { QUIET } else { Duration::MAX };
-            let _ = tokio::time::timeout(patience, inner.changed.notified()).await;
-        }
-        if let Err(e) = made {
+        if let Err(e) = made.await.map_err(io::Error::from).flatten() {
             tracing::warn!("failed to make a disk: {e}");
             tokio::time::sleep(RETRY).await;
         }

@@ -60,11 +60,11 @@ const OF_OTHER_POLICIES: [&str; 12] = [
 /// decides what else an entry may have.
 pub(super) fn managed_by_objects(report: &mut Report, object: &Object) -> bool {
     let policy = check::value(object, "scheduling_policy");
-    if let Some(entry) = policy {
-        let choices = ["default", "moon", "regional", "durable_object"];
+    let managed = policy.is_some_and(|entry| entry.node.as_str() == Some("durable_object"));
+    if let Some(entry) = policy.filter(|_| !managed) {
+        let choices = ["regional", "moon", "default"];
         check::choice(report, "containers.scheduling_policy", &entry.node, &choices);
     }
-    let managed = policy.is_some_and(|entry| entry.node.as_str() == Some("durable_object"));
     if let Some(entry) = check::value(object, "images").filter(|_| !managed) {
         report.error(
             &entry.key_span,
