@@ -107,7 +107,7 @@ impl Drop for Pool {
 
 /// What the filler does next.
 enum Next {
-    /// Now if it is urgent, else after the starts that are under way.
+    /// Beside starts that are under way if it is urgent and they are few, else after them.
     Make {
         urgent: bool,
     },
@@ -126,8 +126,8 @@ async fn fill(runtime: Weak<Inner>, changed: Arc<Notify>) {
         }
         let next = strong.pool.next();
         match next {
-            Next::Make { urgent: true } => {}
-            Next::Make { urgent: false } => {
+            Next::Make { urgent: true } if strong.starts.are_few() => {}
+            Next::Make { .. } => {
                 let starts = strong.starts.clone();
                 drop(strong);
                 tokio::select! {

@@ -9,6 +9,10 @@ use tokio::sync::watch;
 /// How long the last program that was started is given to come up before others are prepared for.
 const HEAD_START: Duration = Duration::from_millis(10);
 
+/// So many at once leave a processor free now and then. More are a burst, in which each start makes what
+/// it does not find ready: then making more beside it only slows all of them.
+const FEW: usize = 2;
+
 /// How many are under way; clones are the same.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Starts(Arc<watch::Sender<usize>>);
@@ -21,6 +25,11 @@ impl Starts {
     pub(crate) fn begin(&self) -> Underway {
         self.0.send_modify(|n| *n += 1);
         Underway(self.clone())
+    }
+
+    /// Whether something may be made beside them, if it has to be.
+    pub(crate) fn are_few(&self) -> bool {
+        *self.0.borrow() <= FEW
     }
 
     /// Waits until none is under way, nor was a moment ago.
@@ -51,6 +60,10 @@ mod tests {
         let starts = Starts::default();
         starts.over().await;
         let (one, two) = (starts.begin(), starts.begin());
+        assert!(starts.are_few());
+        let three = starts.begin();
+        assert!(!starts.are_few());
+        drop(three);
         let waiting = tokio::spawn({
             let starts = starts.clone();
             async move { starts.over().await }

@@ -170,7 +170,8 @@ impl Size {
 
 /// What the filler does next.
 enum Next {
-    /// A disk of so many bytes: now if it is urgent, else after the starts that are under way.
+    /// A disk of so many bytes: beside starts that are under way if it is urgent and they are few, else
+    /// after them.
     Make { bytes: u64, urgent: bool },
     /// Until something changes; for no longer than [`QUIET`] if there will be less to keep.
     Wait { shrinks: bool },
@@ -186,8 +187,8 @@ async fn fill(inner: Arc<Inner>) {
             Err(_) => return,
         };
         let bytes = match next {
-            Next::Make { bytes, urgent: true } => bytes,
-            Next::Make { bytes, urgent: false } => tokio::select! {
+            Next::Make { bytes, urgent: true } if inner.starts.are_few() => bytes,
+            Next::Make { bytes, .. } => tokio::select! {
                 () = inner.starts.over() => bytes,
                 () = inner.changed.notified() => continue,
             },
