@@ -37,7 +37,7 @@ impl Layout {
 
     pub(crate) fn cache_layer(&self, key: &Digest, layer: &CachedLayer) -> Result<(), StoreError> {
         let bytes = serde_json::to_vec(layer).expect("an entry has only strings and numbers");
-        self.replace_file(&self.cache_path("", key), &bytes)
+        self.replace_derived(&self.cache_path("", key), &bytes)
     }
 
     /// The digest of a tree in immutable layers, if it was computed before.
@@ -46,7 +46,7 @@ impl Layout {
     }
 
     pub(crate) fn cache_tree(&self, key: &Digest, tree: &Digest) -> Result<(), StoreError> {
-        self.replace_file(&self.cache_path(TREE, key), tree.as_str().as_bytes())
+        self.replace_derived(&self.cache_path(TREE, key), tree.as_str().as_bytes())
     }
 
     /// Whether the cache entry at `path` leads to a layer that is here.

@@ -33,7 +33,7 @@ pub(crate) struct Lock {
 
 impl Layout {
     pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
-        for folder in ["content/sha256", "images", "cache", "locks"] {
+        for folder in ["content/sha256", "images", "cache", "locks", "ingest"] {
             fs_err::create_dir_all(dir.join(folder))?;
         }
         // Unpacked layers hold setuid programs: no other user of the host may reach them by path.
@@ -66,6 +66,11 @@ impl Layout {
 
     pub(crate) fn snapshot(&self, diff_id: &Digest) -> PathBuf {
         self.dir.join("snapshots/sha256").join(diff_id.hex())
+    }
+
+    /// Blobs that are coming in.
+    pub(crate) fn ingests(&self) -> PathBuf {
+        self.dir.join("ingest")
     }
 
     pub(crate) fn images(&self) -> PathBuf {
@@ -101,12 +106,28 @@ impl Layout {
             .map_err(|source| StoreError::at(self.session.path(), source))
     }
 
-    /// Writes a small file as a whole: readers see the old content or the new.
+    /// Writes a small file as a whole: readers see the old content or the new, also after a power
+    /// cut.
     pub(crate) fn replace_file(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        let file = self.temporary_file()?;
+        fs_err::write(file.path(), bytes)?;
+        file.as_file().sync_data().map_err(|error| StoreError::at(file.path(), error))?;
+        file.persist(path).map_err(|error| StoreError::at(path, error.error))?;
+        Ok(())
+    }
+
+    /// As [`Self::replace_file`], for what can be made again: a power cut may leave it empty.
+    pub(crate) fn replace_derived(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         let file = self.temporary_file()?;
         fs_err::write(file.path(), bytes)?;
         file.persist(path).map_err(|error| StoreError::at(path, error.error))?;
         Ok(())
+    }
+
+    /// Waits until the names in a folder are on disk.
+    pub(crate) fn sync_folder(&self, folder: &Path) -> Result<(), StoreError> {
+        let file = File::open(folder).map_err(|source| StoreError::at(folder, source))?;
+        file.sync_all().map_err(|source| StoreError::at(folder, source))
     }
 
     /// Waits until nobody else, in this process or another, works on `name`.

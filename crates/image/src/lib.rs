@@ -13,17 +13,20 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod archive;
 mod build;
 mod cache;
 mod content;
 mod copy_tree;
 mod digest;
+mod distribution;
 mod document;
 mod error;
 pub mod fuzz;
 mod graft;
 mod ids;
 mod image;
+mod ingest;
 mod layer;
 mod layout;
 mod live;
@@ -32,6 +35,7 @@ mod overlay;
 mod overlay_notes;
 mod progress;
 mod pull;
+mod push;
 mod records;
 mod reference;
 mod root;
@@ -43,14 +47,19 @@ mod store;
 mod unpack;
 mod upload;
 mod view;
+mod workers;
 
+pub use archive::{ArchiveFormat, Exported, ImportOptions, Imported, RootFileSystem};
 pub use digest::{Digest, DigestError};
-pub use error::{Attempt, BuildError, PullError, StepError, StepProblem, StoreError, UnpackError};
+pub use error::{
+    ArchiveError, Attempt, BuildError, PullError, PushError, StepError, StepProblem, StoreError,
+    UnpackError,
+};
 pub use graft::{graft, inject};
 pub use ids::Ids;
 pub use image::{ExposedPort, ExposedPortError, Image, ImageConfig, Protocol};
 pub use live::{Archived, LiveTree};
-pub use options::{BuildRequest, Credentials, Platform, PullOptions, UnpackLimits};
+pub use options::{BuildRequest, Credentials, Platform, PullOptions, PushOptions, UnpackLimits};
 pub use progress::{Outcome, Progress, Silent, Stream, Task, TaskId, TaskKind};
 pub use reference::{DOCKER_HUB, Reference, ReferenceError};
 pub use run_step::{RunRequest, RunStep, RunStepError};

@@ -1,8 +1,9 @@
 //! Names of images, and what no name needs any more.
 
 use std::collections::HashSet;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::digest::Digest;
 use crate::error::StoreError;
@@ -29,7 +30,16 @@ impl Layout {
         let updated = jiff::Timestamp::now().as_second();
         let record = ImageRecord { reference: reference.clone(), digest: digest.clone(), updated };
         let bytes = serde_json::to_vec(&record).expect("a record has only strings and numbers");
-        self.replace_file(&self.record_path(reference), &bytes)
+        // A name on disk leads to content on disk.
+        self.sync_folder(&self.dir().join("content/sha256"))?;
+        self.replace_file(&self.record_path(reference), &bytes)?;
+        self.sync_folder(&self.images())
+    }
+
+    /// Begins a name's time anew. Nothing is written that a power cut could tear.
+    pub(crate) fn touch(&self, reference: &Reference) -> Result<(), StoreError> {
+        let file = fs_err::File::options().write(true).open(self.record_path(reference))?;
+        Ok(file.set_modified(SystemTime::now())?)
     }
 
     /// A name's record.
@@ -166,9 +176,20 @@ fn gone(result: io::Result<()>) -> Result<bool, StoreError> {
 
 /// A record, or nothing when it is not there (any more) or not a record.
 fn read_record(path: &Path) -> Result<Option<ImageRecord>, StoreError> {
-    match fs_err::read(path) {
-        Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error.into()),
-    }
+    let mut file = match fs_err::File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    let touched = seconds(file.metadata()?.modified()?);
+    let record = serde_json::from_slice::<ImageRecord>(&bytes).ok();
+    Ok(record.map(|record| ImageRecord { updated: record.updated.max(touched), ..record }))
+}
+
+/// In seconds since 1970.
+fn seconds(time: SystemTime) -> i64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -127,7 +127,7 @@ impl Snapshots {
     pub fn restore(&self, snapshot: &Snapshot) -> Result<Option<Image>, StoreError> {
         let Some(reference) = self.reference(snapshot.kind, &snapshot.id) else { return Ok(None) };
         let Some(image) = self.store.image_by_digest(&snapshot.digest)? else { return Ok(None) };
-        self.store.layout().record(&reference, &snapshot.digest)?;
+        self.store.layout().touch(&reference)?;
         Ok(Some(image))
     }
 

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::document::{ConfigDocument, Manifest, Top};
-use crate::error::{BuildError, PullError, StoreError};
+use crate::error::{BuildError, PullError, PushError, StoreError};
 use crate::image::Image;
 use crate::layout::Layout;
-use crate::options::{BuildRequest, PullOptions, UnpackLimits};
+use crate::options::{BuildRequest, PullOptions, PushOptions, UnpackLimits};
 use crate::progress::{Progress, Silent};
 use crate::reference::Reference;
 use crate::run_step::RunStep;
@@ -141,6 +141,20 @@ impl ImageStore {
         progress: &dyn Progress,
     ) -> Result<Image, PullError> {
         crate::pull::pull(&self.layout, reference, options, progress)
+    }
+
+    /// Pushes the image of that name to its registry, byte for byte as it is here: what the registry
+    /// has, or has in another repository, is not transferred. Returns the manifest's digest.
+    ///
+    /// # Errors
+    /// See [`PushError`].
+    pub fn push(
+        &self,
+        reference: &Reference,
+        options: &PushOptions,
+        progress: &dyn Progress,
+    ) -> Result<Digest, PushError> {
+        crate::push::push(&self.layout, reference, options, progress)
     }
 
     /// Builds an image from a Dockerfile. Steps whose inputs did not change come from the cache.

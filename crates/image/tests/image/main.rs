@@ -6,4 +6,5 @@ mod build_config;
 mod build_copy;
 mod build_run;
 mod pull;
+mod push;
 mod support;

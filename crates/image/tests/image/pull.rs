@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::support::registry::{Behaviour, Registry};
-use crate::support::{Form, Recorder, TestImage, names, options, small_disk, tar};
+use crate::support::{Form, Recorder, TestImage, names, noise, options, small_disk, tar};
 use berth_image::{
     Credentials, Image, ImageStore, Outcome, PullError, Silent, StoreError, TaskKind, UnpackError,
     UnpackLimits,
@@ -31,14 +31,7 @@ fn layers() -> Vec<Vec<u8>> {
 
 /// A layer of random bytes, so that it stays as large when compressed.
 fn large_layer() -> Vec<u8> {
-    let mut state = 1_u64;
-    let noise: String = (0..400_000)
-        .map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            char::from(b' ' + (state >> 57) as u8 % 90)
-        })
-        .collect();
-    tar(&[("noise", &noise, 0o644)])
+    tar(&[("noise", &noise(), 0o644)])
 }
 
 fn assert_is_the_image(image: &Image) {
@@ -62,6 +55,7 @@ fn assert_is_clean(store: &ImageStore) {
     for session in names(store.dir().join("tmp")) {
         assert_eq!(names(store.dir().join("tmp").join(session)), ["lock"]);
     }
+    assert!(names(store.dir().join("ingest")).is_empty());
 }
 
 #[test]

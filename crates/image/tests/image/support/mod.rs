@@ -30,6 +30,16 @@ pub(crate) fn tar(files: &[(&str, &str, u32)]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
+/// 400,000 random characters: as large when compressed.
+pub(crate) fn noise() -> String {
+    let mut state = 1_u64;
+    let next = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(b' ' + (state >> 57) as u8 % 90)
+    };
+    (0..400_000).map(next).collect()
+}
+
 /// How an image's layers are compressed and its documents named.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Form {
