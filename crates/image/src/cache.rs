@@ -49,9 +49,13 @@ impl Layout {
         self.replace_derived(&self.cache_path(TREE, key), tree.as_str().as_bytes())
     }
 
-    /// Whether the cache entry at `path` leads to a layer that is here.
-    pub(crate) fn cached_layer_is_here(&self, path: &Path) -> bool {
-        self.read_cached_layer(path).is_some()
+    /// Every layer that the cache leads to.
+    pub(crate) fn cached_layers(&self) -> Result<Vec<CachedLayer>, StoreError> {
+        let mut layers = Vec::new();
+        for entry in fs_err::read_dir(self.cache())? {
+            layers.extend(self.read_cached_layer(&entry?.path()));
+        }
+        Ok(layers)
     }
 
     fn read_cached_layer(&self, path: &Path) -> Option<CachedLayer> {

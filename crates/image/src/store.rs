@@ -32,19 +32,6 @@ pub struct ImageRecord {
     pub updated: i64,
 }
 
-/// What [`ImageStore::prune`] removed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pruned {
-    /// Blobs removed.
-    pub blobs: usize,
-    /// Unpacked layers removed.
-    pub snapshots: usize,
-    /// Build cache entries removed.
-    pub cached: usize,
-    /// Bytes of the removed blobs; unpacked layers come on top.
-    pub bytes: u64,
-}
-
 impl ImageStore {
     /// Opens the store in `dir`, makes it if it is not there, and removes what a killed process
     /// left half-made.
@@ -117,16 +104,6 @@ impl ImageStore {
     /// The store cannot be written.
     pub fn untag(&self, reference: &Reference) -> Result<bool, StoreError> {
         self.layout.unrecord(reference)
-    }
-
-    /// Removes blobs, unpacked layers and cached build steps that neither a name nor one of `roots`
-    /// (manifest digests: give those of running instances) needs. Waits for pulls and builds in
-    /// progress.
-    ///
-    /// # Errors
-    /// The store cannot be read or written.
-    pub fn prune(&self, roots: &[Digest]) -> Result<Pruned, StoreError> {
-        self.layout.prune(roots)
     }
 
     /// Pulls an image from its registry or a mirror: what is here already is not transferred. A

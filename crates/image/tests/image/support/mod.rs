@@ -6,7 +6,7 @@ pub(crate) mod registry;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use berth_image::{Digest, Outcome, Progress, PullOptions, Stream, Task, TaskId, TaskKind};
 
@@ -127,6 +127,7 @@ pub(crate) struct Recorder {
     pub(crate) output: Mutex<Vec<u8>>,
     pub(crate) lines: Mutex<Vec<String>>,
     pub(crate) cancel: AtomicBool,
+    advanced: AtomicU64,
 }
 
 impl Recorder {
@@ -142,6 +143,11 @@ impl Recorder {
         tasks.iter().filter(fits).map(|(task, _)| task.label.clone()).collect()
     }
 
+    /// The furthest that any task has come.
+    pub(crate) fn furthest(&self) -> u64 {
+        self.advanced.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn log(&self) -> String {
         self.lines.lock().unwrap().join("\n")
     }
@@ -150,6 +156,10 @@ impl Recorder {
 impl Progress for Recorder {
     fn begin(&self, task: &Task) {
         self.tasks.lock().unwrap().push((task.clone(), None));
+    }
+
+    fn advance(&self, _: TaskId, done: u64) {
+        self.advanced.fetch_max(done, Ordering::Relaxed);
     }
 
     fn finish(&self, task: TaskId, outcome: Outcome) {

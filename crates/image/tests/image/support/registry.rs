@@ -44,6 +44,8 @@ pub(crate) struct Behaviour {
     pub(crate) chunk: Option<usize>,
     /// Blobs that another repository has are mounted.
     pub(crate) mount: bool,
+    /// So much of a blob is sent; the rest comes when [`Registry::go_on`] is called.
+    pub(crate) stall_after: Option<usize>,
 }
 
 /// One request as it came.
@@ -146,6 +148,11 @@ impl Registry {
         self.state.lock().unwrap().manifests.get(version).cloned()
     }
 
+    /// Sends what was kept back.
+    pub(crate) fn go_on(&self) {
+        self.state.lock().unwrap().behaviour.stall_after = None;
+    }
+
     /// From now on `HEAD` finds no blob.
     pub(crate) fn hide_blobs(&self) {
         self.state.lock().unwrap().hidden = true;
@@ -171,6 +178,7 @@ impl Registry {
 
 impl Drop for Registry {
     fn drop(&mut self) {
+        self.go_on();
         self.stop.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.address);
         if let Some(thread) = self.thread.take() {
@@ -238,9 +246,20 @@ fn serve(stream: TcpStream, state: &Mutex<State>, address: SocketAddr) {
     }
     // The other side may hang up when it has seen enough.
     let _ = (&stream).write_all(format!("{head}\r\n").as_bytes());
-    if request.method != "HEAD" {
-        let _ = (&stream).write_all(&answer.body);
+    if request.method == "HEAD" {
+        return;
     }
+    let mut body = &answer.body[..];
+    let stall = state.lock().unwrap().behaviour.stall_after;
+    if let Some(stall) = stall.filter(|stall| *stall < body.len()) {
+        let (first, rest) = body.split_at(stall);
+        let _ = (&stream).write_all(first);
+        while state.lock().unwrap().behaviour.stall_after.is_some() {
+            std::thread::yield_now();
+        }
+        body = rest;
+    }
+    let _ = (&stream).write_all(body);
 }
 
 impl State {
