@@ -1,10 +1,17 @@
 //! The command line as clap sees it: options only, no decisions.
 
+mod images;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
+
+pub(crate) use images::{
+    DfArgs, ExportArgs, ExportFormat, Filter, HistoryArgs, ImagesCommand, ImportArgs, InspectArgs,
+    LsArgs, PruneArgs, PullArgs, PushArgs, RmArgs, TagArgs,
+};
 
 /// Serverless containers that you own: Cloudflare Containers on any Linux machine.
 #[derive(Debug, Parser)]
@@ -38,6 +45,9 @@ pub(crate) enum Command {
     Init(InitArgs),
     /// What a project's containers keep.
     Containers(ContainersArgs),
+    /// Images on this machine.
+    #[command(subcommand, visible_alias = "image")]
+    Images(ImagesCommand),
 }
 
 /// How much of the Worker's own logging is shown.

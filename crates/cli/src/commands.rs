@@ -2,5 +2,6 @@
 
 pub(crate) mod dev;
 pub(crate) mod doctor;
+pub(crate) mod images;
 pub(crate) mod init;
 pub(crate) mod snapshots;

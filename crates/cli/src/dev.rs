@@ -7,7 +7,7 @@ pub(crate) mod keys;
 mod lines;
 mod lock;
 mod packages;
-mod progress;
+pub(crate) mod progress;
 pub(crate) mod project;
 mod run_step;
 mod scheduled;

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod dev;
 mod error;
+mod human;
 mod paths;
 mod printer;
 
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let printer = Printer::new(args.quiet);
     start_diagnostics(&printer);
-    if matches!(args.command, Command::Dev(_)) {
+    if matches!(args.command, Command::Dev(_) | Command::Images(_)) {
         become_root(&printer);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
             Command::Dev(args) => commands::dev::run(args, &printer).await,
             Command::Doctor(args) => commands::doctor::run(&args, &printer).await,
             Command::Init(args) => commands::init::run(&args, &printer),
+            Command::Images(command) => commands::images::run(command, &printer).await,
             Command::Containers(args) => match args.command {
                 ContainersCommand::Snapshots(command) => {
                     commands::snapshots::run(command, &printer)

@@ -50,6 +50,11 @@ impl Printer {
         Self { quiet, bars: MultiProgress::with_draw_target(target) }
     }
 
+    /// Whether only errors and results are wanted.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Whether progress is drawn as bars; plain lines are printed otherwise.
     pub(crate) fn draws_bars(&self) -> bool {
         !self.bars.is_hidden()

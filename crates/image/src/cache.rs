@@ -37,7 +37,7 @@ impl Layout {
 
     pub(crate) fn cache_layer(&self, key: &Digest, layer: &CachedLayer) -> Result<(), StoreError> {
         let bytes = serde_json::to_vec(layer).expect("an entry has only strings and numbers");
-        self.replace_file(&self.cache_path("", key), &bytes)
+        self.replace_derived(&self.cache_path("", key), &bytes)
     }
 
     /// The digest of a tree in immutable layers, if it was computed before.
@@ -46,12 +46,16 @@ impl Layout {
     }
 
     pub(crate) fn cache_tree(&self, key: &Digest, tree: &Digest) -> Result<(), StoreError> {
-        self.replace_file(&self.cache_path(TREE, key), tree.as_str().as_bytes())
+        self.replace_derived(&self.cache_path(TREE, key), tree.as_str().as_bytes())
     }
 
-    /// Whether the cache entry at `path` leads to a layer that is here.
-    pub(crate) fn cached_layer_is_here(&self, path: &Path) -> bool {
-        self.read_cached_layer(path).is_some()
+    /// Every layer that the cache leads to.
+    pub(crate) fn cached_layers(&self) -> Result<Vec<CachedLayer>, StoreError> {
+        let mut layers = Vec::new();
+        for entry in fs_err::read_dir(self.cache())? {
+            layers.extend(self.read_cached_layer(&entry?.path()));
+        }
+        Ok(layers)
     }
 
     fn read_cached_layer(&self, path: &Path) -> Option<CachedLayer> {

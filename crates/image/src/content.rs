@@ -49,33 +49,61 @@ impl BlobWriter<'_> {
         Ok((file, digest, size))
     }
 
+    /// The bytes in a file that is on disk and removed when dropped, with their digest and number:
+    /// what becomes of it is [`persist_path`]'s to say.
+    pub(crate) fn spool(self) -> Result<(tempfile::TempPath, Digest, u64), StoreError> {
+        let (file, digest, size) = self.writer.finish();
+        Ok((synced(file)?, digest, size))
+    }
+
     /// Puts the blob in place, if it is what was expected; returns its digest and size.
     pub(crate) fn commit(self, expected: Option<Expected>) -> Result<(Digest, u64), StoreError> {
         let (file, digest, size) = self.writer.finish();
         if let Some(expected) = expected {
-            if size != expected.size {
-                let digest = expected.digest.clone();
-                return Err(StoreError::Size { digest, expected: expected.size, actual: size });
-            }
-            if digest != *expected.digest {
-                let expected = expected.digest.clone();
-                return Err(StoreError::Digest { expected, actual: digest });
-            }
+            check(&expected, &digest, size)?;
         }
         persist(self.layout, file, &digest)?;
         Ok((digest, size))
     }
 }
 
-/// Makes a finished file the blob of that digest.
+/// Whether what came is what was expected.
+pub(crate) fn check(expected: &Expected<'_>, digest: &Digest, size: u64) -> Result<(), StoreError> {
+    if size != expected.size {
+        let digest = expected.digest.clone();
+        return Err(StoreError::Size { digest, expected: expected.size, actual: size });
+    }
+    if digest != expected.digest {
+        let expected = expected.digest.clone();
+        return Err(StoreError::Digest { expected, actual: digest.clone() });
+    }
+    Ok(())
+}
+
+/// Makes a finished file the blob of that digest. It is on disk before it has its name: a power cut
+/// leaves no name without its content.
 pub(crate) fn persist(
     layout: &Layout,
     file: tempfile::NamedTempFile,
     digest: &Digest,
 ) -> Result<(), StoreError> {
+    persist_path(layout, synced(file)?, digest)
+}
+
+/// As [`persist`], of a file that is on disk.
+pub(crate) fn persist_path(
+    layout: &Layout,
+    file: tempfile::TempPath,
+    digest: &Digest,
+) -> Result<(), StoreError> {
     let path = layout.blob(digest);
-    file.persist(&path).map_err(|error| StoreError::at(&path, error.error))?;
-    Ok(())
+    file.persist(&path).map_err(|error| StoreError::at(&path, error.error))
+}
+
+/// The closed file, on disk.
+fn synced(file: tempfile::NamedTempFile) -> Result<tempfile::TempPath, StoreError> {
+    file.as_file().sync_data().map_err(|error| StoreError::at(file.path(), error))?;
+    Ok(file.into_temp_path())
 }
 
 impl Layout {

@@ -157,6 +157,18 @@ impl<W: Write> DigestWriter<W> {
         &self.inner
     }
 
+    /// Digests bytes that are where they belong already.
+    pub(crate) fn pass(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.bytes += bytes.len() as u64;
+    }
+
+    /// Forgets what was digested.
+    pub(crate) fn restart(&mut self) {
+        self.hasher = Hasher::new();
+        self.bytes = 0;
+    }
+
     /// Digest of the bytes written so far.
     pub(crate) fn digest(&self) -> Digest {
         self.hasher.clone().finish()

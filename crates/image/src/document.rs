@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use crate::content::DOCUMENT_BYTES;
 use crate::digest::Digest;
 use crate::image::{ExposedPort, ImageConfig};
-use crate::options::Platform;
+use crate::options::{Platform, UnpackLimits};
 
 pub(crate) const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 pub(crate) const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -69,6 +70,26 @@ pub(crate) struct Manifest {
     pub(crate) config: Descriptor,
     #[serde(default, deserialize_with = "null_is_default")]
     pub(crate) layers: Vec<Descriptor>,
+}
+
+impl Manifest {
+    /// Why an image with this manifest cannot be used here, before anything large is looked at.
+    pub(crate) fn unusable(&self, limits: UnpackLimits) -> Option<String> {
+        if !is_image_config(&self.config.media_type) {
+            return Some(format!("it is no container image but {}", self.config.media_type));
+        }
+        if self.config.size > DOCUMENT_BYTES {
+            return Some("its config is larger than 4 MiB".to_owned());
+        }
+        let problem = |layer: &Descriptor| {
+            if !Compression::is_layer(&layer.media_type) {
+                return Some(format!("a layer of type {} is not supported", layer.media_type));
+            }
+            let too_large = layer.size > limits.bytes;
+            too_large.then(|| format!("layer {} is too large: {} bytes", layer.digest, layer.size))
+        };
+        self.layers.iter().find_map(problem)
+    }
 }
 
 /// What a manifest's name leads to.
@@ -151,6 +172,15 @@ impl Compression {
         oci || docker || media_type.is_empty()
     }
 
+    /// What a layer's media type has at its end.
+    pub(crate) fn suffix(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Gzip => "+gzip",
+            Self::Zstd => "+zstd",
+        }
+    }
+
     /// By the magic number.
     pub(crate) fn of(first_bytes: &[u8]) -> Self {
         match first_bytes {
@@ -197,6 +227,15 @@ impl ConfigDocument {
             history: Vec::new(),
             rest: Map::new(),
         }
+    }
+}
+
+impl ConfigDocument {
+    /// The platform it is for, if that is another one. Who does not say has it run anywhere.
+    pub(crate) fn foreign(&self, wanted: Platform) -> Option<String> {
+        let fits = (self.architecture.is_empty() || self.architecture == wanted.architecture())
+            && matches!(self.os.as_str(), "" | "linux");
+        (!fits).then(|| format!("{}/{}", self.os, self.architecture))
     }
 }
 
@@ -257,6 +296,21 @@ pub(crate) struct ProcessDocument {
 }
 
 impl ProcessDocument {
+    /// The inverse of [`Self::to_config`].
+    pub(crate) fn set(&mut self, config: &ImageConfig) {
+        let nothing = || Value::Object(Map::new());
+        self.entrypoint.clone_from(&config.entrypoint);
+        self.cmd.clone_from(&config.cmd);
+        self.env.clone_from(&config.env);
+        self.working_dir.clone_from(&config.working_dir);
+        self.user.clone_from(&config.user);
+        self.stop_signal.clone_from(&config.stop_signal);
+        self.labels.clone_from(&config.labels);
+        let ports = config.exposed_ports.iter();
+        self.exposed_ports = ports.map(|port| (port.to_string(), nothing())).collect();
+        self.volumes = config.volumes.iter().map(|path| (path.clone(), nothing())).collect();
+    }
+
     /// The part that callers see. A port that is none is left out: it cannot be reached anyway.
     pub(crate) fn to_config(&self) -> ImageConfig {
         ImageConfig {

@@ -7,7 +7,7 @@ use crate::document::{ConfigDocument, Top, is_image_config};
 use crate::options::Platform;
 use crate::root::Root;
 use crate::unpack::{Unpack, decompress, unpack};
-use crate::{UnpackLimits, build};
+use crate::{Digest, ImageStore, ImportOptions, Silent, UnpackLimits, build};
 
 /// A manifest or an index.
 pub fn manifest(bytes: &[u8]) {
@@ -33,6 +33,28 @@ pub fn config(bytes: &[u8]) {
         let text = serde_json::to_vec(&document).expect("what was read can be written");
         let again: ConfigDocument = serde_json::from_slice(&text).expect("and read again");
         assert_eq!(document.config.to_config(), again.config.to_config());
+    }
+}
+
+/// An archive of images, imported into the store in `place`. Up to 1 MiB. What was taken from it is
+/// what it says it is.
+///
+/// # Panics
+/// It is not.
+pub fn archive(bytes: &[u8], place: &Path) {
+    let limits = UnpackLimits { bytes: 1 << 20, entries: 200 };
+    let options = ImportOptions { limits, bytes: 1 << 20, parallel: 1, platform: Platform::Amd64 };
+    let Ok(store) = ImageStore::open(place) else { return };
+    if let Ok(imported) = store.import(bytes, &options, &Silent) {
+        for image in imported {
+            let here = store.image_by_digest(&image.digest).expect("what was imported is whole");
+            assert_eq!(here.expect("and is here").digest, image.digest);
+        }
+    }
+    for entry in fs_err::read_dir(store.layout().blobs()).expect("the store is there") {
+        let entry = entry.expect("a blob has a name");
+        let content = fs_err::read(entry.path()).expect("a blob can be read");
+        assert_eq!(entry.file_name().to_str(), Some(Digest::of(&content).hex()));
     }
 }
 

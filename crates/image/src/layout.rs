@@ -33,7 +33,8 @@ pub(crate) struct Lock {
 
 impl Layout {
     pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
-        for folder in ["content/sha256", "images", "cache", "locks"] {
+        for folder in ["content/sha256", "images", "cache", "locks", "ingest", "sizes", "unsynced"]
+        {
             fs_err::create_dir_all(dir.join(folder))?;
         }
         // Unpacked layers hold setuid programs: no other user of the host may reach them by path.
@@ -53,19 +54,46 @@ impl Layout {
             .map_err(|source| StoreError::at(&tmp, source))?;
         let session_lock = open_lock(&session.path().join("lock"))?;
         session_lock.lock().map_err(|source| StoreError::at(session.path(), source))?;
-        Ok(Self { dir, session, _session_lock: session_lock })
+        let layout = Self { dir, session, _session_lock: session_lock };
+        layout.sync_in_background();
+        Ok(layout)
     }
 
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
     }
 
+    /// Where all blobs are.
+    pub(crate) fn blobs(&self) -> PathBuf {
+        self.dir.join("content/sha256")
+    }
+
     pub(crate) fn blob(&self, digest: &Digest) -> PathBuf {
-        self.dir.join("content/sha256").join(digest.hex())
+        self.blobs().join(digest.hex())
+    }
+
+    /// Where all unpacked layers are.
+    pub(crate) fn snapshots(&self) -> PathBuf {
+        self.dir.join("snapshots/sha256")
     }
 
     pub(crate) fn snapshot(&self, diff_id: &Digest) -> PathBuf {
-        self.dir.join("snapshots/sha256").join(diff_id.hex())
+        self.snapshots().join(diff_id.hex())
+    }
+
+    /// Blobs that are coming in.
+    pub(crate) fn ingests(&self) -> PathBuf {
+        self.dir.join("ingest")
+    }
+
+    /// Where what processes work on is, a folder for each.
+    pub(crate) fn sessions(&self) -> PathBuf {
+        self.dir.join("tmp")
+    }
+
+    /// What this process works on.
+    pub(crate) fn session(&self) -> &Path {
+        self.session.path()
     }
 
     pub(crate) fn images(&self) -> PathBuf {
@@ -101,12 +129,28 @@ impl Layout {
             .map_err(|source| StoreError::at(self.session.path(), source))
     }
 
-    /// Writes a small file as a whole: readers see the old content or the new.
+    /// Writes a small file as a whole: readers see the old content or the new, also after a power
+    /// cut.
     pub(crate) fn replace_file(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        let file = self.temporary_file()?;
+        fs_err::write(file.path(), bytes)?;
+        file.as_file().sync_data().map_err(|error| StoreError::at(file.path(), error))?;
+        file.persist(path).map_err(|error| StoreError::at(path, error.error))?;
+        Ok(())
+    }
+
+    /// As [`Self::replace_file`], for what can be made again: a power cut may leave it empty.
+    pub(crate) fn replace_derived(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
         let file = self.temporary_file()?;
         fs_err::write(file.path(), bytes)?;
         file.persist(path).map_err(|error| StoreError::at(path, error.error))?;
         Ok(())
+    }
+
+    /// Waits until the names in a folder are on disk.
+    pub(crate) fn sync_folder(&self, folder: &Path) -> Result<(), StoreError> {
+        let file = File::open(folder).map_err(|source| StoreError::at(folder, source))?;
+        file.sync_all().map_err(|source| StoreError::at(folder, source))
     }
 
     /// Waits until nobody else, in this process or another, works on `name`.
@@ -125,11 +169,11 @@ impl Layout {
     }
 
     /// Waits until nobody needs content that no image refers to yet.
-    pub(crate) fn lock_content_for_pruning(&self) -> Result<Lock, StoreError> {
-        let path = self.dir.join("locks/content");
-        let file = open_lock(&path)?;
-        file.lock().map_err(|source| StoreError::at(&path, source))?;
-        Ok(Lock { _file: file })
+    pub(crate) fn lock_content_for_pruning(
+        &self,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Lock, StoreError> {
+        wait(&self.dir.join("locks/content"), cancelled, File::try_lock)
     }
 }
 
@@ -161,15 +205,17 @@ fn open_lock(path: &Path) -> Result<File, StoreError> {
     Ok(file.into_parts().0)
 }
 
+/// Whether the process that works in this folder still holds its lock.
+pub(crate) fn is_alive(session: &Path) -> bool {
+    File::open(session.join("lock"))
+        .is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)))
+}
+
 /// Removes folders of processes that are gone: nobody holds their lock.
 fn remove_leftovers(tmp: &Path) -> Result<(), StoreError> {
     for entry in fs_err::read_dir(tmp)? {
         let path = entry?.path();
-        let lock = open_lock(&path.join("lock"));
-        let alive = lock
-            .as_ref()
-            .is_ok_and(|file| matches!(file.try_lock(), Err(std::fs::TryLockError::WouldBlock)));
-        if !alive {
+        if !is_alive(&path) {
             // Someone else may be removing a folder that has just been closed.
             match fs_err::remove_dir_all(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),

@@ -7,31 +7,41 @@
 //! ```text
 //! <dir>/content/sha256/<hex>     blobs: manifests, configs, layers as transferred
 //! <dir>/snapshots/sha256/<hex>/  unpacked layers, by digest of the uncompressed archive
+//! <dir>/sizes/<hex>              bytes that an unpacked layer's files have
+//! <dir>/unsynced/<hex>           marks unpacked layers that may not be on disk yet
 //! <dir>/images/<hex>.json        names: reference → manifest digest
 //! <dir>/cache/                   build cache: key → layer
+//! <dir>/ingest/<hex>             blobs that are coming in, over several runs if need be
 //! <dir>/tmp/, <dir>/locks/       work in progress
 //! ```
 #![forbid(unsafe_code)]
 
+mod archive;
 mod build;
 mod cache;
 mod content;
 mod copy_tree;
 mod digest;
+mod distribution;
 mod document;
 mod error;
 pub mod fuzz;
+mod gc;
 mod graft;
 mod ids;
 mod image;
+mod ingest;
 mod layer;
 mod layout;
+mod leases;
+mod list;
 mod live;
 mod options;
 mod overlay;
 mod overlay_notes;
 mod progress;
 mod pull;
+mod push;
 mod records;
 mod reference;
 mod root;
@@ -41,19 +51,29 @@ mod snapshots;
 mod sparse;
 mod store;
 mod unpack;
+mod unsynced;
 mod upload;
+mod usage;
 mod view;
+mod workers;
 
+pub use archive::{ArchiveFormat, Exported, ImportOptions, Imported, RootFileSystem};
 pub use digest::{Digest, DigestError};
-pub use error::{Attempt, BuildError, PullError, StepError, StepProblem, StoreError, UnpackError};
+pub use error::{
+    ArchiveError, Attempt, BuildError, PullError, PushError, StepError, StepProblem, StoreError,
+    UnpackError,
+};
+pub use gc::{PruneRequest, Pruned};
 pub use graft::{graft, inject};
 pub use ids::Ids;
 pub use image::{ExposedPort, ExposedPortError, Image, ImageConfig, Protocol};
+pub use list::{Found, HistoryStep, ImageSummary};
 pub use live::{Archived, LiveTree};
-pub use options::{BuildRequest, Credentials, Platform, PullOptions, UnpackLimits};
+pub use options::{BuildRequest, Credentials, Platform, PullOptions, PushOptions, UnpackLimits};
 pub use progress::{Outcome, Progress, Silent, Stream, Task, TaskId, TaskKind};
 pub use reference::{DOCKER_HUB, Reference, ReferenceError};
 pub use run_step::{RunRequest, RunStep, RunStepError};
 pub use snapshots::{Captured, Origin, Snapshot, SnapshotKind, Snapshots};
-pub use store::{ImageRecord, ImageStore, Pruned};
+pub use store::{ImageRecord, ImageStore};
 pub use upload::Upload;
+pub use usage::{Usage, UsageRow};

@@ -1,9 +1,10 @@
 //! What callers choose: where to pull from, limits, platform, what to build.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::distribution::Access;
 use crate::reference::Reference;
 
 /// How images are pulled.
@@ -13,6 +14,8 @@ pub struct PullOptions {
     /// (`https://mirror.example/prefix`, `http://127.0.0.1:5000`); the registry itself is the
     /// fallback. A mirror is told the original host as `?ns=`, as containerd does.
     pub mirrors: BTreeMap<String, String>,
+    /// Registry hosts that are asked by plain HTTP. Those on this machine always are.
+    pub insecure: BTreeSet<String>,
     /// Registry host → credentials. They win over those of [`Self::docker_config`].
     pub credentials: BTreeMap<String, Credentials>,
     /// A Docker `config.json` whose `auths` give more credentials; a missing file is fine.
@@ -29,11 +32,64 @@ impl Default for PullOptions {
     fn default() -> Self {
         Self {
             mirrors: BTreeMap::new(),
+            insecure: BTreeSet::new(),
             credentials: BTreeMap::new(),
             docker_config: default_docker_config(),
             limits: UnpackLimits::default(),
             parallel: 4,
             platform: Platform::host(),
+        }
+    }
+}
+
+impl PullOptions {
+    pub(crate) fn access(&self) -> Access<'_> {
+        Access {
+            mirrors: Some(&self.mirrors),
+            insecure: &self.insecure,
+            credentials: &self.credentials,
+            docker_config: self.docker_config.as_deref(),
+            actions: "pull",
+        }
+    }
+}
+
+/// How images are pushed.
+#[derive(Debug, Clone)]
+pub struct PushOptions {
+    /// Registry hosts that are spoken to by plain HTTP. Those on this machine always are.
+    pub insecure: BTreeSet<String>,
+    /// Registry host → credentials. They win over those of [`Self::docker_config`].
+    pub credentials: BTreeMap<String, Credentials>,
+    /// A Docker `config.json` whose `auths` give more credentials; a missing file is fine.
+    pub docker_config: Option<PathBuf>,
+    /// Layers uploaded at once.
+    pub parallel: usize,
+    /// Largest piece of a layer in one request; a layer goes in one piece when nothing is said here
+    /// nor by the registry (`OCI-Chunk-Max-Length`).
+    pub chunk: Option<u64>,
+}
+
+impl Default for PushOptions {
+    fn default() -> Self {
+        Self {
+            insecure: BTreeSet::new(),
+            credentials: BTreeMap::new(),
+            docker_config: default_docker_config(),
+            parallel: 4,
+            chunk: None,
+        }
+    }
+}
+
+impl PushOptions {
+    pub(crate) fn access(&self) -> Access<'_> {
+        Access {
+            mirrors: None,
+            insecure: &self.insecure,
+            credentials: &self.credentials,
+            docker_config: self.docker_config.as_deref(),
+            actions: "pull,push",
         }
     }
 }

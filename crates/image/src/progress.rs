@@ -27,6 +27,12 @@ pub enum TaskKind {
     Resolve,
     /// Downloading a layer or a config; advances in bytes.
     Download,
+    /// Uploading a layer, a config or a manifest; advances in bytes.
+    Upload,
+    /// Reading an archive of images; advances in bytes.
+    Import,
+    /// Writing an archive of images; advances in bytes.
+    Export,
     /// Unpacking a layer; advances in bytes of the compressed layer.
     Unpack,
     /// Reading and hashing the build context; advances in bytes.
@@ -87,8 +93,8 @@ pub trait Progress: Send + Sync {
         let _ = line;
     }
 
-    /// Whether to stop. Asked often; once true, the call fails with its `Cancelled` error and leaves
-    /// nothing half-made.
+    /// Whether to stop. Asked often; once true, the call fails with its `Cancelled` error. What is
+    /// half-made is not seen by anybody; what was downloaded of a blob stays for the next pull.
     fn cancelled(&self) -> bool {
         false
     }

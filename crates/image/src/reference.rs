@@ -58,6 +58,21 @@ impl Reference {
         self.digest.as_ref()
     }
 
+    /// As people write it: without what is meant when it is left out, but always with its tag.
+    #[must_use]
+    pub fn familiar(&self) -> String {
+        let whole = self.to_string();
+        let Some(rest) = whole.strip_prefix("docker.io/") else { return whole };
+        rest.strip_prefix("library/").unwrap_or(rest).to_owned()
+    }
+
+    /// The familiar name without tag and digest.
+    #[must_use]
+    pub fn familiar_repository(&self) -> String {
+        let (tag, digest) = (None, None);
+        Self { tag, digest, ..self.clone() }.familiar()
+    }
+
     /// What a registry is asked for: the digest if there is one, else the tag.
     #[must_use]
     pub fn version(&self) -> &str {
@@ -243,6 +258,17 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Reference>().unwrap().to_string(), full, "{text}");
         }
+    }
+
+    #[test]
+    fn a_familiar_name_means_the_same() {
+        for text in ["nginx:1", "owner/app:latest", "ghcr.io/a/b:2", "localhost/app:dev"] {
+            let reference: Reference = text.parse().unwrap();
+            assert_eq!(reference.familiar(), text);
+            assert_eq!(reference.familiar().parse(), Ok(reference));
+        }
+        let pinned: Reference = format!("nginx@{DIGEST}").parse().unwrap();
+        assert_eq!(pinned.familiar_repository(), "nginx");
     }
 
     #[test]

@@ -28,12 +28,13 @@ impl Layout {
         progress: &dyn Progress,
     ) -> Result<PathBuf, StoreError> {
         let path = self.snapshot(diff_id);
-        if path.exists() {
+        let here = || path.exists() && self.is_intact(diff_id);
+        if here() {
             return Ok(path);
         }
         let cancelled = || progress.cancelled();
         let _lock = self.lock(&format!("snapshot-{}", diff_id.hex()), &cancelled)?;
-        if path.exists() {
+        if here() {
             return Ok(path);
         }
         let task = next_task();
@@ -87,6 +88,15 @@ impl Layout {
     /// there is one already, it is the same and stays.
     pub(crate) fn place_snapshot(&self, from: &Path, diff_id: &Digest) -> Result<(), StoreError> {
         let to = self.snapshot(diff_id);
+        if to.exists() {
+            if self.is_intact(diff_id) {
+                return Ok(());
+            }
+            // Renamed first: a half-removed layer must never be found under its name.
+            let work = self.temporary_dir()?;
+            fs_err::rename(&to, work.path().join("layer"))?;
+        }
+        self.mark_unsynced(diff_id)?;
         match fs_err::rename(from, &to) {
             Err(error)
                 if matches!(

@@ -18,13 +18,14 @@ use crate::document::{
     ConfigDocument, Descriptor, History, Manifest, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST,
 };
 use crate::error::StoreError;
+use crate::gc::Pruned;
 use crate::image::Image;
 use crate::layout::Layout;
 use crate::options::{Platform, UnpackLimits};
 use crate::reference::Reference;
 use crate::root::Root;
 use crate::snapshot::make_root;
-use crate::store::{ImageRecord, ImageStore, Pruned};
+use crate::store::{ImageRecord, ImageStore};
 use crate::unpack::{Unpack, unpack};
 use crate::upload::Upload;
 
@@ -85,6 +86,11 @@ impl SnapshotKind {
     }
 }
 
+/// Whether a name is a snapshot's, not an image's.
+pub(crate) fn is_snapshot(reference: &Reference) -> bool {
+    reference.registry() == REGISTRY
+}
+
 impl Snapshots {
     /// Those in `store` of the project with that key: lower-case letters and digits.
     #[must_use]
@@ -127,7 +133,7 @@ impl Snapshots {
     pub fn restore(&self, snapshot: &Snapshot) -> Result<Option<Image>, StoreError> {
         let Some(reference) = self.reference(snapshot.kind, &snapshot.id) else { return Ok(None) };
         let Some(image) = self.store.image_by_digest(&snapshot.digest)? else { return Ok(None) };
-        self.store.layout().record(&reference, &snapshot.digest)?;
+        self.store.layout().touch(&reference)?;
         Ok(Some(image))
     }
 
@@ -254,7 +260,7 @@ impl Snapshots {
         let Some(snapshot) = self.find(kind, id)? else { return Ok(None) };
         let Some(reference) = self.reference(kind, id) else { return Ok(None) };
         self.store.layout().unrecord(&reference)?;
-        self.store.layout().reclaim(&snapshot.digest, running).map(Some)
+        self.store.layout().reclaim(std::slice::from_ref(&snapshot.digest), running).map(Some)
     }
 
     /// Removes those that nobody has used for `ttl`, as of `now` in seconds since 1970; returns them.
@@ -286,7 +292,7 @@ impl Snapshots {
 
     /// The snapshot of a name, if it is one's of this project.
     fn read(&self, record: &ImageRecord) -> Option<Snapshot> {
-        if record.reference.registry() != REGISTRY {
+        if !is_snapshot(&record.reference) {
             return None;
         }
         let (project, kind) = record.reference.repository().rsplit_once('/')?;

@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::document::{ConfigDocument, Manifest, Top};
-use crate::error::{BuildError, PullError, StoreError};
+use crate::error::{BuildError, PullError, PushError, StoreError};
 use crate::image::Image;
 use crate::layout::Layout;
-use crate::options::{BuildRequest, PullOptions, UnpackLimits};
+use crate::options::{BuildRequest, PullOptions, PushOptions, UnpackLimits};
 use crate::progress::{Progress, Silent};
 use crate::reference::Reference;
 use crate::run_step::RunStep;
@@ -30,19 +30,6 @@ pub struct ImageRecord {
     pub digest: Digest,
     /// When the name was given to this digest, in seconds since 1970.
     pub updated: i64,
-}
-
-/// What [`ImageStore::prune`] removed.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Pruned {
-    /// Blobs removed.
-    pub blobs: usize,
-    /// Unpacked layers removed.
-    pub snapshots: usize,
-    /// Build cache entries removed.
-    pub cached: usize,
-    /// Bytes of the removed blobs; unpacked layers come on top.
-    pub bytes: u64,
 }
 
 impl ImageStore {
@@ -119,16 +106,6 @@ impl ImageStore {
         self.layout.unrecord(reference)
     }
 
-    /// Removes blobs, unpacked layers and cached build steps that neither a name nor one of `roots`
-    /// (manifest digests: give those of running instances) needs. Waits for pulls and builds in
-    /// progress.
-    ///
-    /// # Errors
-    /// The store cannot be read or written.
-    pub fn prune(&self, roots: &[Digest]) -> Result<Pruned, StoreError> {
-        self.layout.prune(roots)
-    }
-
     /// Pulls an image from its registry or a mirror: what is here already is not transferred. A
     /// reference with a digest that is here needs no network at all.
     ///
@@ -141,6 +118,20 @@ impl ImageStore {
         progress: &dyn Progress,
     ) -> Result<Image, PullError> {
         crate::pull::pull(&self.layout, reference, options, progress)
+    }
+
+    /// Pushes the image of that name to its registry, byte for byte as it is here: what the registry
+    /// has, or has in another repository, is not transferred. Returns the manifest's digest.
+    ///
+    /// # Errors
+    /// See [`PushError`].
+    pub fn push(
+        &self,
+        reference: &Reference,
+        options: &PushOptions,
+        progress: &dyn Progress,
+    ) -> Result<Digest, PushError> {
+        crate::push::push(&self.layout, reference, options, progress)
     }
 
     /// Builds an image from a Dockerfile. Steps whose inputs did not change come from the cache.

@@ -12,7 +12,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 pub(crate) use attributes::{PAX_XATTR, is_kept, times};
-pub(crate) use entry::{OPAQUE, WHITEOUT, set_opaque};
+pub(crate) use entry::{OPAQUE, WHITEOUT, checked_path, set_opaque};
+pub(crate) use guard::{Guard, State, Tripped};
 
 use crate::document::Compression;
 use crate::error::UnpackError;
@@ -20,10 +21,9 @@ use crate::ids::Ids;
 use crate::options::UnpackLimits;
 use crate::root::Root;
 use entry::Unpacker;
-use guard::{Guard, Tripped};
 
 /// Bytes of headers (names, extended attributes) one entry may have.
-const HEADER_BYTES: u64 = 2 * 1024 * 1024;
+pub(crate) const HEADER_BYTES: u64 = 2 * 1024 * 1024;
 
 /// How an archive is unpacked.
 #[derive(Clone, Copy)]
@@ -80,7 +80,7 @@ pub(crate) fn unpack(
 
 fn unpack_entries(
     mut archive: tar::Archive<impl Read>,
-    state: &guard::State,
+    state: &State,
     unpacker: &mut Unpacker<'_>,
     limit: u64,
 ) -> Result<(), UnpackError> {

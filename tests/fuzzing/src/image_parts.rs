@@ -34,6 +34,18 @@ pub(crate) fn layer(bytes: &[u8]) {
     assert_eq!(text, "secret", "nothing is written outside");
 }
 
+/// An archive of images, imported beside a file that no archive may touch.
+pub(crate) fn archive(bytes: &[u8]) {
+    let place = tempfile::tempdir_in(memory()).expect("make a directory");
+    let secret = place.path().join("secret");
+    fs_err::write(&secret, "secret").expect("write a file");
+    image::fuzz::archive(bytes, &place.path().join("store"));
+    let count = fs_err::read_dir(place.path()).expect("read a directory").count();
+    assert_eq!(count, 2, "nothing is made outside");
+    let text = fs_err::read_to_string(&secret).expect("read the file");
+    assert_eq!(text, "secret", "nothing is written outside");
+}
+
 /// Where files cost least.
 fn memory() -> std::path::PathBuf {
     let shm = Path::new("/dev/shm");

@@ -19,7 +19,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     Target { name: "docker_request", run: agent::fuzz::docker_request, tries: 40_000 },
     Target { name: "connect_head", run: agent::fuzz::connect_head, tries: 20_000 },
     Target { name: "init_protocol", run: init_parts::protocol, tries: 40_000 },
@@ -27,6 +27,7 @@ pub const TARGETS: [Target; 11] = [
     Target { name: "image_manifest", run: image_parts::manifest, tries: 40_000 },
     Target { name: "image_config", run: image_parts::config, tries: 40_000 },
     Target { name: "image_layer", run: image_parts::layer, tries: 3_000 },
+    Target { name: "image_archive", run: image_parts::archive, tries: 1_500 },
     Target { name: "dockerfile", run: image_parts::dockerfile, tries: 20_000 },
     Target { name: "wrangler_jsonc", run: project_parts::jsonc, tries: 4_000 },
     Target { name: "wrangler_toml", run: project_parts::toml, tries: 4_000 },

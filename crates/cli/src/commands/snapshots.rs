@@ -3,13 +3,13 @@
 use fs_err as fs;
 use image::{Digest, ImageStore, Pruned, Snapshot, SnapshotKind, Snapshots, StoreError};
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use model::limits::SNAPSHOT_TTL;
 use serde::Serialize;
 
 use crate::args::{SnapshotsCommand, SnapshotsPlace};
 use crate::dev::project;
 use crate::error::{CliError, Kind};
+use crate::human::{day, print_json, size, table, time};
 use crate::paths;
 use crate::printer::Printer;
 
@@ -68,7 +68,9 @@ fn list(place: &SnapshotsPlace, json: bool, printer: &Printer) -> Result<(), Cli
     if all.is_empty() {
         printer.info("This project has no snapshots.");
     } else {
-        table(&all.iter().map(row).collect::<Vec<_>>()).iter().for_each(|line| printer.data(line));
+        table(COLUMNS, &all.iter().map(row).collect::<Vec<_>>())
+            .iter()
+            .for_each(|line| printer.data(line));
     }
     Ok(())
 }
@@ -174,13 +176,6 @@ impl<'a> Shown<'a> {
     }
 }
 
-fn print_json(value: &impl Serialize, printer: &Printer) -> Result<(), CliError> {
-    let text = serde_json::to_string_pretty(value)
-        .map_err(|error| CliError::failure("print the snapshots as JSON", error))?;
-    printer.data(text);
-    Ok(())
-}
-
 fn row(snapshot: &Snapshot) -> [String; 8] {
     let origin = &snapshot.origin;
     let or_dash = |text: Option<&str>| text.unwrap_or("-").to_owned();
@@ -199,41 +194,6 @@ fn row(snapshot: &Snapshot) -> [String; 8] {
         day(origin.created),
         day(snapshot.expires(SNAPSHOT_TTL)),
     ]
-}
-
-/// Columns as wide as their widest cell, under their names.
-fn table(rows: &[[String; 8]]) -> Vec<String> {
-    let header = COLUMNS.map(str::to_owned);
-    let all: Vec<&[String; 8]> = std::iter::once(&header).chain(rows).collect();
-    let width = |column: usize| all.iter().map(|row| row[column].chars().count()).max();
-    let widths: Vec<usize> = (0..COLUMNS.len()).map(|column| width(column).unwrap_or(0)).collect();
-    let line = |row: &&[String; 8]| {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    all.iter().map(line).collect()
-}
-
-fn size(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KB", "MB", "GB", "TB"];
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    let mut tenths = bytes / 100;
-    let mut unit = 0;
-    while tenths >= 10_000 && unit + 1 < UNITS.len() {
-        tenths /= 1000;
-        unit += 1;
-    }
-    format!("{}.{} {}", tenths / 10, tenths % 10, UNITS[unit])
-}
-
-fn time(seconds: i64) -> Timestamp {
-    Timestamp::from_second(seconds).unwrap_or_default()
-}
-
-fn day(seconds: i64) -> String {
-    time(seconds).to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M").to_string()
 }
 
 fn failed(attempt: &str, error: StoreError) -> CliError {
@@ -271,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_table_has_a_line_for_each_under_its_columns() {
-        let lines = table(&[row(&snapshot("a1")), row(&snapshot("b-longer"))]);
+        let lines = table(COLUMNS, &[row(&snapshot("a1")), row(&snapshot("b-longer"))]);
         assert_eq!(
             lines,
             [
@@ -290,20 +250,6 @@ mod tests {
         assert_eq!(find(&all, "ab").unwrap_err().kind, Kind::Usage);
         for none in ["", "y", "abcd"] {
             assert_eq!(find(&all, none).unwrap_err().kind, Kind::Failure, "{none}");
-        }
-    }
-
-    #[test]
-    fn sizes_are_for_people() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1000, "1.0 KB"),
-            (1_234_567, "1.2 MB"),
-            (999_999, "999.9 KB"),
-            (5_000_000_000_000, "5.0 TB"),
-        ] {
-            assert_eq!(size(bytes), text);
         }
     }
 }

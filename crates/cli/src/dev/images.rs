@@ -111,7 +111,15 @@ impl Images {
         Ok(made)
     }
 
+    /// Makes an image, which nobody prunes for as long as this process may start an instance of it.
     fn make_one(&self, wanted: &Wanted, cancel: CancellationToken) -> Result<Image, CliError> {
+        let image = self.build_or_pull(wanted, cancel)?;
+        let leased = self.store.lease(&image.digest);
+        leased.map_err(|error| CliError::failure("keep the image", error))?;
+        Ok(image)
+    }
+
+    fn build_or_pull(&self, wanted: &Wanted, cancel: CancellationToken) -> Result<Image, CliError> {
         let progress = ImageProgress::new(&self.printer, &wanted.label, cancel);
         match &wanted.source {
             ImageSource::Dockerfile { path, context, build_args } => {

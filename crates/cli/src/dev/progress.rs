@@ -120,7 +120,7 @@ impl Progress for ImageProgress {
 
 /// Whether a task is told of where no bars are drawn: the steps and the downloads.
 fn worth_a_line(task: &Task) -> bool {
-    matches!(task.kind, TaskKind::Step { .. } | TaskKind::Download)
+    matches!(task.kind, TaskKind::Step { .. } | TaskKind::Download | TaskKind::Upload)
 }
 
 fn number(task: &Task) -> String {
@@ -134,6 +134,9 @@ fn label(task: &Task) -> String {
     match task.kind {
         TaskKind::Resolve => format!("resolving {}", task.label),
         TaskKind::Download => format!("pulling {}", task.label),
+        TaskKind::Upload => format!("pushing {}", task.label),
+        TaskKind::Import => format!("reading {}", task.label),
+        TaskKind::Export => format!("writing {}", task.label),
         TaskKind::Unpack => format!("unpacking {}", task.label),
         TaskKind::Context => format!("reading {}", task.label),
         TaskKind::Step { .. } => format!("{} {}", number(task), task.label),

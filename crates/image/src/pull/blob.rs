@@ -1,18 +1,20 @@
-//! Downloads one blob: from the endpoint that has it, going on where a broken connection left it.
+//! Downloads one blob: from the endpoint that has it, going on where a broken connection or an
+//! earlier process left it.
 
-use std::io::{Read, Write};
+use std::io::Read;
 
 use ureq::Body;
-use ureq::http::{Response, StatusCode, header};
+use ureq::http::{Method, Response, StatusCode, header};
 
-use super::client::{ATTEMPTS, Client, Endpoint, Failure, pause};
-use crate::content::BlobWriter;
+use super::source::Source;
+use crate::distribution::{ATTEMPTS, Endpoint, Failure, Request, pause};
 use crate::document::Descriptor;
 use crate::error::{PullError, StoreError};
+use crate::ingest::Ingest;
 use crate::layout::Layout;
 use crate::progress::{Outcome, Progress, Task, TaskId, TaskKind, next_task};
 
-impl Client {
+impl Source<'_> {
     /// Puts the blob into the store unless it is there.
     pub(super) fn blob(
         &self,
@@ -41,63 +43,134 @@ impl Client {
         if here() {
             return Ok(Outcome::Cached);
         }
+        // Another thread or process may be bringing it: that is this one's progress too, and what it
+        // leaves when it fails is gone on with here.
+        let waiting = || {
+            progress.advance(task, layout.ingested(&blob.digest));
+            progress.cancelled()
+        };
         let _lock = layout
-            .lock(&format!("blob-{}", blob.digest.hex()), &|| progress.cancelled())
+            .lock(&format!("blob-{}", blob.digest.hex()), &waiting)
             .map_err(|source| self.store_error(source))?;
-        // Another thread or process may just have brought it.
         if here() {
             return Ok(Outcome::Cached);
         }
         self.each_endpoint(&format!("{kind} {}", blob.digest), |endpoint| {
-            self.download(layout, endpoint, blob, task, progress)
+            let mut ingest = layout.ingest(&blob.digest).map_err(Failure::Store)?;
+            let download = Download { source: self, endpoint, blob, task, progress };
+            let result = download.run(&mut ingest);
+            // A full disk wants the space back.
+            let full = matches!(result, Err(Failure::Store(StoreError::DiskFull(_))));
+            if full || (result.is_err() && ingest.size() == 0) {
+                ingest.discard();
+            }
+            result
         })?;
         Ok(Outcome::Done)
     }
+}
 
-    fn download(
-        &self,
-        layout: &Layout,
-        endpoint: &Endpoint,
-        blob: &Descriptor,
-        task: TaskId,
-        progress: &dyn Progress,
-    ) -> Result<(), Failure> {
-        let path = format!("blobs/{}", blob.digest);
-        let mut writer = layout.blob_writer().map_err(Failure::Store)?;
-        let mut got = 0;
-        let mut failures = 0;
+/// One blob from one endpoint.
+struct Download<'a> {
+    source: &'a Source<'a>,
+    endpoint: &'a Endpoint,
+    blob: &'a Descriptor,
+    task: TaskId,
+    progress: &'a dyn Progress,
+}
+
+impl Download<'_> {
+    fn path(&self) -> String {
+        format!("blobs/{}", self.blob.digest)
+    }
+
+    fn failure(&self, outcome: String) -> Failure {
+        self.source.client.failure(self.endpoint, &self.path(), outcome)
+    }
+
+    /// Downloads and puts in place. What somebody else began is not to blame on this endpoint: when
+    /// the whole is damaged, it begins anew once.
+    fn run(&self, ingest: &mut Ingest<'_>) -> Result<(), Failure> {
+        let mut begun = ingest.size() > 0;
         loop {
-            let range = format!("bytes={got}-");
-            let headers: &[(&str, &str)] =
-                if got > 0 { &[(header::RANGE.as_str(), range.as_str())] } else { &[] };
-            let response = self.get(endpoint, &path, headers, progress)?;
-            if !continues(&response, got) {
-                writer = layout.blob_writer().map_err(Failure::Store)?;
-                got = 0;
+            self.receive_all(ingest)?;
+            match ingest.commit(Layout::expected(self.blob)) {
+                Ok(()) => return Ok(()),
+                Err(error @ (StoreError::Digest { .. } | StoreError::Size { .. })) => {
+                    ingest.restart().map_err(Failure::Store)?;
+                    if !begun {
+                        return Err(self.failure(format!("what came is damaged: {error}")));
+                    }
+                    begun = false;
+                }
+                Err(error) => return Err(Failure::Store(error)),
             }
-            let before = got;
-            let end = receive(response, &mut writer, &mut got, blob.size, task, progress)?;
-            if got > blob.size {
-                let outcome = format!("more than the announced {} bytes came", blob.size);
-                return Err(self.failure(endpoint, &path, outcome));
-            }
-            if got == blob.size {
-                break;
+        }
+    }
+
+    /// Asks for what is missing until nothing is.
+    fn receive_all(&self, ingest: &mut Ingest<'_>) -> Result<(), Failure> {
+        let size = self.blob.size;
+        if ingest.size() > size {
+            ingest.restart().map_err(Failure::Store)?;
+        }
+        let mut failures = 0;
+        while ingest.size() < size || (size == 0 && failures == 0) {
+            let before = ingest.size();
+            let end = self.receive(ingest)?;
+            let got = ingest.size();
+            if got > size {
+                ingest.restart().map_err(Failure::Store)?;
+                return Err(self.failure(format!("more than the announced {size} bytes came")));
             }
             failures = if got > before { 1 } else { failures + 1 };
-            let outcome = format!("the connection ended after {got} of {} bytes{end}", blob.size);
+            if got == size {
+                break;
+            }
+            let outcome = format!("the connection ended after {got} of {size} bytes{end}");
             if failures == ATTEMPTS {
-                return Err(self.failure(endpoint, &path, outcome));
+                return Err(self.failure(outcome));
             }
-            progress.log(&format!("{}: {outcome}; going on", blob.digest.short()));
-            pause(failures, None, progress)?;
+            self.progress.log(&format!("{}: {outcome}; going on", self.blob.digest.short()));
+            pause(failures, None, self.progress)?;
         }
-        match writer.commit(Some(Layout::expected(blob))) {
-            Ok(_) => Ok(()),
-            Err(error @ (StoreError::Digest { .. } | StoreError::Size { .. })) => {
-                Err(self.failure(endpoint, &path, format!("what came is damaged: {error}")))
+        Ok(())
+    }
+
+    /// One answer, until it ends, breaks off or is too much. Returns how it broke off, for people.
+    fn receive(&self, ingest: &mut Ingest<'_>) -> Result<String, Failure> {
+        let (path, got) = (self.path(), ingest.size());
+        let range = format!("bytes={got}-");
+        let ranged = [(header::RANGE.as_str(), range.as_str())];
+        let mut request = Request::new(&Method::GET, &path);
+        if got > 0 {
+            request.headers = &ranged;
+            // What is here may be more than this endpoint has.
+            request.also = Some(StatusCode::RANGE_NOT_SATISFIABLE);
+        }
+        let response = self.source.client.request(self.endpoint, &request, self.progress)?;
+        if !continues(&response, got) {
+            ingest.restart().map_err(Failure::Store)?;
+            if response.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+                return Ok(String::new());
             }
-            Err(error) => Err(Failure::Store(error)),
+        }
+        let mut reader = response.into_body().into_reader();
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            if self.progress.cancelled() {
+                return Err(Failure::Store(StoreError::Cancelled));
+            }
+            let count = match reader.read(&mut buffer) {
+                Ok(0) => return Ok(String::new()),
+                Ok(count) => count,
+                Err(error) => return Ok(format!(" ({error})")),
+            };
+            ingest.write(&buffer[..count]).map_err(Failure::Store)?;
+            if ingest.size() > self.blob.size {
+                return Ok(String::new());
+            }
+            self.progress.advance(self.task, ingest.size());
         }
     }
 }
@@ -110,35 +183,4 @@ fn continues(response: &Response<Body>, position: u64) -> bool {
     let range = response.headers().get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok());
     response.status() == StatusCode::PARTIAL_CONTENT
         && range.is_some_and(|range| range.starts_with(&format!("bytes {position}-")))
-}
-
-/// Writes what comes until it ends, breaks off or is too much. Returns how it broke off, for people.
-fn receive(
-    response: Response<Body>,
-    writer: &mut BlobWriter<'_>,
-    got: &mut u64,
-    size: u64,
-    task: TaskId,
-    progress: &dyn Progress,
-) -> Result<String, Failure> {
-    let mut reader = response.into_body().into_reader();
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        if progress.cancelled() {
-            return Err(Failure::Store(StoreError::Cancelled));
-        }
-        let count = match reader.read(&mut buffer) {
-            Ok(0) => return Ok(String::new()),
-            Ok(count) => count,
-            Err(error) => return Ok(format!(" ({error})")),
-        };
-        *got += count as u64;
-        if *got > size {
-            return Ok(String::new());
-        }
-        writer
-            .write_all(&buffer[..count])
-            .map_err(|source| Failure::Store(StoreError::at(writer.path(), source)))?;
-        progress.advance(task, *got);
-    }
 }

@@ -6,6 +6,7 @@ use fs_err as fs;
 use rustix::fs::{FileType, Mode, XattrFlags};
 
 use super::*;
+use crate::gc::Pruned;
 use crate::overlay_notes::notes;
 use crate::root::is_whiteout;
 

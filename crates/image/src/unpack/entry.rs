@@ -406,7 +406,7 @@ fn link_target<R: Read>(entry: &tar::Entry<'_, R>, path: &str) -> Result<Vec<u8>
 
 /// An entry's path without `.` and leading slashes. A leading slash means the root, as in every
 /// container engine; `..` is never needed and never good.
-fn checked_path(bytes: &[u8], shown: &str) -> Result<PathBuf, UnpackError> {
+pub(crate) fn checked_path(bytes: &[u8], shown: &str) -> Result<PathBuf, UnpackError> {
     let refused = |reason| UnpackError::Path { path: shown.to_owned(), reason };
     if bytes.contains(&0) {
         return Err(refused("it has a NUL byte"));

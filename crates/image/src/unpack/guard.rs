@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 /// What the guard stopped for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tripped {
+pub(crate) enum Tripped {
     /// More bytes than allowed.
     Bytes,
     /// More bytes of headers than allowed for one entry.
@@ -16,7 +16,7 @@ pub(super) enum Tripped {
 }
 
 /// The guard's state, shared with whoever reads through an archive reader.
-pub(super) struct State {
+pub(crate) struct State {
     bytes_left: Cell<u64>,
     headers_left: Cell<Option<u64>>,
     tripped: Cell<Option<Tripped>>,
@@ -24,23 +24,23 @@ pub(super) struct State {
 
 impl State {
     /// Bounds what is read until this is called again; `None` lifts the bound.
-    pub(super) fn limit_headers(&self, bytes: Option<u64>) {
+    pub(crate) fn limit_headers(&self, bytes: Option<u64>) {
         self.headers_left.set(bytes);
     }
 
-    pub(super) fn tripped(&self) -> Option<Tripped> {
+    pub(crate) fn tripped(&self) -> Option<Tripped> {
         self.tripped.get()
     }
 }
 
-pub(super) struct Guard<'a, R> {
+pub(crate) struct Guard<'a, R> {
     inner: R,
     state: Rc<State>,
     cancelled: &'a dyn Fn() -> bool,
 }
 
 impl<'a, R: Read> Guard<'a, R> {
-    pub(super) fn new(inner: R, bytes: u64, cancelled: &'a dyn Fn() -> bool) -> Self {
+    pub(crate) fn new(inner: R, bytes: u64, cancelled: &'a dyn Fn() -> bool) -> Self {
         let state = Rc::new(State {
             bytes_left: Cell::new(bytes),
             headers_left: Cell::new(None),
@@ -49,7 +49,7 @@ impl<'a, R: Read> Guard<'a, R> {
         Self { inner, state, cancelled }
     }
 
-    pub(super) fn state(&self) -> Rc<State> {
+    pub(crate) fn state(&self) -> Rc<State> {
         Rc::clone(&self.state)
     }
 

@@ -3,7 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
 
-use berth_image::{BuildError, ImageStore, RunRequest, RunStep, RunStepError, Silent, Stream};
+use berth_image::{
+    BuildError, ImageStore, PruneRequest, RunRequest, RunStep, RunStepError, Silent, Stream,
+};
 
 use crate::support::builder::Project;
 use crate::support::{Recorder, names};
@@ -114,16 +116,19 @@ fn the_cache_survives_a_restart_and_a_prune_of_what_is_in_use() {
     let project = project();
     let tag = |request: &mut berth_image::BuildRequest| request.tag = "app".parse().ok();
     let first = project.try_build(DOCKERFILE, tag).unwrap();
-    project.store.prune(&[]).unwrap();
+    project.store.prune(&PruneRequest::default(), &Silent).unwrap();
     let Project { dir, store } = project;
     drop(store);
     let store = ImageStore::open(dir.path().join("store")).unwrap();
     let project = Project { dir, store };
     assert_eq!(project.build(DOCKERFILE).done(), Vec::<String>::new());
     assert_eq!(project.store.image(&"app".parse().unwrap()).unwrap(), Some(first.image));
-    // Without a name nothing is in use, and the next build starts over.
+    // Without a name the layers are the cache's; without it nothing needs them, and the next build
+    // starts over.
     assert!(project.store.untag(&"app".parse().unwrap()).unwrap());
-    assert_eq!(project.store.prune(&[]).unwrap().cached, 5);
+    assert_eq!(project.store.prune(&PruneRequest::default(), &Silent).unwrap().snapshots, 0);
+    let all = PruneRequest { build_cache: true, ..PruneRequest::default() };
+    assert_eq!(project.store.prune(&all, &Silent).unwrap().cached, 5);
     assert!(names(project.store.dir().join("content/sha256")).is_empty());
     assert_eq!(project.build(DOCKERFILE).done().len(), 5);
 }

@@ -1,9 +1,13 @@
 //! The image store against a registry, real overlay mounts and real commands. Needs root.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod archives;
 mod build_cache;
 mod build_config;
 mod build_copy;
 mod build_run;
+mod crash;
+mod gc;
 mod pull;
+mod push;
 mod support;

@@ -5,10 +5,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use crate::support::registry::{Behaviour, Registry};
-use crate::support::{Form, Recorder, TestImage, names, options, small_disk, tar};
+use crate::support::{
+    Form, Recorder, TestImage, descriptor, names, noise, options, small_disk, tar,
+};
 use berth_image::{
-    Credentials, Image, ImageStore, Outcome, PullError, Silent, StoreError, TaskKind, UnpackError,
-    UnpackLimits,
+    Credentials, Digest, Image, ImageStore, Outcome, PruneRequest, PullError, Silent, StoreError,
+    TaskKind, UnpackError, UnpackLimits,
 };
 
 struct Place {
@@ -31,14 +33,7 @@ fn layers() -> Vec<Vec<u8>> {
 
 /// A layer of random bytes, so that it stays as large when compressed.
 fn large_layer() -> Vec<u8> {
-    let mut state = 1_u64;
-    let noise: String = (0..400_000)
-        .map(|_| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-            char::from(b' ' + (state >> 57) as u8 % 90)
-        })
-        .collect();
-    tar(&[("noise", &noise, 0o644)])
+    tar(&[("noise", &noise(), 0o644)])
 }
 
 fn assert_is_the_image(image: &Image) {
@@ -76,6 +71,40 @@ fn images_of_every_form_are_pulled_and_unpacked() {
         assert_eq!(place.store.image(&registry.name("a/b:v1")).unwrap(), Some(image));
         assert_is_clean(&place.store);
     }
+}
+
+#[test]
+fn a_zstd_chunked_layer_is_unpacked_as_plain_zstd() {
+    let registry = Registry::start(Behaviour::default());
+    let layer = layers().remove(0);
+    let mut image = TestImage::new(Form::OciZstd, std::slice::from_ref(&layer));
+    // Several frames, and tables of contents in frames that are skipped, as estargz's relative has.
+    let (first, rest) = layer.split_at(700);
+    let skippable = [&[0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0][..], b"toc!"].concat();
+    let frame = |bytes| zstd::encode_all(bytes, 3).unwrap();
+    let blob = [frame(first), skippable.clone(), frame(rest), skippable].concat();
+    let mut manifest: serde_json::Value = serde_json::from_slice(&image.manifest).unwrap();
+    manifest["layers"][0] = descriptor("application/vnd.oci.image.layer.v1.tar+zstd", &blob);
+    image.manifest = serde_json::to_vec(&manifest).unwrap();
+    image.blobs.push(blob);
+    registry.push("v1", &image);
+    let place = place();
+    let pulled = place.store.pull(&registry.name("a/b:v1"), &options(), &Silent).unwrap();
+    assert_eq!(fs_err::read_to_string(pulled.layers[0].join("etc/os-release")).unwrap(), "one");
+}
+
+#[test]
+fn a_layer_that_was_not_on_disk_when_the_system_went_down_is_unpacked_anew() {
+    let registry = Registry::start(Behaviour::default());
+    registry.push("v1", &TestImage::new(Form::OciGzip, &layers()));
+    let (name, place) = (registry.name("a/b:v1"), place());
+    let image = place.store.pull(&name, &options(), &Silent).unwrap();
+    drop(registry);
+    let top = &image.layers[0];
+    fs_err::write(top.join("server"), "").unwrap();
+    let mark = place.store.dir().join("unsynced").join(top.file_name().unwrap());
+    fs_err::write(mark, "another boot").unwrap();
+    assert_is_the_image(&place.store.image(&name).unwrap().unwrap());
 }
 
 #[test]
@@ -227,6 +256,7 @@ fn a_damaged_blob_is_refused_and_not_kept() {
     assert!(error.to_string().contains("damaged"), "{error}");
     assert_eq!(names(place.store.dir().join("content/sha256")).len(), 1, "only the manifest");
     assert!(place.store.images().unwrap().is_empty());
+    assert!(names(place.store.dir().join("ingest")).is_empty());
     assert_is_clean(&place.store);
 }
 
@@ -378,11 +408,14 @@ fn pruning_keeps_what_names_and_roots_need() {
     let Place { _dir, store } = place();
     let one = store.pull(&registry.name("a/b:one"), &options(), &Silent).unwrap();
     let two = store.pull(&registry.name("a/b:two"), &options(), &Silent).unwrap();
-    assert_eq!(store.prune(&[]).unwrap(), berth_image::Pruned::default());
+    let prune = |roots: &[Digest]| {
+        store.prune(&PruneRequest { roots: roots.to_vec(), ..PruneRequest::default() }, &Silent)
+    };
+    assert_eq!(prune(&[]).unwrap(), berth_image::Pruned::default());
     assert!(store.untag(&registry.name("a/b:one")).unwrap());
     assert!(!store.untag(&registry.name("a/b:one")).unwrap());
-    assert_eq!(store.prune(std::slice::from_ref(&one.digest)).unwrap().blobs, 0);
-    let pruned = store.prune(&[]).unwrap();
+    assert_eq!(prune(std::slice::from_ref(&one.digest)).unwrap().blobs, 0);
+    let pruned = prune(&[]).unwrap();
     // Manifest, config and the layer that the other image does not share.
     assert_eq!((pruned.blobs, pruned.snapshots), (3, 1));
     assert_eq!(store.image_by_digest(&one.digest).unwrap(), None);

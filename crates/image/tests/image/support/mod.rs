@@ -6,7 +6,7 @@ pub(crate) mod registry;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use berth_image::{Digest, Outcome, Progress, PullOptions, Stream, Task, TaskId, TaskKind};
 
@@ -28,6 +28,16 @@ pub(crate) fn tar(files: &[(&str, &str, u32)]) -> Vec<u8> {
         builder.append_data(&mut header, path, content.as_bytes()).unwrap();
     }
     builder.into_inner().unwrap()
+}
+
+/// 400,000 random characters: as large when compressed.
+pub(crate) fn noise() -> String {
+    let mut state = 1_u64;
+    let next = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(b' ' + (state >> 57) as u8 % 90)
+    };
+    (0..400_000).map(next).collect()
 }
 
 /// How an image's layers are compressed and its documents named.
@@ -117,6 +127,7 @@ pub(crate) struct Recorder {
     pub(crate) output: Mutex<Vec<u8>>,
     pub(crate) lines: Mutex<Vec<String>>,
     pub(crate) cancel: AtomicBool,
+    advanced: AtomicU64,
 }
 
 impl Recorder {
@@ -132,6 +143,11 @@ impl Recorder {
         tasks.iter().filter(fits).map(|(task, _)| task.label.clone()).collect()
     }
 
+    /// The furthest that any task has come.
+    pub(crate) fn furthest(&self) -> u64 {
+        self.advanced.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn log(&self) -> String {
         self.lines.lock().unwrap().join("\n")
     }
@@ -140,6 +156,10 @@ impl Recorder {
 impl Progress for Recorder {
     fn begin(&self, task: &Task) {
         self.tasks.lock().unwrap().push((task.clone(), None));
+    }
+
+    fn advance(&self, _: TaskId, done: u64) {
+        self.advanced.fetch_max(done, Ordering::Relaxed);
     }
 
     fn finish(&self, task: TaskId, outcome: Outcome) {

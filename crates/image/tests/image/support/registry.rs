@@ -1,7 +1,9 @@
 //! A registry of the distribution API in a few threads: tokens, redirects, and faults on demand.
 
+mod uploads;
+
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read as _, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -32,20 +34,35 @@ pub(crate) struct Behaviour {
     pub(crate) ranges: bool,
     /// Every answer has this status.
     pub(crate) status: Option<u16>,
+    /// What an upload is answered: a status and a message.
+    pub(crate) refuse_upload: Option<(u16, &'static str)>,
+    /// The first body of an upload breaks off after this many bytes, which the registry keeps.
+    pub(crate) cut_upload_after: Option<usize>,
+    /// After a break, uploads are forgotten.
+    pub(crate) forget_uploads: bool,
+    /// Largest piece of an upload that is taken.
+    pub(crate) chunk: Option<usize>,
+    /// Blobs that another repository has are mounted.
+    pub(crate) mount: bool,
+    /// So much of a blob is sent; the rest comes when [`Registry::go_on`] is called.
+    pub(crate) stall_after: Option<usize>,
 }
 
 /// One request as it came.
 #[derive(Debug, Clone)]
 pub(crate) struct Request {
+    pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) headers: HashMap<String, String>,
 }
 
 #[derive(Default)]
 struct State {
-    manifests: HashMap<String, (&'static str, Vec<u8>)>,
+    manifests: HashMap<String, (String, Vec<u8>)>,
     blobs: HashMap<String, Vec<u8>>,
     cut: Vec<String>,
+    uploads: uploads::Uploads,
+    hidden: bool,
     requests: Vec<Request>,
     behaviour: Behaviour,
 }
@@ -96,7 +113,9 @@ impl Registry {
         }
         let digest = Digest::of(&image.manifest);
         for version in [tag, digest.as_str()] {
-            state.manifests.insert(version.to_owned(), (image.media_type, image.manifest.clone()));
+            state
+                .manifests
+                .insert(version.to_owned(), (image.media_type.to_owned(), image.manifest.clone()));
         }
         digest
     }
@@ -119,9 +138,29 @@ impl Registry {
         let mut state = self.state.lock().unwrap();
         let media_type = "application/vnd.oci.image.index.v1+json";
         for version in [tag, digest.as_str()] {
-            state.manifests.insert(version.to_owned(), (media_type, bytes.clone()));
+            state.manifests.insert(version.to_owned(), (media_type.to_owned(), bytes.clone()));
         }
         digest
+    }
+
+    /// The manifest at a tag or digest.
+    pub(crate) fn manifest(&self, version: &str) -> Option<(String, Vec<u8>)> {
+        self.state.lock().unwrap().manifests.get(version).cloned()
+    }
+
+    /// Sends what was kept back.
+    pub(crate) fn go_on(&self) {
+        self.state.lock().unwrap().behaviour.stall_after = None;
+    }
+
+    /// From now on `HEAD` finds no blob.
+    pub(crate) fn hide_blobs(&self) {
+        self.state.lock().unwrap().hidden = true;
+    }
+
+    /// Requests with this method whose path has that part.
+    pub(crate) fn count(&self, method: &str, part: &str) -> usize {
+        self.requests_for(part).iter().filter(|request| request.method == method).count()
     }
 
     pub(crate) fn requests(&self) -> Vec<Request> {
@@ -139,6 +178,7 @@ impl Registry {
 
 impl Drop for Registry {
     fn drop(&mut self) {
+        self.go_on();
         self.stop.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.address);
         if let Some(thread) = self.thread.take() {
@@ -174,7 +214,9 @@ fn serve(stream: TcpStream, state: &Mutex<State>, address: SocketAddr) {
     if reader.read_line(&mut line).unwrap_or(0) == 0 {
         return;
     }
-    let path = line.split(' ').nth(1).unwrap_or("/").to_owned();
+    let mut words = line.split(' ').map(str::to_owned);
+    let method = words.next().unwrap_or_default();
+    let path = words.next().unwrap_or_else(|| "/".to_owned());
     let mut headers = HashMap::new();
     loop {
         let mut line = String::new();
@@ -185,7 +227,16 @@ fn serve(stream: TcpStream, state: &Mutex<State>, address: SocketAddr) {
             headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
         }
     }
-    let answer = state.lock().unwrap().answer(Request { path, headers }, address);
+    let request = Request { method, path, headers };
+    let length = request.headers.get("content-length").and_then(|text| text.parse().ok());
+    let length: usize = length.unwrap_or(0);
+    let cut = state.lock().unwrap().cut_upload(&request, length);
+    let mut body = Vec::new();
+    let _ = reader.by_ref().take(cut.unwrap_or(length) as u64).read_to_end(&mut body);
+    let answer = state.lock().unwrap().answer(&request, &body, address);
+    if cut.is_some() {
+        return;
+    }
     let mut head = format!(
         "HTTP/1.1 {} X\r\nContent-Length: {}\r\nConnection: close\r\n",
         answer.status, answer.announced
@@ -195,11 +246,24 @@ fn serve(stream: TcpStream, state: &Mutex<State>, address: SocketAddr) {
     }
     // The other side may hang up when it has seen enough.
     let _ = (&stream).write_all(format!("{head}\r\n").as_bytes());
-    let _ = (&stream).write_all(&answer.body);
+    if request.method == "HEAD" {
+        return;
+    }
+    let mut body = &answer.body[..];
+    let stall = state.lock().unwrap().behaviour.stall_after;
+    if let Some(stall) = stall.filter(|stall| *stall < body.len()) {
+        let (first, rest) = body.split_at(stall);
+        let _ = (&stream).write_all(first);
+        while state.lock().unwrap().behaviour.stall_after.is_some() {
+            std::thread::yield_now();
+        }
+        body = rest;
+    }
+    let _ = (&stream).write_all(body);
 }
 
 impl State {
-    fn answer(&mut self, request: Request, address: SocketAddr) -> Answer {
+    fn answer(&mut self, request: &Request, body: &[u8], address: SocketAddr) -> Answer {
         self.requests.push(request.clone());
         let path = request.path.split('?').next().unwrap();
         let authorization = request.headers.get("authorization").map(String::as_str);
@@ -217,29 +281,39 @@ impl State {
             if authorization.is_some() {
                 return Answer::new(400, "a token was sent to storage");
             }
-            return self.blob(digest, &request);
+            return self.blob(digest, request);
         }
         if self.behaviour.token && authorization != Some("Bearer good-token") {
+            let actions = if request.method == "GET" { "pull" } else { "pull,push" };
             let challenge = format!(
-                "Bearer realm=\"http://{address}/token\",service=\"test\",scope=\"repository:a/b:pull\""
+                "Bearer realm=\"http://{address}/token\",service=\"test\",scope=\"repository:a/b:{actions}\""
             );
             return Answer::new(401, "").with("WWW-Authenticate", challenge);
         }
         if self.behaviour.basic && authorization != Some("Basic dXNlcjpzZWNyZXQ=") {
             return Answer::new(401, "").with("WWW-Authenticate", "Basic realm=\"x\"");
         }
+        if let Some((_, version)) =
+            path.split_once("/manifests/").filter(|_| request.method == "PUT")
+        {
+            return self.put_manifest(version, request, body);
+        }
+        if let Some((_, id)) = path.split_once("/blobs/uploads/") {
+            return self.upload(id, request, body);
+        }
         if let Some((_, version)) = path.split_once("/manifests/") {
             let Some((media_type, bytes)) = self.manifests.get(version) else {
                 let body = r#"{"errors":[{"code":"X","message":"manifest unknown"}]}"#;
                 return Answer::new(404, body);
             };
-            return Answer::new(200, bytes.clone()).with("Content-Type", *media_type);
+            return Answer::new(200, bytes.clone()).with("Content-Type", media_type.clone());
         }
         match path.split_once("/blobs/") {
+            Some(_) if self.hidden && request.method == "HEAD" => Answer::new(404, ""),
             Some((_, digest)) if self.behaviour.redirect => {
                 Answer::new(307, "").with("Location", format!("http://{address}/storage/{digest}"))
             }
-            Some((_, digest)) => self.blob(digest, &request),
+            Some((_, digest)) => self.blob(digest, request),
             None => Answer::new(404, ""),
         }
     }

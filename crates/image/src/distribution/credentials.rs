@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use serde::Deserialize;
 
-use crate::options::{Credentials, PullOptions};
+use super::client::Access;
+use crate::options::Credentials;
 use crate::reference::DOCKER_HUB;
 
 /// Docker's file, as far as we use it.
@@ -25,11 +26,11 @@ struct Entry {
 }
 
 /// Finds the credentials for a registry host. A file that is not there is no error.
-pub(super) fn find(host: &str, options: &PullOptions) -> Result<Option<Credentials>, String> {
-    if let Some(credentials) = options.credentials.get(host) {
+pub(super) fn find(host: &str, access: &Access<'_>) -> Result<Option<Credentials>, String> {
+    if let Some(credentials) = access.credentials.get(host) {
         return Ok(Some(credentials.clone()));
     }
-    let Some(path) = &options.docker_config else { return Ok(None) };
+    let Some(path) = access.docker_config else { return Ok(None) };
     let text = match fs_err::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -76,6 +77,7 @@ pub(super) fn basic(credentials: &Credentials) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::PullOptions;
 
     fn options(json: &str) -> (tempfile::TempDir, PullOptions) {
         let dir = tempfile::tempdir().unwrap();
@@ -92,11 +94,11 @@ mod tests {
                 "ghcr.io":{{"username":"u","password":"p"}},"empty.io":{{}}}},"credsStore":"x"}}"#
         );
         let (_dir, options) = options(&json);
-        let hub = find(DOCKER_HUB, &options).unwrap().unwrap();
+        let hub = find(DOCKER_HUB, &options.access()).unwrap().unwrap();
         assert_eq!((hub.username.as_str(), hub.password.as_str()), ("me", "secret:with:colons"));
-        assert_eq!(find("ghcr.io", &options).unwrap().unwrap().username, "u");
-        assert_eq!(find("empty.io", &options).unwrap(), None);
-        assert_eq!(find("other.io", &options).unwrap(), None);
+        assert_eq!(find("ghcr.io", &options.access()).unwrap().unwrap().username, "u");
+        assert_eq!(find("empty.io", &options.access()).unwrap(), None);
+        assert_eq!(find("other.io", &options.access()).unwrap(), None);
     }
 
     #[test]
@@ -104,13 +106,13 @@ mod tests {
         let (_dir, mut options) = options(r#"{"auths":{"a.io":{"username":"f","password":"f"}}}"#);
         let mine = Credentials { username: "mine".into(), password: "p".into() };
         options.credentials.insert("a.io".into(), mine.clone());
-        assert_eq!(find("a.io", &options).unwrap(), Some(mine));
+        assert_eq!(find("a.io", &options.access()).unwrap(), Some(mine));
     }
 
     #[test]
     fn a_broken_file_is_named_without_its_content() {
         let (_dir, options) = options("{\"auths\": hunter2");
-        let error = find("a.io", &options).unwrap_err();
+        let error = find("a.io", &options.access()).unwrap_err();
         assert!(error.contains("config.json") && !error.contains("hunter2"), "{error}");
     }
 }

@@ -101,20 +101,31 @@ impl TokenAnswer {
     }
 }
 
-/// The URL that gives a token.
-pub(super) fn token_url(realm: &str, service: Option<&str>, scope: &str) -> String {
+/// The URL that gives a token for all the scopes.
+pub(super) fn token_url(realm: &str, service: Option<&str>, scopes: &[String]) -> String {
     let mut url = realm.to_owned();
     let mut separator = if realm.contains('?') { '&' } else { '?' };
-    for (key, value) in [("service", service), ("scope", Some(scope))] {
-        if let Some(value) = value {
-            url.push(separator);
-            url.push_str(key);
-            url.push('=');
-            encode(value, &mut url);
-            separator = '&';
-        }
+    let service = service.map(|service| ("service", service));
+    let scopes = scopes.iter().map(|scope| ("scope", scope.as_str()));
+    for (key, value) in service.into_iter().chain(scopes) {
+        url.push(separator);
+        url.push_str(key);
+        url.push('=');
+        encode(value, &mut url);
+        separator = '&';
     }
     url
+}
+
+/// What to ask a token for: what the registry says it wants, and at least `own`
+/// (`repository:name:actions`), so that one token serves for everything that follows.
+pub(super) fn scopes(own: &str, challenge: Option<&str>) -> Vec<String> {
+    let resource = own.rsplit_once(':').map_or(own, |(resource, _)| resource);
+    let wanted = challenge.unwrap_or_default().split_ascii_whitespace();
+    let others = wanted.filter(|scope| {
+        scope.rsplit_once(':').is_none_or(|(theirs, _)| !theirs.eq_ignore_ascii_case(resource))
+    });
+    std::iter::once(own).chain(others).map(str::to_owned).collect()
 }
 
 /// Percent-encodes a query value.
@@ -161,9 +172,18 @@ mod tests {
     #[test]
     fn the_token_url_is_encoded_and_keeps_the_realms_own_query() {
         assert_eq!(
-            token_url("https://t/x?a=1", Some("s p"), "repository:a/b:pull"),
+            token_url("https://t/x?a=1", Some("s p"), &["repository:a/b:pull".to_owned()]),
             "https://t/x?a=1&service=s%20p&scope=repository:a/b:pull"
         );
+    }
+
+    #[test]
+    fn a_token_is_for_all_that_follows_and_for_what_is_asked_beside() {
+        let own = "repository:a/b:pull,push";
+        assert_eq!(scopes(own, None), [own]);
+        assert_eq!(scopes(own, Some("repository:a/b:pull")), [own]);
+        let both = "repository:a/b:pull,push repository:c/d:pull";
+        assert_eq!(scopes(own, Some(both)), [own, "repository:c/d:pull"]);
     }
 
     proptest! {

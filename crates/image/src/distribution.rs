@@ -1,0 +1,11 @@
+//! The client's side of the OCI distribution API, as pulls and pushes share it: which endpoints to
+//! ask, as whom, how often, and what an answer means.
+
+mod auth;
+mod client;
+mod credentials;
+mod http;
+mod trouble;
+
+pub(crate) use client::{ATTEMPTS, Access, Client, Endpoint, Failure, Payload, Request, pause};
+pub(crate) use http::join;
