@@ -26,6 +26,10 @@ const STOP_DEADLINE: Duration = Duration::from_secs(2 + 10);
 const PAUSE: Duration = Duration::from_millis(50);
 /// Milliseconds until a program ends that was asked to, so that its answer gets out.
 const BEFORE_EXIT: u64 = 300;
+
+/// The same where Berth is to be dead by then, on a busy machine too: what it has read from a program
+/// when it is killed, and not yet printed, is lost.
+const BEFORE_EXIT_ALONE: u64 = 1500;
 /// SIGKILL and SIGTERM, as exit codes.
 const KILLED: i64 = 128 + 9;
 const TERMINATED: i64 = 128 + 15;
@@ -170,7 +174,7 @@ impl Clients {
         self.hit(object, false)?;
         let (_, before) = self.books(object)?;
         self.ledger().disturb(object);
-        self.ask(object, &format!("exit?code={code}&after={BEFORE_EXIT}"))?;
+        self.ask(object, &format!("exit?code={code}&after={BEFORE_EXIT_ALONE}"))?;
         Ok(before)
     }
 
