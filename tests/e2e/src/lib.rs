@@ -15,9 +15,11 @@ mod lines;
 mod process;
 mod project;
 mod registry;
+mod registry_server;
 mod terminal;
 pub mod user;
 mod wait;
+mod wrangler;
 
 pub use berth::{Berth, Outcome};
 pub use cache::cache_dir;
@@ -28,7 +30,9 @@ pub use leftovers::{Footprint, readable_files_with};
 pub use process::{Process, processes};
 pub use project::{Project, SmallDisk};
 pub use registry::Registry;
+pub use registry_server::{Data, RegistryServer};
 pub use wait::{PATIENCE, eventually, until};
+pub use wrangler::wrangler;
 
 /// What the examples' servers say after these words is the ID of their instance.
 const INSTANCE_ID: &str = "my instance ID is: ";
