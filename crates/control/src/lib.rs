@@ -74,7 +74,10 @@ impl Control {
             return Err(Failure::new(
                 StatusCode::FORBIDDEN,
                 9109,
-                format!("Unauthorized to access requested resource: the account here is {}", self.account),
+                format!(
+                    "Unauthorized to access requested resource: the account here is {}",
+                    self.account
+                ),
             ));
         }
         match route {

@@ -30,7 +30,9 @@ pub struct RegistryCredential {
 
 impl std::fmt::Debug for RegistryCredential {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RegistryCredential").field("username", &self.username).finish_non_exhaustive()
+        f.debug_struct("RegistryCredential")
+            .field("username", &self.username)
+            .finish_non_exhaustive()
     }
 }
 

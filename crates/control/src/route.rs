@@ -57,7 +57,8 @@ mod tests {
         let path = "/client/v4/accounts/a/containers/registries/localhost%3A5000/credentials";
         let credentials = Route::Credentials("localhost:5000".into());
         assert_eq!(Route::parse(&Method::POST, path), Ok(("a".into(), credentials)));
-        for (method, path) in [(Method::GET, path), (Method::GET, "/"), (Method::PUT, "/client/v4")] {
+        for (method, path) in [(Method::GET, path), (Method::GET, "/"), (Method::PUT, "/client/v4")]
+        {
             let failure = Route::parse(&method, path).unwrap_err();
             assert!(format!("{failure:?}").contains(path), "{failure:?}");
         }

@@ -8,6 +8,7 @@
 //! <dir>/repositories/<name>/_manifests/<algorithm>/<hex>   link: what the manifest refers to
 //! <dir>/repositories/<name>/_tags/<tag>                    digest of a manifest
 //! <dir>/repositories/<name>/_referrers/<digest>/<digest>   subject / manifest, empty
+//! <dir>/repositories/_removed/<hex>                         content to look at when collecting
 //! <dir>/repositories/_hosts.json                           hosts under which they are served
 //! <dir>/uploads/<id>/                                      uploads, resumed after a restart
 //! ```

@@ -136,9 +136,9 @@ impl Api {
             _ => None,
         };
         let action = action(&head.method, &route);
-        let wanted = name.map(|name| scope(action, name)).or_else(|| {
-            (route == Route::Catalog).then(|| "registry:catalog:*".to_owned())
-        });
+        let wanted = name
+            .map(|name| scope(action, name))
+            .or_else(|| (route == Route::Catalog).then(|| "registry:catalog:*".to_owned()));
         let principal = self.auth.principal(&head.headers, challenge, wanted.as_deref())?;
         *account = principal.account().map(str::to_owned);
         let shared = name.is_some_and(|name| self.mirrors.is_mirrored(name));

@@ -186,8 +186,9 @@ impl Auth {
         let readable = shared && action == Action::Pull;
         if !principal.owns(name) && !readable {
             let account = &claims.account;
-            let message =
-                format!("{name} is not a repository of the account {account}: those are {account}/…");
+            let message = format!(
+                "{name} is not a repository of the account {account}: those are {account}/…"
+            );
             return Err(ApiError::denied(message));
         }
         if claims.allows(action.name(), name) {
@@ -206,8 +207,7 @@ impl Auth {
         message: &str,
     ) -> ApiError {
         let Challenge { scheme, host } = challenge;
-        let mut value =
-            format!("Bearer realm=\"{scheme}://{host}/v2/token\",service=\"{host}\"");
+        let mut value = format!("Bearer realm=\"{scheme}://{host}/v2/token\",service=\"{host}\"");
         if let Some(scope) = scope {
             value.push_str(&format!(",scope=\"{scope}\""));
         }

@@ -153,7 +153,9 @@ impl From<RepositoryError> for ApiError {
 impl From<ManifestError> for ApiError {
     fn from(error: ManifestError) -> Self {
         let (status, code) = match &error {
-            ManifestError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Code::ManifestInvalid),
+            ManifestError::TooLarge { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, Code::ManifestInvalid)
+            }
             ManifestError::Missing { .. } => (StatusCode::NOT_FOUND, Code::ManifestBlobUnknown),
             ManifestError::Image { .. } => (StatusCode::PAYLOAD_TOO_LARGE, Code::SizeInvalid),
             _ => (StatusCode::BAD_REQUEST, Code::ManifestInvalid),

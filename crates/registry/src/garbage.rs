@@ -47,8 +47,9 @@ async fn collect(api: &Arc<Api>) -> Result<Collected, ApiError> {
     // Whoever asks meanwhile waits, and then finds nothing to do.
     let _turn = api.collecting.lock().await;
     let inner = Arc::clone(api);
-    let collected =
-        blocking(move || inner.repositories.collect(&(inner.options.roots)()).map_err(StoreError::from));
+    let collected = blocking(move || {
+        inner.repositories.collect(&(inner.options.roots)()).map_err(StoreError::from)
+    });
     let collected = collected.await?;
     if collected != Collected::default() {
         api.quota.forget();

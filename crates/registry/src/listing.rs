@@ -92,9 +92,8 @@ pub(crate) async fn referrers(
     let last = query.get("last");
     let (repositories, owned) = (api.repositories.clone(), name.clone());
     let found = blocking(move || repositories.referrers(&owned, &subject)).await?;
-    let after = |one: &RepositoryManifest| {
-        last.as_deref().is_none_or(|last| one.digest.as_str() > last)
-    };
+    let after =
+        |one: &RepositoryManifest| last.as_deref().is_none_or(|last| one.digest.as_str() > last);
     let fits = |one: &RepositoryManifest| wanted.is_none() || one.artifact_type == wanted;
     let mut page = Vec::new();
     let (mut size, mut next) = (0, None);
@@ -114,7 +113,10 @@ pub(crate) async fn referrers(
         .body(crate::reply::whole(bytes));
     if let Some(next) = next {
         let kind = wanted.as_deref().map_or_else(String::new, |kind| {
-            format!("&artifactType={}", form_urlencoded::byte_serialize(kind.as_bytes()).collect::<String>())
+            format!(
+                "&artifactType={}",
+                form_urlencoded::byte_serialize(kind.as_bytes()).collect::<String>()
+            )
         });
         let link = format!("<{}?last={next}{kind}>; rel=\"next\"", head.uri.path());
         reply = reply.with(header::LINK, link);

@@ -68,16 +68,15 @@ impl Route {
             }
             [name @ .., "blobs", "uploads", id] => (name, Endpoint::Upload((*id).to_owned())),
             [name @ .., "blobs", digest] => (name, Endpoint::Blob((*digest).to_owned())),
-            [name @ .., "manifests", version] => {
-                (name, Endpoint::Manifest((*version).to_owned()))
-            }
+            [name @ .., "manifests", version] => (name, Endpoint::Manifest((*version).to_owned())),
             [name @ .., "tags", "list"] => (name, Endpoint::Tags),
             [name @ .., "referrers", digest] => (name, Endpoint::Referrers((*digest).to_owned())),
             _ => return Err(unknown()),
         };
         let name = namespace.into_iter().chain(name.iter().copied()).collect::<Vec<_>>().join("/");
         let name = name.parse::<RepositoryName>();
-        let name = name.map_err(|error| ApiError::bad_request(Code::NameInvalid, error.to_string()))?;
+        let name =
+            name.map_err(|error| ApiError::bad_request(Code::NameInvalid, error.to_string()))?;
         Ok(Self::Repository(name, endpoint))
     }
 }
@@ -136,7 +135,12 @@ mod tests {
             let error = Route::parse(path, None).unwrap_err();
             assert_eq!(error.status().as_u16(), 404, "{path}");
         }
-        for path in ["/v2/manifests/x", "/v2/A/manifests/x", "/v2/a/../b/tags/list", "/v2/a%2F..%2Fb/tags/list"] {
+        for path in [
+            "/v2/manifests/x",
+            "/v2/A/manifests/x",
+            "/v2/a/../b/tags/list",
+            "/v2/a%2F..%2Fb/tags/list",
+        ] {
             let error = Route::parse(path, None).unwrap_err();
             assert_eq!(error.status().as_u16(), 400, "{path}");
         }

@@ -32,8 +32,9 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(60);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Answers what is not the registry's: paths that do not begin with `/v2`.
-pub type Other =
-    Arc<dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> + Send + Sync>;
+pub type Other = Arc<
+    dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> + Send + Sync,
+>;
 
 /// Why an address could not be bound.
 #[derive(Debug, thiserror::Error)]

@@ -98,7 +98,10 @@ fn nothing_is_served_to_other_machines_without_tls_or_without_asking_who_they_ar
     let data = Data::new();
     for (args, said) in [
         (vec!["--listen", "0.0.0.0:0"], "there is no TLS"),
-        (vec!["--listen", "0.0.0.0:0", "--anonymous", "--plain-http"], "--anonymous is for loopback"),
+        (
+            vec!["--listen", "0.0.0.0:0", "--anonymous", "--plain-http"],
+            "--anonymous is for loopback",
+        ),
     ] {
         let mut command = RegistryServer::command(&data, ["registry", "serve"]);
         let output = command.args(&args).output().expect("run berth");

@@ -5,8 +5,11 @@ use serde_json::{Value, json};
 
 fn call(client: &Client, token: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
     let bearer = format!("Bearer {token}");
-    let headers =
-        [("authorization", bearer.as_str()), ("content-type", "application/json"), ("accept", "*/*")];
+    let headers = [
+        ("authorization", bearer.as_str()),
+        ("content-type", "application/json"),
+        ("accept", "*/*"),
+    ];
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let reply = client.send(method, &format!("/client/v4{path}"), &headers, body);
     (reply.status, reply.json())
@@ -24,7 +27,10 @@ fn bi1_a_push_has_an_account_with_limits_and_a_credential_that_works() {
     let wanted = json!({"expiration_minutes": 15, "permissions": ["push", "pull"]});
     let (status, given) = call(&client, &token, "POST", &path, &wanted);
     let given = &given["result"];
-    assert_eq!((status, &given["username"], &given["account_id"]), (200, &json!("v1"), &json!("acc")));
+    assert_eq!(
+        (status, &given["username"], &given["account_id"]),
+        (200, &json!("v1"), &json!("acc"))
+    );
     assert_eq!(given["registry_host"], server.address());
     let bearer = format!("Bearer {}", given["password"].as_str().expect("a password"));
     let headers = [("authorization", bearer.as_str())];

@@ -44,10 +44,16 @@ fn a_manifest_whose_blobs_are_missing_or_that_is_none_is_refused() {
     let (server, client) = anonymous(&[]);
     let mut manifest = image(&client, "acc/app", "one");
     manifest["layers"][0]["digest"] = json!(digest(b"never pushed"));
-    assert_eq!(code(&put(&client, "acc/app", "v1", &manifest)), (404, "MANIFEST_BLOB_UNKNOWN".into()));
+    assert_eq!(
+        code(&put(&client, "acc/app", "v1", &manifest)),
+        (404, "MANIFEST_BLOB_UNKNOWN".into())
+    );
     assert_eq!(code(&put(&client, "acc/app", "v1", &json!([]))), (400, "MANIFEST_INVALID".into()));
     let image = image(&client, "acc/app", "two");
-    assert_eq!(code(&put(&client, "acc/app", &digest(b"other"), &image)), (400, "DIGEST_INVALID".into()));
+    assert_eq!(
+        code(&put(&client, "acc/app", &digest(b"other"), &image)),
+        (400, "DIGEST_INVALID".into())
+    );
     assert_eq!(code(&put(&client, "acc/app", "-bad-", &image)), (400, "TAG_INVALID".into()));
     let mut huge = image.clone();
     huge["layers"][0]["size"] = json!(30_000_000_000_u64);
@@ -55,7 +61,8 @@ fn a_manifest_whose_blobs_are_missing_or_that_is_none_is_refused() {
     let mut long = image.clone();
     long["annotations"] = json!({"a": "x".repeat(4 << 20)});
     assert_eq!(put(&client, "acc/app", "v1", &long).status, 413);
-    assert_eq!(client.get("/v2/acc/app/tags/list").status, 404, "nothing was kept");
+    assert_eq!(client.get("/v2/acc/app/tags/list").json()["tags"], json!([]));
+    assert_eq!(client.get("/v2/acc/none/tags/list").status, 404);
     server.stop();
 }
 
@@ -141,7 +148,8 @@ fn bh1_another_registrys_images_are_kept_here_and_served_when_it_is_gone() {
     let upstream = Registry::of_base_images();
     let data = Data::new();
     let proxy = format!("docker.io={}", upstream.url());
-    let server = RegistryServer::start_on(&data, "127.0.0.1:0", &["--anonymous", "--proxy", &proxy]);
+    let server =
+        RegistryServer::start_on(&data, "127.0.0.1:0", &["--anonymous", "--proxy", &proxy]);
     let client = server.client();
     let manifest = client.get("/v2/docker.io/library/busybox/manifests/latest");
     assert_eq!(manifest.status, 200, "{manifest}");
@@ -151,7 +159,9 @@ fn bh1_another_registrys_images_are_kept_here_and_served_when_it_is_gone() {
     let path = format!("/v2/library/busybox/blobs/{of_layer}?ns=docker.io");
     let blob = client.get(&path);
     assert_eq!((blob.status, digest(&blob.body)), (200, of_layer.clone()));
-    assert_eq!(client.get("/v2/docker.io/library/nothing/manifests/latest").status, 404);
+    // Not there, or, as nobody reaches Docker Hub itself, not to be had.
+    let nothing = client.get("/v2/docker.io/library/nothing/manifests/latest").status;
+    assert!(matches!(nothing, 404 | 502), "{nothing}");
     let push = client.send("POST", "/v2/docker.io/library/busybox/blobs/uploads/", &[], "");
     assert_eq!(push.status, 405, "{push}");
     server.stop();

@@ -85,7 +85,10 @@ fn a_chunk_must_go_on_where_the_last_one_ended() {
         assert_eq!(reply.headers["range"], "0-999");
     }
     let short = client.send("PATCH", &location, &[("content-range", "1000-1010")], [0; 5]);
-    assert_eq!((short.status, short.json()["errors"][0]["code"].as_str()), (400, Some("SIZE_INVALID")));
+    assert_eq!(
+        (short.status, short.json()["errors"][0]["code"].as_str()),
+        (400, Some("SIZE_INVALID"))
+    );
     assert_eq!(patch(&client, &location, 1000, &bytes[1000..]).status, 202);
     let digest = sha256(&bytes);
     let reply = finish(&client, &location, &digest);
@@ -100,7 +103,10 @@ fn a_wrong_digest_is_refused_and_leaves_nothing() {
     let (server, client) = anonymous(&Data::new());
     let wrong = sha256(b"something else");
     let reply = client.send("POST", &format!("{UPLOADS}?digest={wrong}"), &[], "content");
-    assert_eq!((reply.status, reply.json()["errors"][0]["code"].as_str()), (400, Some("DIGEST_INVALID")));
+    assert_eq!(
+        (reply.status, reply.json()["errors"][0]["code"].as_str()),
+        (400, Some("DIGEST_INVALID"))
+    );
     for bad in ["sha256:00", "md5:d41d8cd98f00b204e9800998ecf8427e", "", "..%2F..%2Fetc"] {
         let reply = client.send("POST", &format!("{UPLOADS}?digest={bad}"), &[], "content");
         assert_eq!(reply.status, 400, "{bad}: {reply}");
@@ -189,7 +195,10 @@ fn a_full_disk_is_told_and_what_was_there_before_stays() {
     let small = content(1 << 20);
     assert_eq!(push(&small).status, 201);
     let reply = push(&content(6 << 20));
-    assert_eq!((reply.status, reply.json()["errors"][0]["code"].as_str()), (507, Some("DISK_FULL")));
+    assert_eq!(
+        (reply.status, reply.json()["errors"][0]["code"].as_str()),
+        (507, Some("DISK_FULL"))
+    );
     // Nothing of it is left: there is room again.
     assert_eq!(push(&content((1 << 20) + 1)).status, 201);
     assert_eq!(data.blobs().len(), 2);

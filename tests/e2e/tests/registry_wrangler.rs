@@ -15,9 +15,8 @@ struct Fixture {
 impl Fixture {
     fn start() -> Self {
         let folder = tempfile::tempdir().expect("make a folder");
-        let [key, certificate] = ["key.pem", "ca.crt"].map(|name| {
-            folder.path().join(name).to_string_lossy().into_owned()
-        });
+        let [key, certificate] = ["key.pem", "ca.crt"]
+            .map(|name| folder.path().join(name).to_string_lossy().into_owned());
         run(Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
             .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])

@@ -114,7 +114,8 @@ fn parse_proxy(text: &str) -> Result<(String, Option<String>), String> {
 
 /// A number of bytes: `500000`, `500MB`, `50GB`, `1.5TB`, `10GiB`.
 fn parse_size(text: &str) -> Result<u64, String> {
-    let digits = text.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(text.len());
+    let digits =
+        text.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     let scale: f64 = match unit.trim() {
         "" | "B" => 1.0,

@@ -29,9 +29,8 @@ fn key(place: &RegistryPlace) -> Result<SigningKey, CliError> {
     SigningKey::open(&path).map_err(|error| {
         let shown = CliError::failure("open the registry's signing key", &error);
         match error {
-            registry::KeyError::Readable { path } => {
-                shown.hint(format!("remove it: credentials signed with it end (rm {})", path.display()))
-            }
+            registry::KeyError::Readable { path } => shown
+                .hint(format!("remove it: credentials signed with it end (rm {})", path.display())),
             registry::KeyError::Damaged { path } => {
                 shown.hint(format!("remove it, and a new one is made (rm {})", path.display()))
             }

@@ -9,10 +9,7 @@ use crate::progress::Silent;
 use crate::reference::Reference;
 
 /// The manifest that a reference names there now.
-pub(crate) fn manifest(
-    reference: &Reference,
-    options: &PullOptions,
-) -> Result<Vec<u8>, PullError> {
+pub(crate) fn manifest(reference: &Reference, options: &PullOptions) -> Result<Vec<u8>, PullError> {
     Source::new(reference, options)?.manifest(reference.version(), &Silent)
 }
 

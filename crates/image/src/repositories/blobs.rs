@@ -52,7 +52,8 @@ impl Repositories {
             Err(StoreError::MissingBlob { .. }) => return Ok(None),
             Err(error) => return Err(error),
         };
-        let size = file.metadata().map_err(|source| StoreError::at(&self.layout.blob(content), source));
+        let size =
+            file.metadata().map_err(|source| StoreError::at(&self.layout.blob(content), source));
         Ok(Some(Blob { size: size?.len(), file }))
     }
 
@@ -88,6 +89,9 @@ impl Repositories {
         name: &RepositoryName,
         digest: &ContentDigest,
     ) -> Result<bool, StoreError> {
+        if let Some(content) = self.layout.blob_link(name, digest)? {
+            self.layout.note_removed(&content)?;
+        }
         remove(&self.layout.link(name, BLOBS, digest))
     }
 }

@@ -4,9 +4,10 @@
 //! digests.
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::files::{BLOBS, MANIFESTS, remove};
+use super::files::{BLOBS, MANIFESTS, children, remove};
 use super::manifest::Entry;
 use super::{ContentDigest, Repositories, RepositoryName};
 use crate::digest::Digest;
@@ -14,6 +15,8 @@ use crate::error::StoreError;
 use crate::layout::Layout;
 use crate::store::Pruned;
 
+/// Contents that repositories gave up.
+const REMOVED: &str = "_removed";
 /// A blob waits this long for its manifest.
 const BLOB_GRACE: Duration = Duration::from_secs(60 * 60);
 /// An upload waits this long for its next bytes.
@@ -42,7 +45,7 @@ impl Repositories {
         let layout = &self.layout;
         let mut collected =
             Collected { uploads: layout.drop_old_uploads(UPLOAD_GRACE)?, ..Collected::default() };
-        let mut gone = Vec::new();
+        let mut gone = layout.removed()?;
         {
             // Nobody may be told that something is here that is about to go.
             let _lock = layout.lock_content_for_pruning()?;
@@ -57,11 +60,34 @@ impl Repositories {
         if !gone.is_empty() {
             collected.content = layout.reclaim(&gone, roots)?;
         }
+        for content in &gone {
+            // What still runs is looked at again when it has ended.
+            if roots.contains(content) {
+                layout.note_removed(content)?;
+            } else {
+                remove(&layout.removed_path(content))?;
+            }
+        }
         Ok(collected)
     }
 }
 
 impl Layout {
+    fn removed_path(&self, content: &Digest) -> PathBuf {
+        self.repositories().join(REMOVED).join(content.hex())
+    }
+
+    /// Notes that a repository gave up a content: the next collection looks whether anything else
+    /// needs it.
+    pub(super) fn note_removed(&self, content: &Digest) -> Result<(), StoreError> {
+        self.keep_file(&self.removed_path(content), b"")
+    }
+
+    fn removed(&self) -> Result<Vec<Digest>, StoreError> {
+        let names = children(&self.repositories().join(REMOVED))?;
+        Ok(names.iter().filter_map(|hex| format!("sha256:{hex}").parse().ok()).collect())
+    }
+
     /// Removes a repository's garbage; returns the contents of manifests and of blobs removed.
     fn collect_repository(
         &self,
@@ -109,8 +135,11 @@ fn garbage(
         let kept = || entries.iter().filter(|(digest, _)| !gone.contains(digest));
         let wanted: HashSet<&ContentDigest> =
             kept().flat_map(|(_, entry)| &entry.manifests).collect();
-        let parts: HashSet<&ContentDigest> =
-            gone.iter().filter_map(|digest| entries.get(digest)).flat_map(|e| &e.manifests).collect();
+        let parts: HashSet<&ContentDigest> = gone
+            .iter()
+            .filter_map(|digest| entries.get(digest))
+            .flat_map(|e| &e.manifests)
+            .collect();
         let more: Vec<&ContentDigest> = kept()
             .filter(|(digest, entry)| {
                 let orphan = entry.subject.as_ref().is_some_and(|subject| gone.contains(subject));

@@ -129,7 +129,8 @@ mod tests {
         assert!(!long.is_of(&Digest::of(b""), &b"x"[..]).unwrap());
         let short: ContentDigest = Digest::of(b"").into();
         assert_eq!(short.canonical(), Some(Digest::of(b"")));
-        for bad in ["", "sha256:", "sha256:../..", "md5:00", "sha256:baddigeststring", &text[..90]] {
+        for bad in ["", "sha256:", "sha256:../..", "md5:00", "sha256:baddigeststring", &text[..90]]
+        {
             assert!(bad.parse::<ContentDigest>().is_err(), "{bad}");
         }
     }

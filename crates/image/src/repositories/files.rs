@@ -63,10 +63,17 @@ impl Layout {
         let folder = self.repository(name).join(kind);
         for algorithm in children(&folder)? {
             let digests = children(&folder.join(&algorithm))?;
-            found.extend(digests.iter().filter_map(|hex| format!("{algorithm}:{hex}").parse().ok()));
+            found
+                .extend(digests.iter().filter_map(|hex| format!("{algorithm}:{hex}").parse().ok()));
         }
         found.sort();
         Ok(found)
+    }
+
+    /// Whether anything was ever put into a repository, and not all of it collected.
+    pub(super) fn is_repository(&self, name: &RepositoryName) -> Result<bool, StoreError> {
+        let children = children(&self.repository(name))?;
+        Ok(children.iter().any(|child| FOLDERS.contains(&child.as_str())))
     }
 
     /// A repository's tags, sorted.
@@ -100,7 +107,10 @@ impl Layout {
     }
 
     /// Contents of the store that a repository has as blobs.
-    pub(super) fn linked_blobs(&self, name: &RepositoryName) -> Result<HashSet<Digest>, StoreError> {
+    pub(super) fn linked_blobs(
+        &self,
+        name: &RepositoryName,
+    ) -> Result<HashSet<Digest>, StoreError> {
         let mut found = HashSet::new();
         for digest in self.links(name, BLOBS)? {
             found.extend(self.blob_link(name, &digest)?);

@@ -146,10 +146,10 @@ pub(super) fn parse(bytes: &[u8], media_type: &str) -> Result<Parsed, ManifestEr
         .flatten()
         .chain(document.config)
         .collect();
-    let image_size =
-        contents.iter().filter(|blob| !blob.is_elsewhere()).fold(0_u64, |sum, blob| {
-            sum.saturating_add(blob.size)
-        });
+    let image_size = contents
+        .iter()
+        .filter(|blob| !blob.is_elsewhere())
+        .fold(0_u64, |sum, blob| sum.saturating_add(blob.size));
     let here = contents.iter().filter(|blob| !blob.is_elsewhere()).chain(&manifests);
     let needs = here.map(|descriptor| descriptor.digest.clone()).collect();
     let digests = |list: Vec<Descriptor>| list.into_iter().map(|one| one.digest).collect();

@@ -191,9 +191,8 @@ impl Repositories {
     /// # Errors
     /// The store cannot be read.
     pub fn tags(&self, name: &RepositoryName) -> Result<Option<Vec<Tag>>, StoreError> {
-        let tags = self.layout.tag_names(name)?;
-        let known = !tags.is_empty() || !self.layout.links(name, MANIFESTS)?.is_empty();
-        Ok(known.then_some(tags))
+        let known = self.layout.is_repository(name)?;
+        known.then(|| self.layout.tag_names(name)).transpose()
     }
 
     /// The manifests that were attached to `subject`, sorted by digest; it need not be here itself.
@@ -226,7 +225,12 @@ impl Repositories {
     ) -> Result<bool, StoreError> {
         let _lock = self.layout.lock_repository(name)?;
         match version {
-            Version::Digest(digest) => self.layout.drop_manifest(name, digest),
+            Version::Digest(digest) => {
+                if let Some(entry) = self.layout.entry(name, digest)? {
+                    self.layout.note_removed(&entry.content)?;
+                }
+                self.layout.drop_manifest(name, digest)
+            }
             Version::Tag(tag) => {
                 let Some(digest) = self.layout.tagged(name, tag)? else { return Ok(false) };
                 let removed = remove(&self.layout.tag_path(name, tag))?;

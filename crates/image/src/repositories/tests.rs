@@ -60,9 +60,21 @@ impl Fixture {
     }
 
     fn image(&self, repository: &str, tags: &[&str], text: &str) -> RepositoryManifest {
-        let config = self.blob(repository, json!({"os": "linux", "made": text}).to_string().as_bytes());
+        let config =
+            self.blob(repository, json!({"os": "linux", "made": text}).to_string().as_bytes());
         let manifest = json!({"schemaVersion": 2, "config": config, "layers": []});
         self.put(repository, MANIFEST, tags, &manifest)
+    }
+
+    /// Makes all blobs of a repository as old as yesterday.
+    fn age(&self, repository: &str) {
+        let yesterday = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400);
+        let layout = self.store.layout();
+        for digest in layout.links(&name(repository), files::BLOBS).unwrap() {
+            let path = layout.link(&name(repository), files::BLOBS, &digest);
+            let file = fs_err::OpenOptions::new().write(true).open(path).unwrap();
+            file.file().set_modified(yesterday).unwrap();
+        }
     }
 
     fn blobs(&self) -> usize {
@@ -112,11 +124,36 @@ fn a_tag_that_is_deleted_frees_what_nothing_else_needs() {
     }
     assert_eq!(fixture.blobs(), 4, "another repository has them too");
     assert!(fixture.repositories.remove_manifest(&name("acc/copy"), &tag("v1")).unwrap());
+    for repository in ["acc/app", "acc/copy"] {
+        fixture.age(repository);
+    }
     // An instance runs on it.
-    fixture.repositories.collect(&[shared.content]).unwrap();
+    fixture.repositories.collect(&[shared.content.clone()]).unwrap();
     assert_eq!(fixture.blobs(), 4);
+    // It has ended.
+    fixture.repositories.collect(&[]).unwrap();
+    assert_eq!(fixture.blobs(), 2);
     assert!(fixture.repositories.manifest(&repository, &tag("v3")).unwrap().is_some());
     assert_eq!(fixture.repositories.names().unwrap(), [repository]);
+}
+
+#[test]
+fn what_is_removed_by_its_digest_is_gone_at_once_and_its_content_with_the_garbage() {
+    let fixture = fixture();
+    let image = fixture.image("acc/app", &["v1"], "one");
+    let version = Version::Digest(image.digest.clone());
+    let repository = name("acc/app");
+    assert!(fixture.repositories.remove_manifest(&repository, &version).unwrap());
+    assert!(!fixture.repositories.remove_manifest(&repository, &version).unwrap());
+    assert!(fixture.repositories.manifest(&repository, &tag("v1")).unwrap().is_none());
+    for digest in fixture.store.layout().links(&repository, files::BLOBS).unwrap() {
+        assert!(fixture.repositories.remove_blob(&repository, &digest).unwrap());
+        assert!(fixture.repositories.blob(&repository, &digest).unwrap().is_none());
+    }
+    assert_eq!(fixture.blobs(), 2);
+    let collected = fixture.repositories.collect(&[]).unwrap();
+    assert_eq!((collected.content.blobs, fixture.blobs()), (2, 0));
+    assert!(fixture.repositories.all_names().unwrap().is_empty(), "its folders are gone");
 }
 
 #[test]

@@ -2,7 +2,9 @@
 
 use super::files::MANIFESTS;
 use super::manifests::{PutManifest, Version};
-use super::{ContentDigest, Repositories, RepositoryError, RepositoryManifest, RepositoryName, Tag};
+use super::{
+    ContentDigest, Repositories, RepositoryError, RepositoryManifest, RepositoryName, Tag,
+};
 use crate::digest::Digest;
 use crate::document::{DOCKER_LIST, DOCKER_MANIFEST, Descriptor, OCI_INDEX, OCI_MANIFEST, Top};
 use crate::error::StoreError;
@@ -98,7 +100,11 @@ fn media_type(bytes: &[u8]) -> &'static str {
     let own = serde_json::from_slice::<serde_json::Value>(bytes).ok();
     let own = own.as_ref().and_then(|value| value["mediaType"].as_str());
     match (own, Top::parse(bytes)) {
-        (Some(own), _) if [OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST].contains(&own) => "",
+        (Some(own), _)
+            if [OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST].contains(&own) =>
+        {
+            ""
+        }
         (_, Ok(Top::Index(_))) => OCI_INDEX,
         _ => OCI_MANIFEST,
     }

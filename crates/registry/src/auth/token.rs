@@ -129,8 +129,7 @@ impl Access {
 /// The signed text of these claims.
 pub(super) fn encode(key: &SigningKey, claims: &Claims) -> String {
     let claims = serde_json::to_vec(claims).expect("claims have only strings and numbers");
-    let text =
-        format!("{}.{}", URL_SAFE_NO_PAD.encode(HEADER), URL_SAFE_NO_PAD.encode(claims));
+    let text = format!("{}.{}", URL_SAFE_NO_PAD.encode(HEADER), URL_SAFE_NO_PAD.encode(claims));
     let signature = URL_SAFE_NO_PAD.encode(key.sign(&text));
     format!("{text}.{signature}")
 }

@@ -7,11 +7,12 @@ pub(super) type Counts = Vec<(String, u32)>;
 pub(super) fn of_suite(report: &str) -> Counts {
     let after = report.split("OCI Conformance Result:").nth(1).unwrap_or_default();
     let lines = after.lines().skip(1).take_while(|line| !line.trim().is_empty());
-    lines.filter_map(|line| {
-        let (name, count) = line.split_once(':')?;
-        Some((name.trim().trim_end_matches('.').to_owned(), count.trim().parse().ok()?))
-    })
-    .collect()
+    lines
+        .filter_map(|line| {
+            let (name, count) = line.split_once(':')?;
+            Some((name.trim().trim_end_matches('.').to_owned(), count.trim().parse().ok()?))
+        })
+        .collect()
 }
 
 /// Ginkgo's line `SUCCESS! -- 74 Passed | 0 Failed | 0 Pending | 5 Skipped`.
@@ -51,9 +52,9 @@ pub(super) fn show(title: &str, counts: &Counts) -> String {
 /// Lines of a report that name what did not pass.
 pub(super) fn troubles(report: &str) -> impl Iterator<Item = &str> {
     let trouble = |line: &&str| {
-        ["FAIL", "[FAIL]", "Error", "Skip"].iter().any(|word| {
-            line.trim_end().ends_with(word) || line.contains(&format!("{word}:"))
-        })
+        ["FAIL", "[FAIL]", "Error", "Skip"]
+            .iter()
+            .any(|word| line.trim_end().ends_with(word) || line.contains(&format!("{word}:")))
     };
     report.lines().filter(trouble).take(40)
 }

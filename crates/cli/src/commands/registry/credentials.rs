@@ -18,8 +18,11 @@ pub(crate) fn run(args: &CredentialsArgs, printer: &Printer) -> Result<(), CliEr
     permissions.extend(args.pull.then_some(Permission::Pull));
     permissions.extend(args.push.then_some(Permission::Push));
     if permissions.is_empty() {
-        return Err(CliError::new(Kind::Usage, "a credential is for --pull, --push or both")
-            .hint("docker login -u v1 -p \"$(berth registry credentials --pull --push)\" localhost:5000"));
+        // Not by `-p`: a process list would show it.
+        return Err(CliError::new(Kind::Usage, "a credential is for --pull, --push or both").hint(
+            "berth registry credentials --pull --push | \
+             docker login -u v1 --password-stdin localhost:5000",
+        ));
     }
     let account = &args.place.account;
     let given = Credential::issue(&key, account, &permissions, args.expiration_minutes);
