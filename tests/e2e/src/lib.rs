@@ -12,6 +12,7 @@ mod dev;
 mod internet;
 mod leftovers;
 mod lines;
+mod npm_wrangler;
 mod process;
 mod project;
 mod registry;
@@ -19,7 +20,6 @@ mod registry_server;
 mod terminal;
 pub mod user;
 mod wait;
-mod wrangler;
 
 pub use berth::{Berth, Outcome};
 pub use cache::cache_dir;
@@ -27,12 +27,12 @@ pub use client::{Client, Reply, WebSocket};
 pub use dev::Dev;
 pub use internet::Internet;
 pub use leftovers::{Footprint, readable_files_with};
+pub use npm_wrangler::wrangler_from_npm;
 pub use process::{Process, processes};
 pub use project::{Project, SmallDisk};
 pub use registry::Registry;
 pub use registry_server::{Data, RegistryServer};
 pub use wait::{PATIENCE, eventually, until};
-pub use wrangler::wrangler;
 
 /// What the examples' servers say after these words is the ID of their instance.
 const INSTANCE_ID: &str = "my instance ID is: ";

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use e2e::{Registry, RegistryServer, wrangler};
+use e2e::{Registry, RegistryServer, wrangler_from_npm};
 use serde_json::Value;
 
 /// A registry with TLS, which wrangler insists on, and its API.
@@ -28,7 +28,7 @@ impl Fixture {
 
     fn wrangler(&self, args: &[&str]) -> String {
         let address = self.server.address();
-        let mut command = wrangler(self.folder.path());
+        let mut command = wrangler_from_npm(self.folder.path());
         command
             .args(args)
             .env("CLOUDFLARE_API_BASE_URL", format!("https://{address}/client/v4"))

@@ -12,7 +12,7 @@ const VERSION: &str = "4.86.0";
 /// # Panics
 /// npm cannot install it.
 #[must_use]
-pub fn wrangler(home: &Path) -> Command {
+pub fn wrangler_from_npm(home: &Path) -> Command {
     let mut command = Command::new(program());
     let settings = std::env::vars_os().map(|(name, _)| name);
     for name in settings.filter(|name| name.to_string_lossy().starts_with("CLOUDFLARE_")) {
@@ -29,11 +29,14 @@ pub fn wrangler(home: &Path) -> Command {
 
 fn program() -> PathBuf {
     let folder = entry(&format!("wrangler-{VERSION}"), |folder| {
-        let mut npm = Command::new("npm");
-        npm.args(["install", "--no-audit", "--no-fund", "--loglevel=error"]);
-        npm.arg("--prefix").arg(folder).arg(format!("wrangler@{VERSION}"));
-        let status = npm.status().expect("run npm");
-        assert!(status.success(), "npm cannot install wrangler: {status}");
+        fs_err::write(folder.join("package.json"), "{\"private\":true}").expect("write a file");
+        let wrangler = format!("wrangler@{VERSION}");
+        let npm = Command::new("npm")
+            .args(["install", "--no-audit", "--no-fund", "--save-exact", &wrangler])
+            .current_dir(folder)
+            .output();
+        let npm = npm.expect("run npm");
+        assert!(npm.status.success(), "npm: {}", String::from_utf8_lossy(&npm.stderr));
     });
     folder.join("node_modules/.bin/wrangler")
 }
