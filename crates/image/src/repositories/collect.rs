@@ -12,8 +12,8 @@ use super::manifest::Entry;
 use super::{ContentDigest, Repositories, RepositoryName};
 use crate::digest::Digest;
 use crate::error::StoreError;
+use crate::gc::Pruned;
 use crate::layout::Layout;
-use crate::store::Pruned;
 
 /// Contents that repositories gave up.
 const REMOVED: &str = "_removed";
@@ -48,7 +48,7 @@ impl Repositories {
         let mut gone = layout.removed()?;
         {
             // Nobody may be told that something is here that is about to go.
-            let _lock = layout.lock_content_for_pruning()?;
+            let _lock = layout.lock_content_for_pruning(&|| false)?;
             for name in layout.repository_names()? {
                 let (manifests, blobs) = layout.collect_repository(&name)?;
                 collected.manifests += manifests.len();

@@ -4,6 +4,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::gc::PruneRequest;
 use crate::reference::Reference;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -106,7 +107,7 @@ fn pruning_the_store_takes_nothing_that_a_repository_has() {
     fixture.image("acc/app", &["v1"], "one");
     fixture.blob("acc/app", b"its manifest comes later");
     let before = fixture.blobs();
-    fixture.store.prune(&[]).unwrap();
+    fixture.store.prune(&PruneRequest::default(), &crate::Silent).unwrap();
     assert_eq!(fixture.blobs(), before);
 }
 
