@@ -1,6 +1,7 @@
 //! The command line as clap sees it: options only, no decisions.
 
 mod images;
+mod registry;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -11,6 +12,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 pub(crate) use images::{
     DfArgs, ExportArgs, ExportFormat, Filter, HistoryArgs, ImagesCommand, ImportArgs, InspectArgs,
     LsArgs, PruneArgs, PullArgs, PushArgs, RmArgs, TagArgs,
+};
+pub(crate) use registry::{
+    CredentialsArgs, RegistryArgs, RegistryCommand, RegistryPlace, ServeArgs,
 };
 
 /// Serverless containers that you own: Cloudflare Containers on any Linux machine.
@@ -48,6 +52,8 @@ pub(crate) enum Command {
     /// Images on this machine.
     #[command(subcommand, visible_alias = "image")]
     Images(ImagesCommand),
+    /// Images for other machines, and from them.
+    Registry(RegistryArgs),
 }
 
 /// How much of the Worker's own logging is shown.

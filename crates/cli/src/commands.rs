@@ -4,4 +4,5 @@ pub(crate) mod dev;
 pub(crate) mod doctor;
 pub(crate) mod images;
 pub(crate) mod init;
+pub(crate) mod registry;
 pub(crate) mod snapshots;

@@ -36,6 +36,7 @@ fn main() -> ExitCode {
             Command::Doctor(args) => commands::doctor::run(&args, &printer).await,
             Command::Init(args) => commands::init::run(&args, &printer),
             Command::Images(command) => commands::images::run(command, &printer).await,
+            Command::Registry(args) => commands::registry::run(args.command, &printer).await,
             Command::Containers(args) => match args.command {
                 ContainersCommand::Snapshots(command) => {
                     commands::snapshots::run(command, &printer)

@@ -23,6 +23,14 @@ pub fn manifest(bytes: &[u8]) {
     }
 }
 
+/// A manifest that is pushed to the registry; what is understood can be kept.
+///
+/// # Panics
+/// It cannot.
+pub fn pushed_manifest(bytes: &[u8]) {
+    crate::repositories::fuzz_manifest(bytes);
+}
+
 /// An image's config; what was understood can be written and read again.
 ///
 /// # Panics

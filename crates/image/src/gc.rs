@@ -101,9 +101,11 @@ impl Layout {
     /// Everything that something leads to.
     fn needed(&self, roots: &[Digest], cache: bool) -> Result<Needed, StoreError> {
         let mut needed = self.named()?;
-        for digest in self.leased()?.iter().chain(roots) {
+        let (manifests, blobs) = self.linked_by_repositories()?;
+        for digest in self.leased()?.iter().chain(roots).chain(&manifests) {
             self.mark(digest, &mut needed);
         }
+        needed.blobs.extend(blobs.iter().map(|blob| blob.hex().to_owned()));
         if cache {
             for layer in self.cached_layers()? {
                 needed.blobs.insert(layer.blob.digest.hex().to_owned());

@@ -12,6 +12,8 @@
 //! <dir>/images/<hex>.json        names: reference → manifest digest
 //! <dir>/cache/                   build cache: key → layer
 //! <dir>/ingest/<hex>             blobs that are coming in, over several runs if need be
+//! <dir>/repositories/            what the registry keeps of each repository
+//! <dir>/uploads/                 uploads to the registry
 //! <dir>/tmp/, <dir>/locks/       work in progress
 //! ```
 #![forbid(unsafe_code)]
@@ -44,6 +46,7 @@ mod pull;
 mod push;
 mod records;
 mod reference;
+mod repositories;
 mod root;
 mod run_step;
 mod snapshot;
@@ -72,6 +75,10 @@ pub use live::{Archived, LiveTree};
 pub use options::{BuildRequest, Credentials, Platform, PullOptions, PushOptions, UnpackLimits};
 pub use progress::{Outcome, Progress, Silent, Stream, Task, TaskId, TaskKind};
 pub use reference::{DOCKER_HUB, Reference, ReferenceError};
+pub use repositories::{
+    Blob, Collected, ContentDigest, ContentDigestError, ManifestError, NameError, PutManifest,
+    Repositories, RepositoryError, RepositoryManifest, RepositoryName, Tag, UploadSession, Version,
+};
 pub use run_step::{RunRequest, RunStep, RunStepError};
 pub use snapshots::{Captured, Origin, Snapshot, SnapshotKind, Snapshots};
 pub use store::{ImageRecord, ImageStore};

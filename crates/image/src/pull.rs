@@ -1,6 +1,7 @@
 //! Pulls images by the OCI distribution API: manifest, config, then layers, several at once.
 
 mod blob;
+pub(crate) mod mirror;
 mod source;
 
 use std::collections::VecDeque;
@@ -26,6 +27,11 @@ pub(crate) fn pull(
 ) -> Result<Image, PullError> {
     let pull = Pull { layout, reference, options, progress };
     let _lock = layout.lock_content(&|| progress.cancelled()).map_err(|e| pull.failed(e))?;
+    // What was pushed to this machine's own registry is here already.
+    let own = layout.find_in_repositories(reference, options.platform);
+    if let Some(digest) = own.map_err(|e| pull.failed(e))? {
+        return layout.assemble(&digest, options.limits, progress).map_err(|e| pull.failed(e));
+    }
     if reference.digest().is_some()
         && let Some(digest) = layout.find(reference).map_err(|e| pull.failed(e))?
         && let Ok(image) = layout.assemble(&digest, options.limits, progress)

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::layout::Layout;
+use crate::options::Platform;
 use crate::reference::Reference;
 use crate::store::ImageRecord;
 
@@ -18,6 +19,9 @@ impl Layout {
 
     /// The manifest a reference leads to. A digest that is here needs no name.
     pub(crate) fn find(&self, reference: &Reference) -> Result<Option<Digest>, StoreError> {
+        if let Some(digest) = self.find_in_repositories(reference, Platform::host())? {
+            return Ok(Some(digest));
+        }
         if let Some(record) = read_record(&self.record_path(reference))? {
             return Ok(Some(record.digest));
         }

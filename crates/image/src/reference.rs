@@ -193,7 +193,7 @@ fn check_registry(registry: &str) -> Result<(), String> {
     }
 }
 
-fn check_repository(repository: &str) -> Result<(), String> {
+pub(crate) fn check_repository(repository: &str) -> Result<(), String> {
     if repository.is_empty() {
         return Err("the repository is missing".to_owned());
     }
@@ -222,7 +222,7 @@ fn check_repository(repository: &str) -> Result<(), String> {
     }
 }
 
-fn check_tag(tag: &str) -> Result<(), String> {
+pub(crate) fn check_tag(tag: &str) -> Result<(), String> {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     let valid = tag.len() <= 128
         && tag.bytes().next().is_some_and(word)

@@ -5,11 +5,11 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::repository;
-use crate::{chaos, guest, prerequisites, say, tidy};
+use crate::{chaos, conformance, guest, prerequisites, say, tidy};
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("format", || repository::run("cargo", &["fmt", "--all", "--check"])),
     ("tidy", tidy::run),
     ("prerequisites of the tests", || prerequisites::install(&prerequisites::OF_THE_TESTS)),
@@ -27,6 +27,7 @@ const STEPS: [Step; 9] = [
     }),
     ("dependencies", dependencies),
     ("tests", || repository::run("cargo", &["test", "--release", "--workspace", "--locked"])),
+    ("conformance of the registry", conformance::run),
     ("chaos", chaos::run_briefly),
     ("sandboxes in a guest with cgroup v2", guest::run),
 ];

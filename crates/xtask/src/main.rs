@@ -3,6 +3,7 @@
 mod bench;
 mod chaos;
 mod ci;
+mod conformance;
 mod enclosure;
 mod fixtures;
 mod guest;
@@ -33,6 +34,8 @@ enum Task {
     Fixtures,
     /// Run the sandbox's tests in a virtual machine that has cgroup v2 alone.
     Guest,
+    /// Run the distribution specification's own suites against the registry.
+    Conformance,
     /// Measure the hot paths, beside a peer.
     Bench(bench::Options),
     /// Kill every part of `berth dev` at random moments and see that nothing is lost or left.
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::run(),
         Task::Fixtures => fixtures::run(),
         Task::Guest => guest::run(),
+        Task::Conformance => conformance::run(),
         Task::Bench(options) => bench::run(&options),
         Task::Chaos(options) => chaos::run(&options),
     };

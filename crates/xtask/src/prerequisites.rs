@@ -7,8 +7,9 @@ use anyhow::{Result, bail};
 use crate::{repository, say};
 
 /// Programs that the tests run, and the Debian packages that bring them.
-pub(crate) const OF_THE_TESTS: [(&str, &str); 13] = [
+pub(crate) const OF_THE_TESTS: [(&str, &str); 16] = [
     ("apt-get", "apt"),
+    ("buildah", "buildah"),
     ("cc", "gcc"),
     ("chroot", "coreutils"),
     ("dpkg-deb", "dpkg"),
@@ -17,8 +18,10 @@ pub(crate) const OF_THE_TESTS: [(&str, &str); 13] = [
     ("mount", "mount"),
     ("newuidmap", "uidmap"),
     ("npm", "npm"),
+    ("openssl", "openssl"),
     ("rustc", "rustc"),
     ("setpriv", "util-linux"),
+    ("skopeo", "skopeo"),
     ("tar", "tar"),
     ("unshare", "util-linux"),
 ];

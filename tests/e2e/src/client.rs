@@ -67,6 +67,33 @@ impl Client {
         reply.unwrap_or_else(|error| panic!("POST {path}: {error}"))
     }
 
+    /// Any request, with headers and a body.
+    ///
+    /// # Panics
+    /// There is no HTTP answer.
+    #[must_use]
+    pub fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl AsRef<[u8]>,
+    ) -> Reply {
+        let url = format!("http://{}{path}", self.address);
+        let mut request = ureq::http::Request::builder().method(method).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = body.as_ref();
+        let sent = if matches!(method, "GET" | "HEAD" | "DELETE") {
+            self.agent.run(request.body(()).expect("a request"))
+        } else {
+            self.agent.run(request.body(body).expect("a request"))
+        };
+        let reply = sent.map_err(Box::new).and_then(Reply::read);
+        reply.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
     /// Opens a WebSocket.
     ///
     /// # Panics

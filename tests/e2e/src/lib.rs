@@ -12,9 +12,11 @@ mod dev;
 mod internet;
 mod leftovers;
 mod lines;
+mod npm_wrangler;
 mod process;
 mod project;
 mod registry;
+mod registry_server;
 mod terminal;
 pub mod user;
 mod wait;
@@ -25,9 +27,11 @@ pub use client::{Client, Reply, WebSocket};
 pub use dev::Dev;
 pub use internet::Internet;
 pub use leftovers::{Footprint, readable_files_with};
+pub use npm_wrangler::wrangler_from_npm;
 pub use process::{Process, processes};
 pub use project::{Project, SmallDisk};
 pub use registry::Registry;
+pub use registry_server::{Data, RegistryServer};
 pub use wait::{PATIENCE, eventually, until};
 
 /// What the examples' servers say after these words is the ID of their instance.

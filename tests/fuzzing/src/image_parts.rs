@@ -7,6 +7,10 @@ pub(crate) fn manifest(bytes: &[u8]) {
     image::fuzz::manifest(bytes);
 }
 
+pub(crate) fn pushed_manifest(bytes: &[u8]) {
+    image::fuzz::pushed_manifest(bytes);
+}
+
 pub(crate) fn config(bytes: &[u8]) {
     image::fuzz::config(bytes);
 }

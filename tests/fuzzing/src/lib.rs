@@ -6,6 +6,7 @@
 mod image_parts;
 mod init_parts;
 mod project_parts;
+mod registry_parts;
 
 /// One kind of bytes.
 #[derive(Debug, Clone, Copy)]
@@ -19,7 +20,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 12] = [
+pub const TARGETS: [Target; 16] = [
     Target { name: "docker_request", run: agent::fuzz::docker_request, tries: 40_000 },
     Target { name: "connect_head", run: agent::fuzz::connect_head, tries: 20_000 },
     Target { name: "init_protocol", run: init_parts::protocol, tries: 40_000 },
@@ -28,6 +29,10 @@ pub const TARGETS: [Target; 12] = [
     Target { name: "image_config", run: image_parts::config, tries: 40_000 },
     Target { name: "image_layer", run: image_parts::layer, tries: 3_000 },
     Target { name: "image_archive", run: image_parts::archive, tries: 1_500 },
+    Target { name: "pushed_manifest", run: image_parts::pushed_manifest, tries: 40_000 },
+    Target { name: "registry_path", run: registry_parts::path, tries: 40_000 },
+    Target { name: "registry_range", run: registry_parts::range, tries: 40_000 },
+    Target { name: "registry_authorization", run: registry_parts::authorization, tries: 40_000 },
     Target { name: "dockerfile", run: image_parts::dockerfile, tries: 20_000 },
     Target { name: "wrangler_jsonc", run: project_parts::jsonc, tries: 4_000 },
     Target { name: "wrangler_toml", run: project_parts::toml, tries: 4_000 },

@@ -5,7 +5,7 @@ use toml::Table;
 use super::{File, Finding};
 
 /// Each room (or package) with those it may import. Rooms on one level never import each other.
-const EDGES: [(&str, &[&str]); 14] = [
+const EDGES: [(&str, &[&str]); 16] = [
     ("model", &[]),
     ("init", &[]),
     ("project", &["model"]),
@@ -14,11 +14,19 @@ const EDGES: [(&str, &[&str]); 14] = [
     ("edge", &["model"]),
     ("workers", &["project", "model"]),
     ("agent", &["runtime", "image", "model"]),
-    ("cli", &["edge", "workers", "agent", "runtime", "image", "project", "model"]),
+    ("registry", &["image", "model"]),
+    ("control", &["model"]),
+    (
+        "cli",
+        &[
+            "edge", "workers", "agent", "registry", "control", "runtime", "image", "project",
+            "model",
+        ],
+    ),
     ("xtask", &["e2e"]),
     ("e2e", &[]),
     ("escape", &["e2e", "runtime", "model"]),
-    ("fuzzing", &["agent", "image", "init", "project"]),
+    ("fuzzing", &["agent", "image", "init", "project", "registry"]),
     ("fuzz", &["fuzzing"]),
 ];
 
