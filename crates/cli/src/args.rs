@@ -2,6 +2,7 @@
 
 mod images;
 mod registry;
+mod build;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ pub(crate) use images::{
 pub(crate) use registry::{
     CredentialsArgs, RegistryArgs, RegistryCommand, RegistryPlace, ServeArgs,
 };
+pub(crate) use build::{BuildArgs, CacheTo, ImageBuilder, Network, ProgressKind, SecretFrom};
 
 /// Serverless containers that you own: Cloudflare Containers on any Linux machine.
 #[derive(Debug, Parser)]
@@ -43,6 +45,8 @@ Exit codes:
 pub(crate) enum Command {
     /// Run a project here: Worker, Durable Objects and containers, with hot reload.
     Dev(DevArgs),
+    /// Build an image from a Dockerfile.
+    Build(Box<BuildArgs>),
     /// Say what this machine lacks to run Berth, and what to do about it.
     Doctor(DoctorArgs),
     /// Write an example as a new project.

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let printer = Printer::new(args.quiet);
     start_diagnostics(&printer);
-    if matches!(args.command, Command::Dev(_) | Command::Images(_)) {
+    if matches!(args.command, Command::Dev(_) | Command::Build(_) | Command::Images(_)) {
         become_root(&printer);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match args.command {
             Command::Dev(args) => commands::dev::run(args, &printer).await,
+            Command::Build(args) => commands::build::run(*args, &printer).await,
             Command::Doctor(args) => commands::doctor::run(&args, &printer).await,
             Command::Init(args) => commands::init::run(&args, &printer),
             Command::Images(command) => commands::images::run(command, &printer).await,

@@ -3,15 +3,27 @@
 //!
 //! What is not supported is refused with its line before or when it is reached, never skipped.
 
+mod archive;
 mod builder;
+mod checks;
+mod chmod;
 mod config;
+mod contexts;
 mod copy;
 mod copy_step;
 mod dockerfile;
+mod finished;
+mod git;
 mod glob;
 mod ignore;
+mod inline_cache;
+mod mount_step;
+mod pattern;
 mod plan;
+mod redact;
+mod remote;
 mod run_step;
+mod ssh;
 mod state;
 mod tree;
 mod users;
@@ -20,16 +32,20 @@ mod words;
 use std::io;
 use std::path::Path;
 
+use crate::digest::Digest;
 use crate::document::{Descriptor, Manifest, OCI_CONFIG, OCI_MANIFEST};
 use crate::error::{BuildError, StoreError};
 use crate::image::Image;
 use crate::layout::Layout;
 use crate::options::BuildRequest;
 use crate::progress::Progress;
-use crate::root::Root;
 use crate::run_step::RunStep;
-use builder::{Builder, Inputs};
+use crate::store::ImageStore;
+use builder::Inputs;
+use checks::Checks;
+use contexts::Contexts;
 use ignore::Ignore;
+use inline_cache::Imported;
 use plan::Plan;
 use state::State;
 
@@ -43,24 +59,44 @@ pub(crate) fn build(
     if !rustix::process::geteuid().is_root() {
         return Err(BuildError::NotRoot);
     }
-    let text = fs_err::read_to_string(&request.dockerfile)
-        .map_err(|source| BuildError::Read { what: "Dockerfile", source })?;
+    let text = match &request.dockerfile_text {
+        Some(text) => text.clone(),
+        None => fs_err::read_to_string(&request.dockerfile)
+            .map_err(|source| BuildError::Read { what: "Dockerfile", source })?,
+    };
     let file = dockerfile::parse(&request.dockerfile, &text)?;
     let plan = Plan::new(&file, request)?;
-    Root::open(&request.context)
-        .map_err(|source| BuildError::Read { what: "build context", source })?;
-    let ignore = Ignore::load(&request.dockerfile, &request.context)?;
+    let checks = Checks::new(file.check.as_deref());
+    for warning in checks::findings(&file, &text, &plan) {
+        checks.tell(&file.path, &warning, progress);
+    }
+    let contexts = Contexts::open(request)?;
+    let warned = || BuildError::Warnings { file: file.path.clone() };
+    if checks.fail() {
+        return Err(warned());
+    }
     let cancelled = || progress.cancelled();
     let _lock = layout.lock_content(&cancelled).map_err(finished_early)?;
-    let inputs = Inputs { file: &file, plan: &plan, ignore: &ignore };
-    let state = Builder::new(layout, request, inputs, runner, progress).build()?;
+    let imported = Imported::pull(layout, request, progress);
+    let (plan, contexts, checks) = (&plan, &contexts, &checks);
+    let inputs = Inputs { file: &file, plan, contexts, checks, imported: &imported };
+    let state = builder::build(layout, request, inputs, runner, progress)?;
+    if checks.fail() {
+        return Err(warned());
+    }
     finish(layout, request, state, progress).map_err(finished_early)
 }
 
 /// Everything a build makes of a Dockerfile's and of an ignore file's text before it runs a step; see
 /// [`crate::fuzz`].
 pub(crate) fn fuzz(text: &str) {
-    let _ = dockerfile::parse(Path::new("Dockerfile"), text);
+    if let Ok(file) = dockerfile::parse(Path::new("Dockerfile"), text)
+        && let Ok(plan) = Plan::new(&file, &BuildRequest::new("Dockerfile", "."))
+    {
+        let _ = checks::findings(&file, text, &plan);
+    }
+    let _ = chmod::Chmod::parse(text);
+    let _ = remote::Remote::parse(text);
     let lookup = |name: &str| (name.len() == 1).then(|| "a b".to_owned());
     let _ = words::expand(text, '\\', &lookup);
     let _ = words::expand_document(text, &lookup);
@@ -75,10 +111,14 @@ pub(crate) fn fuzz(text: &str) {
 fn finish(
     layout: &Layout,
     request: &BuildRequest,
-    state: State,
+    mut state: State,
     progress: &dyn Progress,
 ) -> Result<Image, StoreError> {
-    let (document, layers) = state.into_document(request.pull.platform);
+    state.config().labels.extend(request.labels.clone());
+    if request.inline_cache {
+        inline_cache::write(&mut state);
+    }
+    let (document, layers) = state.into_document();
     let config = serde_json::to_vec(&document).map_err(io::Error::from)?;
     let digest = layout.write_blob(&config)?;
     let manifest = Manifest {
@@ -94,10 +134,20 @@ fn finish(
     };
     let digest = layout.write_blob(&serde_json::to_vec(&manifest).map_err(io::Error::from)?)?;
     let image = layout.assemble(&digest, request.pull.limits, progress)?;
-    if let Some(tag) = &request.tag {
+    for tag in &request.tags {
         layout.record(tag, &digest)?;
     }
     Ok(image)
+}
+
+impl ImageStore {
+    /// The digest of an image's config, which older programs call its id.
+    ///
+    /// # Errors
+    /// The image is not here.
+    pub fn config_digest(&self, image: &Digest) -> Result<Digest, StoreError> {
+        self.layout().manifest(image).map(|manifest| manifest.config.digest)
+    }
 }
 
 /// A cancelled build is not a store that failed.

@@ -3,6 +3,7 @@
 //! An entry that cannot be read is no entry: the step runs again.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +33,13 @@ impl Layout {
 
     /// The layer a step with this key made, if it is still here.
     pub(crate) fn cached_layer(&self, key: &Digest) -> Option<CachedLayer> {
-        self.read_cached_layer(&self.cache_path("", key))
+        let path = self.cache_path("", key);
+        let layer = self.cached_layer_at(&path)?;
+        // When it was used last decides what is pruned; that it cannot be noted is no reason to do
+        // the work again.
+        let file = std::fs::File::options().write(true).open(&path);
+        let _ = file.and_then(|file| file.set_modified(SystemTime::now()));
+        Some(layer)
     }
 
     pub(crate) fn cache_layer(&self, key: &Digest, layer: &CachedLayer) -> Result<(), StoreError> {
@@ -53,12 +60,18 @@ impl Layout {
     pub(crate) fn cached_layers(&self) -> Result<Vec<CachedLayer>, StoreError> {
         let mut layers = Vec::new();
         for entry in fs_err::read_dir(self.cache())? {
-            layers.extend(self.read_cached_layer(&entry?.path()));
+            layers.extend(self.cached_layer_at(&entry?.path()));
         }
         Ok(layers)
     }
 
-    fn read_cached_layer(&self, path: &Path) -> Option<CachedLayer> {
+    /// Whether the cache entry at `path` leads to a layer that is here.
+    pub(crate) fn cached_layer_is_here(&self, path: &Path) -> bool {
+        self.cached_layer_at(path).is_some()
+    }
+
+    /// The layer of the entry at `path`, if it is here.
+    pub(crate) fn cached_layer_at(&self, path: &Path) -> Option<CachedLayer> {
         let layer: CachedLayer = serde_json::from_slice(&fs_err::read(path).ok()?).ok()?;
         let here = self.has_blob(&layer.blob.digest) && self.snapshot(&layer.diff_id).exists();
         here.then_some(layer)

@@ -8,4 +8,4 @@ mod http;
 mod trouble;
 
 pub(crate) use client::{ATTEMPTS, Access, Client, Endpoint, Failure, Payload, Request, pause};
-pub(crate) use http::join;
+pub(crate) use http::{agent_for, join};

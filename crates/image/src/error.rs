@@ -56,6 +56,12 @@ pub enum BuildError {
         /// The stages that have names.
         known: Vec<String>,
     },
+    /// The Dockerfile's `# check=error=true` makes its warnings errors.
+    #[error("build the image: {} has warnings, and its `# check=` makes them errors", file.display())]
+    Warnings {
+        /// The Dockerfile.
+        file: PathBuf,
+    },
     /// Building needs root: owners and overlay mounts cannot be made without it.
     #[error("build an image: it needs root, for file owners and overlay mounts")]
     NotRoot,
@@ -106,7 +112,7 @@ impl BuildError {
     }
 }
 
-/// What went wrong at one instruction of a Dockerfile. Displays as `file:line: problem`, then the
+/// What went wrong at one instruction of a Dockerfile. Displays as `file:line:column: problem`, then the
 /// instruction as written.
 #[derive(Debug)]
 pub struct StepError {
@@ -114,6 +120,8 @@ pub struct StepError {
     pub file: PathBuf,
     /// Line of the instruction, from 1.
     pub line: usize,
+    /// Character in the line, from 1.
+    pub column: usize,
     /// The instruction's first line as written; empty when the file has no such line.
     pub text: String,
     /// What went wrong.
@@ -122,7 +130,8 @@ pub struct StepError {
 
 impl fmt::Display for StepError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.file.display(), self.line, self.problem)?;
+        let Self { file, line, column, problem, .. } = self;
+        write!(f, "{}:{line}:{column}: {problem}", file.display())?;
         if !self.text.is_empty() {
             write!(f, "\n{:>5} | {}", self.line, self.text)?;
         }
@@ -182,6 +191,9 @@ pub enum StepProblem {
     /// A base image could not be had.
     #[error("failed to {0}")]
     Pull(Box<PullError>),
+    /// What `ADD` names elsewhere could not be had.
+    #[error("{0}")]
+    Remote(String),
     /// An archive of `ADD` could not be unpacked.
     #[error("{path} could not be unpacked: {source}")]
     Unpack {
@@ -192,5 +204,5 @@ pub enum StepProblem {
     },
     /// The store could not take the step's layer.
     #[error("failed to {0}")]
-    Store(StoreError),
+    Store(#[from] StoreError),
 }

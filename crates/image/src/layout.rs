@@ -163,6 +163,16 @@ impl Layout {
         wait(&path, cancelled, File::try_lock)
     }
 
+    /// The same for those who can work on it together.
+    pub(crate) fn lock_shared(
+        &self,
+        name: &str,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Lock, StoreError> {
+        let path = self.dir.join("locks").join(name);
+        wait(&path, cancelled, File::try_lock_shared)
+    }
+
     /// Keeps the content from being pruned until dropped.
     pub(crate) fn lock_content(&self, cancelled: &dyn Fn() -> bool) -> Result<Lock, StoreError> {
         wait(&self.dir.join("locks/content"), cancelled, File::try_lock_shared)

@@ -14,6 +14,7 @@
 //! <dir>/ingest/<hex>             blobs that are coming in, over several runs if need be
 //! <dir>/repositories/            what the registry keeps of each repository
 //! <dir>/uploads/                 uploads to the registry
+//! <dir>/mounts/                  directories of `RUN --mount=type=cache`
 //! <dir>/tmp/, <dir>/locks/       work in progress
 //! ```
 #![forbid(unsafe_code)]
@@ -21,6 +22,8 @@
 mod archive;
 mod build;
 mod cache;
+mod cache_mounts;
+mod cache_prune;
 mod content;
 mod copy_tree;
 mod digest;
@@ -61,6 +64,7 @@ mod view;
 mod workers;
 
 pub use archive::{ArchiveFormat, Exported, ImportOptions, Imported, RootFileSystem};
+pub use cache_prune::PrunedCache;
 pub use digest::{Digest, DigestError};
 pub use error::{
     ArchiveError, Attempt, BuildError, PullError, PushError, StepError, StepProblem, StoreError,
@@ -72,14 +76,17 @@ pub use ids::Ids;
 pub use image::{ExposedPort, ExposedPortError, Image, ImageConfig, Protocol};
 pub use list::{Found, HistoryStep, ImageSummary};
 pub use live::{Archived, LiveTree};
-pub use options::{BuildRequest, Credentials, Platform, PullOptions, PushOptions, UnpackLimits};
+pub use options::{
+    BuildRequest, Credentials, NamedContext, Platform, PullOptions, PushOptions, SecretSource,
+    UnpackLimits,
+};
 pub use progress::{Outcome, Progress, Silent, Stream, Task, TaskId, TaskKind};
 pub use reference::{DOCKER_HUB, Reference, ReferenceError};
 pub use repositories::{
     Blob, Collected, ContentDigest, ContentDigestError, ManifestError, NameError, PutManifest,
     Repositories, RepositoryError, RepositoryManifest, RepositoryName, Tag, UploadSession, Version,
 };
-pub use run_step::{RunRequest, RunStep, RunStepError};
+pub use run_step::{RunMount, RunNetwork, RunRequest, RunStep, RunStepError};
 pub use snapshots::{Captured, Origin, Snapshot, SnapshotKind, Snapshots};
 pub use store::{ImageRecord, ImageStore};
 pub use upload::Upload;

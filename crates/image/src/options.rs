@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::distribution::Access;
 use crate::reference::Reference;
+use crate::run_step::RunNetwork;
 
 /// How images are pulled.
 #[derive(Debug, Clone)]
@@ -159,6 +160,12 @@ impl Platform {
         }
     }
 
+    /// The platform that `text` (`linux/amd64`, `linux/arm64/v8`) names, if it is one of ours.
+    #[must_use]
+    pub fn named(text: &str) -> Option<Self> {
+        [Self::Amd64, Self::Arm64].into_iter().find(|platform| platform.is_named_by(text))
+    }
+
     /// Whether `text` (`linux/amd64`, `linux/arm64/v8`) names this platform.
     #[must_use]
     pub fn is_named_by(self, text: &str) -> bool {
@@ -181,22 +188,59 @@ impl fmt::Display for Platform {
 pub struct BuildRequest {
     /// The Dockerfile.
     pub dockerfile: PathBuf,
+    /// Its text, if it is not to be read from the file: the path is a name then.
+    pub dockerfile_text: Option<String>,
     /// The directory that `COPY` and `ADD` read from.
     pub context: PathBuf,
+    /// More contexts by name: `FROM`, `--from` and `from=` may name them, and they go before stages
+    /// and images of that name.
+    pub contexts: BTreeMap<String, NamedContext>,
     /// `--build-arg NAME=value`; `SOURCE_DATE_EPOCH` clamps times in the image.
     pub build_args: BTreeMap<String, String>,
+    /// Labels of the image, over those of the Dockerfile.
+    pub labels: BTreeMap<String, String>,
+    /// Secrets by id, for `RUN --mount=type=secret`. No layer, cache key, log or error has them.
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// Sockets of SSH agents by id, for `RUN --mount=type=ssh`.
+    pub ssh: BTreeMap<String, PathBuf>,
     /// Stage to build; `None` is the last one.
     pub target: Option<String>,
     /// Run every step although its result may be in the cache.
     pub no_cache: bool,
     /// Ask registries for base images although they are here already.
     pub always_pull: bool,
-    /// Whether `RUN` steps have a network.
-    pub network: bool,
-    /// The name to give the image in the store.
-    pub tag: Option<Reference>,
+    /// How far the connections of `RUN` steps reach that say nothing themselves.
+    pub network: RunNetwork,
+    /// Whether `RUN --network=host` may have what it asks for.
+    pub allow_host_network: bool,
+    /// Stages built at once.
+    pub parallel: usize,
+    /// Images whose inline cache tells of steps that need not run.
+    pub cache_from: Vec<Reference>,
+    /// Whether the image tells what its steps were, for [`Self::cache_from`] of later builds.
+    pub inline_cache: bool,
+    /// The names to give the image in the store.
+    pub tags: Vec<Reference>,
     /// How base images are pulled.
     pub pull: PullOptions,
+}
+
+/// A build context beside the main one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NamedContext {
+    /// A directory, with a `.dockerignore` of its own.
+    Directory(PathBuf),
+    /// An image.
+    Image(Reference),
+}
+
+/// Where a secret is read when a step asks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// A file.
+    File(PathBuf),
+    /// A variable of this process's environment.
+    Variable(String),
 }
 
 impl BuildRequest {
@@ -205,13 +249,22 @@ impl BuildRequest {
     pub fn new(dockerfile: impl Into<PathBuf>, context: impl Into<PathBuf>) -> Self {
         Self {
             dockerfile: dockerfile.into(),
+            dockerfile_text: None,
             context: context.into(),
+            contexts: BTreeMap::new(),
             build_args: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            ssh: BTreeMap::new(),
             target: None,
             no_cache: false,
             always_pull: false,
-            network: true,
-            tag: None,
+            network: RunNetwork::Default,
+            allow_host_network: false,
+            parallel: 4,
+            cache_from: Vec::new(),
+            inline_cache: false,
+            tags: Vec::new(),
             pull: PullOptions::default(),
         }
     }

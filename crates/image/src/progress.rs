@@ -21,7 +21,7 @@ pub struct Task {
 }
 
 /// Kinds of tasks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskKind {
     /// Asking a registry for a manifest.
     Resolve,
@@ -39,9 +39,11 @@ pub enum TaskKind {
     Context,
     /// One step of a Dockerfile; does not advance.
     Step {
-        /// Counting from 1, over all stages that are built.
+        /// The stage's name, `stage-2` if it has none; empty in a Dockerfile of one such stage.
+        stage: String,
+        /// Counting from 1 within the stage.
         number: usize,
-        /// Number of steps in all.
+        /// Number of steps of the stage.
         of: usize,
     },
 }

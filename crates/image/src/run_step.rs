@@ -24,10 +24,46 @@ pub struct RunRequest<'a> {
     pub cwd: &'a str,
     /// `""` (root), `name`, `uid`, `name:group` or `uid:gid`.
     pub user: &'a str,
-    /// Whether the command may reach the network.
-    pub network: bool,
+    /// How far the command's connections reach.
+    pub network: RunNetwork,
+    /// What the command sees beside the layers. Mount points that have to be made for it are not in
+    /// `upper` afterwards, unless the command put something there.
+    pub mounts: &'a [RunMount],
     /// Whether to stop: kill the command and return.
     pub cancelled: &'a (dyn Fn() -> bool + Sync),
+}
+
+/// How far a command's connections reach.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RunNetwork {
+    /// As an instance's: the internet, and not the host.
+    #[default]
+    Default,
+    /// Nowhere.
+    None,
+    /// Wherever the host's reach.
+    Host,
+}
+
+/// Something a command sees beside its layers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunMount {
+    /// A directory, a file or a socket of the host. Owners inside are those on disk.
+    Bind {
+        /// Its path on the host.
+        source: PathBuf,
+        /// Absolute path inside.
+        target: String,
+        /// Whether writes are refused.
+        read_only: bool,
+    },
+    /// A fresh memory file system.
+    Tmpfs {
+        /// Absolute path inside.
+        target: String,
+        /// Largest size in bytes; `None` is whatever the step may use.
+        size: Option<u64>,
+    },
 }
 
 impl fmt::Debug for RunRequest<'_> {

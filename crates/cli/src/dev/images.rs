@@ -127,7 +127,7 @@ impl Images {
                 request.build_args.clone_from(build_args);
                 request.build_args.extend(self.build_args.iter().cloned());
                 request.pull = self.pull_options();
-                request.tag = wanted.tag.parse().ok();
+                request.tags.extend(wanted.tag.parse());
                 self.store
                     .build(&request, &self.run, &progress)
                     .map_err(|error| build_failed(&wanted.label, error))

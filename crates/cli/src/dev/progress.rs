@@ -46,7 +46,7 @@ impl ImageProgress {
     }
 
     fn bar(&self, task: &Task) -> Option<ProgressBar> {
-        let template = match (task.kind, task.total) {
+        let template = match (&task.kind, task.total) {
             (TaskKind::Step { .. }, _) | (TaskKind::Resolve, _) => "{prefix} {spinner} {msg}",
             (_, Some(_)) => "{prefix} {msg} [{bar:24}] {bytes}/{total_bytes}",
             (_, None) => "{prefix} {msg} {spinner} {bytes}",
@@ -124,14 +124,15 @@ fn worth_a_line(task: &Task) -> bool {
 }
 
 fn number(task: &Task) -> String {
-    match task.kind {
-        TaskKind::Step { number, of } => format!("[{number}/{of}]"),
+    match &task.kind {
+        TaskKind::Step { stage, number, of } if stage.is_empty() => format!("[{number}/{of}]"),
+        TaskKind::Step { stage, number, of } => format!("[{stage} {number}/{of}]"),
         _ => label(task),
     }
 }
 
-fn label(task: &Task) -> String {
-    match task.kind {
+pub(crate) fn label(task: &Task) -> String {
+    match &task.kind {
         TaskKind::Resolve => format!("resolving {}", task.label),
         TaskKind::Download => format!("pulling {}", task.label),
         TaskKind::Upload => format!("pushing {}", task.label),

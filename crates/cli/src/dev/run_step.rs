@@ -1,11 +1,18 @@
 //! `RUN` steps of a Dockerfile, run in the same sandboxes as instances.
 
 use agent::{BuildEgress, Network};
-use image::{RunRequest, RunStep, RunStepError, Stream};
+use image::{RunMount, RunNetwork, RunRequest, RunStep, RunStepError, Stream};
 use model::InstanceType;
-use runtime::{Process, Runtime, Sandbox, SandboxSpec, StreamReader};
+use runtime::{
+    BindMount, Process, Runtime, Sandbox, SandboxSpec, StreamReader, TmpfsMount,
+};
 use tokio::io::AsyncReadExt;
 use tokio::time::{Duration, interval};
+
+/// All addresses: the host's network is whatever the host reaches.
+const EVERYWHERE: [&str; 2] = ["0.0.0.0/0", "::/0"];
+/// Permission bits of a memory file system, as Docker's.
+const TMPFS_MODE: u32 = 0o1777;
 
 /// How often a running step looks whether it was cancelled.
 const CANCEL_POLL: Duration = Duration::from_millis(100);
@@ -38,10 +45,18 @@ impl SandboxRunStep {
     ) -> Result<i32, RunStepError> {
         let parked = self.runtime.prepare().await?;
         let (sandbox, streams) = self.runtime.start(parked, spec(request)).await?;
-        let egress = request
-            .network
-            .then(|| BuildEgress::serve(&sandbox, self.allow.clone()))
-            .transpose()?;
+        let egress = match request.network {
+            RunNetwork::None => Ok(None),
+            network => BuildEgress::serve(&sandbox, self.allowed(network)).map(Some),
+        };
+        // Nothing of the step may stay when it cannot go on.
+        let egress = match egress {
+            Ok(egress) => egress,
+            Err(error) => {
+                sandbox.destroy().await?;
+                return Err(error.into());
+            }
+        };
         let result = follow(&sandbox, streams, request, output).await;
         drop(egress);
         // Also after a failure: nothing of the step may stay.
@@ -50,8 +65,36 @@ impl SandboxRunStep {
     }
 }
 
+impl SandboxRunStep {
+    fn allowed(&self, network: RunNetwork) -> Vec<Network> {
+        match network {
+            RunNetwork::Host => {
+                EVERYWHERE.iter().filter_map(|network| network.parse().ok()).collect()
+            }
+            _ => self.allow.clone(),
+        }
+    }
+}
+
 /// A step may use what the largest instance type may; its speed is the machine's.
 fn spec(request: &RunRequest<'_>) -> SandboxSpec {
+    let limits = InstanceType::Standard4.limits();
+    let (mut mounts, mut tmpfs) = (Vec::new(), Vec::new());
+    for mount in request.mounts {
+        match mount {
+            RunMount::Bind { source, target, read_only } => mounts.push(BindMount {
+                source: source.clone(),
+                target: target.clone(),
+                read_only: *read_only,
+            }),
+            RunMount::Tmpfs { target, size } => tmpfs.push(TmpfsMount {
+                target: target.clone(),
+                // It counts against the step's memory in any case.
+                size: size.unwrap_or(limits.memory_mib << 20),
+                mode: TMPFS_MODE,
+            }),
+        }
+    }
     SandboxSpec {
         layers: request.layers.to_vec(),
         upper: Some(request.upper.to_owned()),
@@ -64,10 +107,10 @@ fn spec(request: &RunRequest<'_>) -> SandboxSpec {
         },
         pid1: false,
         hostname: "build".to_owned(),
-        limits: InstanceType::Standard4.limits(),
-        internet: request.network,
-        mounts: Vec::new(),
-        tmpfs: Vec::new(),
+        limits,
+        internet: request.network != RunNetwork::None,
+        mounts,
+        tmpfs,
     }
 }
 

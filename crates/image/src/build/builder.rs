@@ -1,32 +1,37 @@
-//! Builds the planned stages, one step after the other.
+//! Builds the planned stages: the steps of each one after the other, stages at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
+use super::checks::{Checks, Warning};
+use super::contexts::Contexts;
 use super::copy::make_workdir;
-use super::dockerfile::{Dockerfile, Instruction, Stage, Step};
-use super::ignore::Ignore;
+use super::dockerfile::{Dockerfile, Instruction, Step, parse_trigger};
+use super::finished::Finished;
+use super::inline_cache::Imported;
 use super::plan::{Base, Plan};
-use super::state::State;
+use super::state::{State, StepKey};
 use super::tree::within_root;
 use super::users;
 use crate::digest::{Digest, Hasher};
 use crate::error::{BuildError, StepProblem, StoreError};
 use crate::layout::Layout;
-use crate::options::BuildRequest;
+use crate::options::{BuildRequest, Platform, PullOptions};
 use crate::overlay::{self, Upper};
 use crate::progress::{Outcome, Progress, Task, TaskId, TaskKind, next_task};
 use crate::reference::Reference;
 use crate::root::Root;
 use crate::run_step::RunStep;
 use crate::snapshot::make_root;
+use crate::workers::{each, pop};
 
 /// Changes to how steps are carried out that make old cache entries wrong change this.
-const CACHE_VERSION: &str = "1";
+const CACHE_VERSION: &str = "2";
 /// Build argument, and environment variable, that sets the latest time in an image.
 const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
 
-/// One build.
+/// One build, as one of its threads sees it.
 pub(super) struct Builder<'a> {
     pub(super) layout: &'a Layout,
     pub(super) request: &'a BuildRequest,
@@ -34,11 +39,20 @@ pub(super) struct Builder<'a> {
     pub(super) progress: &'a dyn Progress,
     pub(super) file: &'a Dockerfile,
     pub(super) plan: &'a Plan,
-    pub(super) ignore: &'a Ignore,
-    /// Finished stages.
-    pub(super) stages: BTreeMap<usize, State>,
+    pub(super) contexts: &'a Contexts,
+    pub(super) checks: &'a Checks,
+    pub(super) imported: &'a Imported,
+    pub(super) shared: &'a Shared,
     /// The latest time a file in the image may have.
     pub(super) latest: Option<i64>,
+}
+
+/// What the threads of a build have in common.
+#[derive(Default)]
+pub(super) struct Shared {
+    pub(super) finished: Finished,
+    /// Images that were found or pulled; one at a time.
+    images: Mutex<BTreeMap<(String, &'static str), Digest>>,
 }
 
 /// What a build goes by.
@@ -46,96 +60,150 @@ pub(super) struct Builder<'a> {
 pub(super) struct Inputs<'a> {
     pub(super) file: &'a Dockerfile,
     pub(super) plan: &'a Plan,
-    /// The build context's rules.
-    pub(super) ignore: &'a Ignore,
+    pub(super) contexts: &'a Contexts,
+    pub(super) checks: &'a Checks,
+    pub(super) imported: &'a Imported,
 }
 
 /// A step's own place: a directory that overlayfs fills.
 pub(super) struct Work {
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     pub(super) upper: PathBuf,
     work: PathBuf,
 }
 
-impl<'a> Builder<'a> {
-    pub(super) fn new(
-        layout: &'a Layout,
-        request: &'a BuildRequest,
-        Inputs { file, plan, ignore }: Inputs<'a>,
-        runner: &'a dyn RunStep,
-        progress: &'a dyn Progress,
-    ) -> Self {
-        let given = request.build_args.get(SOURCE_DATE_EPOCH).cloned();
-        let epoch = given.or_else(|| std::env::var(SOURCE_DATE_EPOCH).ok());
-        plan.unused.borrow_mut().remove(SOURCE_DATE_EPOCH);
-        let latest = epoch.and_then(|epoch| epoch.trim().parse().ok());
-        let stages = BTreeMap::new();
-        Self { layout, request, runner, progress, file, plan, ignore, stages, latest }
+impl Work {
+    /// A new path beside the upper directory, removed with it.
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
     }
+}
 
-    /// Builds all planned stages and returns the target.
-    pub(super) fn build(mut self) -> Result<State, BuildError> {
-        let worked = |step: &&Step| works(&step.instruction);
-        let of = self
-            .plan
-            .stages
-            .iter()
-            .map(|(index, _)| 1 + self.file.stages[*index].steps.iter().filter(worked).count())
-            .sum();
-        let mut number = 0;
-        for (index, base) in &self.plan.stages {
-            let stage = &self.file.stages[*index];
-            let state = self.stage(*index, stage, base, &mut number, of)?;
-            self.stages.insert(*index, state);
-        }
-        for name in self.plan.unused.borrow().iter() {
-            self.progress.log(&format!("build argument {name} is not used by the Dockerfile"));
-        }
-        let (_, state) = self.stages.pop_last().expect("the target is among the planned stages");
-        Ok(state)
+/// Counts the steps of a stage.
+struct Numbers {
+    stage: String,
+    number: usize,
+    of: usize,
+}
+
+impl Numbers {
+    fn next(&mut self) -> TaskKind {
+        self.number += 1;
+        TaskKind::Step { stage: self.stage.clone(), number: self.number, of: self.of }
     }
+}
 
-    fn stage(
-        &self,
-        index: usize,
-        stage: &Stage,
-        base: &Base,
-        number: &mut usize,
-        of: usize,
-    ) -> Result<State, BuildError> {
-        *number += 1;
-        let mut state = self.task(&stage.from, *number, of, |_| self.base(base))?;
-        for step in &stage.steps {
+/// Builds all planned stages and returns the target. The first failure ends the others.
+pub(super) fn build(
+    layout: &Layout,
+    request: &BuildRequest,
+    inputs: Inputs<'_>,
+    runner: &dyn RunStep,
+    progress: &dyn Progress,
+) -> Result<State, BuildError> {
+    let Inputs { file, plan, contexts, checks, imported } = inputs;
+    let given = request.build_args.get(SOURCE_DATE_EPOCH).cloned();
+    let epoch = given.or_else(|| std::env::var(SOURCE_DATE_EPOCH).ok());
+    plan.is_used(SOURCE_DATE_EPOCH);
+    let latest = epoch.and_then(|epoch| epoch.trim().parse().ok());
+    let shared = Shared::default();
+    let queue = Mutex::new(plan.stages.iter().collect::<VecDeque<_>>());
+    let workers = request.parallel.clamp(1, plan.stages.len().max(1));
+    // A stage that waits for another was taken from the queue after it, so that one is built.
+    each(workers, progress, |progress| {
+        let shared = &shared;
+        let builder = Builder {
+            layout,
+            request,
+            runner,
+            progress,
+            file,
+            plan,
+            contexts,
+            checks,
+            imported,
+            shared,
+            latest,
+        };
+        while let Some((index, base)) = pop(&queue) {
+            builder.stage(*index, base)?;
+        }
+        Ok::<(), BuildError>(())
+    })?;
+    for name in plan.unused() {
+        progress.log(&format!("build argument {name} is not used by the Dockerfile"));
+    }
+    let (target, _) = plan.stages.last().expect("the target is among the planned stages");
+    let state = shared.finished.wait(*target, &|| true).map_err(|_| BuildError::Cancelled)?;
+    Ok(State::clone(&state))
+}
+
+impl Builder<'_> {
+    fn stage(&self, index: usize, base: &Base) -> Result<(), BuildError> {
+        let stage = &self.file.stages[index];
+        let works = |steps: &[Step]| steps.iter().filter(|step| step.instruction.works()).count();
+        let name = match &stage.name {
+            Some(name) => name.clone(),
+            None if self.file.stages.len() == 1 => String::new(),
+            None => format!("stage-{index}"),
+        };
+        let mut numbers = Numbers { stage: name, number: 0, of: 1 + works(&stage.steps) };
+        let mut state = self.task(&stage.from, numbers.next(), |_| self.base(base))?;
+        let triggers = std::mem::take(&mut state.triggers);
+        let trigger = |text: &String| parse_trigger(&self.file.path, &stage.from, text);
+        let triggers = triggers.iter().map(trigger).collect::<Result<Vec<_>, _>>()?;
+        numbers.of += works(&triggers);
+        for step in triggers.iter().chain(&stage.steps) {
             if self.progress.cancelled() {
                 return Err(BuildError::Cancelled);
             }
-            if !works(&step.instruction) {
-                self.configure(&mut state, &step.instruction)
-                    .map_err(|problem| self.failed(step, problem))?;
-                state.note(&step.summary, true);
-                continue;
-            }
-            *number += 1;
-            self.task(step, *number, of, |task| match &step.instruction {
-                Instruction::Run(run) => self.run(&mut state, step, run, task),
-                Instruction::Copy(copy) => self.copy(&mut state, index, step, copy),
-                Instruction::Workdir(path) => self.workdir(&mut state, step, path),
-                _ => Ok(((), Outcome::Done)),
-            })?;
+            self.step(index, &mut state, step, &mut numbers)?;
+            self.warn_of_unset(&mut state, step);
         }
-        Ok(state)
+        self.shared.finished.add(index, state);
+        Ok(())
+    }
+
+    fn step(
+        &self,
+        index: usize,
+        state: &mut State,
+        step: &Step,
+        numbers: &mut Numbers,
+    ) -> Result<(), BuildError> {
+        if !step.instruction.works() {
+            self.configure(state, &step.instruction)
+                .map_err(|problem| self.failed(step, problem))?;
+            state.note(&step.summary, true);
+            return Ok(());
+        }
+        self.task(step, numbers.next(), |task| match &step.instruction {
+            Instruction::Run(run) => self.run(state, index, step, run, task),
+            Instruction::Copy(copy) => self.copy(state, index, step, copy),
+            Instruction::Workdir(path) => self.workdir(state, step, path),
+            _ => Ok(((), Outcome::Done)),
+        })
+    }
+
+    fn warn_of_unset(&self, state: &mut State, step: &Step) {
+        let mut names = std::mem::take(&mut state.unset);
+        names.retain(|name| !state.declared.contains(name));
+        names.dedup();
+        for name in names {
+            let text = format!("variable ${name} is used and has no value");
+            let warning = Warning { rule: "UndefinedVar", line: step.place.line, text };
+            self.checks.tell(&self.file.path, &warning, self.progress);
+        }
     }
 
     /// Runs a step as a task of the progress.
     fn task<T>(
         &self,
         step: &Step,
-        number: usize,
-        of: usize,
+        kind: TaskKind,
         work: impl FnOnce(TaskId) -> Result<(T, Outcome), StepProblem>,
     ) -> Result<T, BuildError> {
-        let id = next_task();
-        let (kind, label) = (TaskKind::Step { number, of }, step.summary.clone());
+        let (id, label) = (next_task(), step.summary.clone());
         self.progress.begin(&Task { id, kind, label, total: None });
         match work(id) {
             Ok((value, outcome)) => {
@@ -160,43 +228,71 @@ impl<'a> Builder<'a> {
 
     fn base(&self, base: &Base) -> Result<(State, Outcome), StepProblem> {
         match base {
-            Base::Scratch => Ok((State::scratch(), Outcome::Done)),
+            Base::Scratch(platform) => Ok((State::scratch(*platform), Outcome::Done)),
             Base::Stage(index) => {
-                let stage = &self.stages[index];
-                Ok((State::of_stage(stage), Outcome::Done))
+                let stage = self.shared.finished.wait(*index, &|| self.progress.cancelled())?;
+                Ok((State::of_stage(&stage), Outcome::Done))
             }
-            Base::Image(reference) => self.image(reference),
+            Base::Image(reference, platform) => self.image(reference, *platform),
         }
     }
 
     /// An image's state; pulled if it is not here.
-    pub(super) fn image(&self, reference: &Reference) -> Result<(State, Outcome), StepProblem> {
-        let here = self.layout.find(reference).map_err(StepProblem::Store)?;
-        let (digest, outcome) = match here {
-            Some(digest) if !self.request.always_pull => (digest, Outcome::Cached),
-            _ => {
-                let image =
-                    crate::pull::pull(self.layout, reference, &self.request.pull, self.progress)
-                        .map_err(|error| StepProblem::Pull(Box::new(error)))?;
-                (image.digest, Outcome::Done)
-            }
-        };
+    pub(super) fn image(
+        &self,
+        reference: &Reference,
+        platform: Platform,
+    ) -> Result<(State, Outcome), StepProblem> {
+        let (digest, outcome) = self.find_or_pull(reference, platform)?;
         // Unpacks what may have been pruned.
         self.layout
             .assemble(&digest, self.request.pull.limits, self.progress)
             .map_err(StepProblem::Store)?;
         let manifest = self.layout.manifest(&digest).map_err(StepProblem::Store)?;
         let document = self.layout.config(&manifest).map_err(StepProblem::Store)?;
-        if !document.config.on_build.is_empty() {
-            return Err(StepProblem::Unsupported(format!("{reference} with ONBUILD triggers")));
-        }
-        let mut state = State::of_image(manifest, document);
+        let mut state = State::of_image(manifest, document, platform);
         // Steps may count on the directory they run in.
         let workdir = state.workdir().to_owned();
         if self.view(&state)?.directory(&within_root(Path::new(&workdir))).is_err() {
             self.make_workdir(&mut state, &format!("WORKDIR {workdir}"), &workdir, (0, 0))?;
         }
         Ok((state, outcome))
+    }
+
+    fn find_or_pull(
+        &self,
+        reference: &Reference,
+        platform: Platform,
+    ) -> Result<(Digest, Outcome), StepProblem> {
+        // Held while it is pulled: who needs the same image finds it then.
+        let mut images = self.shared.images.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = (reference.to_string(), platform.architecture());
+        if let Some(digest) = images.get(&name) {
+            return Ok((digest.clone(), Outcome::Cached));
+        }
+        let here = self.layout.find(reference).map_err(StepProblem::Store)?;
+        let fits = |digest: &Digest| self.is_for(digest, platform);
+        let (digest, outcome) = match here.filter(fits) {
+            Some(digest) if !self.request.always_pull => (digest, Outcome::Cached),
+            _ => {
+                let options = PullOptions { platform, ..self.request.pull.clone() };
+                let image = crate::pull::pull(self.layout, reference, &options, self.progress)
+                    .map_err(|error| StepProblem::Pull(Box::new(error)))?;
+                (image.digest, Outcome::Done)
+            }
+        };
+        images.insert(name, digest.clone());
+        Ok((digest, outcome))
+    }
+
+    /// Whether an image that is here is for that platform.
+    fn is_for(&self, digest: &Digest, platform: Platform) -> bool {
+        let manifest = self.layout.manifest(digest);
+        let document = manifest.and_then(|manifest| self.layout.config(&manifest));
+        document.is_ok_and(|document| {
+            let architecture = document.architecture.as_str();
+            architecture.is_empty() || architecture == platform.architecture()
+        })
     }
 
     fn workdir(
@@ -209,8 +305,7 @@ impl<'a> Builder<'a> {
         if path.is_empty() {
             return Err(StepProblem::Invalid("the working directory is empty".to_owned()));
         }
-        let full = within_root(&Path::new(state.workdir()).join(&path));
-        let full = format!("/{}", full.display());
+        let full = state.absolute(&path);
         state.config().working_dir.clone_from(&full);
         let owner = if state.document.config.user.is_empty() {
             (0, 0)
@@ -269,8 +364,12 @@ impl<'a> Builder<'a> {
         if self.request.no_cache {
             return false;
         }
-        let Some(layer) = self.layout.cached_layer(key) else { return false };
+        let known = self.layout.cached_layer(key);
+        let Some(layer) = known.or_else(|| self.imported.layer(self.layout, key)) else {
+            return false;
+        };
         state.push(summary, &layer);
+        state.keys.push(StepKey { key: key.clone(), layer: state.layers.len() - 1 });
         true
     }
 
@@ -283,7 +382,7 @@ impl<'a> Builder<'a> {
         fs_err::create_dir(&own).map_err(StepProblem::Io)?;
         fs_err::create_dir(&work).map_err(StepProblem::Io)?;
         make_root(&upper).map_err(StepProblem::Store)?;
-        Ok(Work { _dir: dir, upper, work })
+        Ok(Work { dir, upper, work })
     }
 
     /// The stage's files, writable: changes go to `work`.
@@ -319,6 +418,9 @@ impl<'a> Builder<'a> {
             self.layout.cache_layer(key, &layer).map_err(StepProblem::Store)?;
         }
         state.push(summary, &layer);
+        if let Some(key) = key {
+            state.keys.push(StepKey { key: key.clone(), layer: state.layers.len() - 1 });
+        }
         Ok(())
     }
 
@@ -329,9 +431,4 @@ impl<'a> Builder<'a> {
         }
         Ok(())
     }
-}
-
-/// Whether a step may make files, and so is worth a line of progress.
-fn works(instruction: &Instruction) -> bool {
-    matches!(instruction, Instruction::Run(_) | Instruction::Copy(_) | Instruction::Workdir(_))
 }

@@ -1,10 +1,15 @@
 //! Steps that change the image's config and no file.
 
+use std::path::Path;
+
+use serde_json::{Value, json};
+
 use super::builder::Builder;
-use super::dockerfile::{Command, Instruction};
+use super::dockerfile::{Command, Healthcheck, Instruction};
 use super::plan::arguments;
 use super::state::State;
-use super::words::{expand, pairs};
+use super::tree::within_root;
+use super::words::{expand, expand_document, pairs};
 use crate::error::StepProblem;
 use crate::image::ExposedPort;
 
@@ -15,8 +20,25 @@ const PORTS: u16 = 1024;
 const SHELL: [&str; 2] = ["/bin/sh", "-c"];
 
 impl State {
-    pub(super) fn expand(&self, text: &str, escape: char) -> Result<String, StepProblem> {
-        expand(text, escape, &|name| self.variable(name)).map_err(StepProblem::Invalid)
+    /// Replaces the variables of a text; those without a value are noted.
+    pub(super) fn expand(&mut self, text: &str, escape: char) -> Result<String, StepProblem> {
+        let expanded = expand(text, escape, &|name| self.variable(name));
+        let expanded = expanded.map_err(StepProblem::Invalid)?;
+        self.unset.extend(expanded.unset);
+        Ok(expanded.text)
+    }
+
+    /// The same for a here-document.
+    pub(super) fn expand_document(&mut self, text: &str) -> Result<String, StepProblem> {
+        let expanded = expand_document(text, &|name| self.variable(name));
+        let expanded = expanded.map_err(StepProblem::Invalid)?;
+        self.unset.extend(expanded.unset);
+        Ok(expanded.text)
+    }
+
+    /// A path as an absolute one, relative to the working directory.
+    pub(super) fn absolute(&self, path: &str) -> String {
+        format!("/{}", within_root(&Path::new(self.workdir()).join(path)).display())
     }
 
     /// The command line of a command in either form.
@@ -58,7 +80,7 @@ impl Builder<'_> {
                 state.config().labels.extend(labels);
             }
             Instruction::Maintainer(name) => {
-                state.config().labels.insert("maintainer".to_owned(), name.clone());
+                state.document.rest.insert("author".to_owned(), Value::String(name.clone()));
             }
             Instruction::Cmd(command) => {
                 state.config().cmd = state.command_line(command);
@@ -98,8 +120,11 @@ impl Builder<'_> {
                 }
                 state.config().stop_signal = Some(signal);
             }
-            Instruction::Healthcheck
-            | Instruction::From
+            Instruction::Healthcheck(check) => {
+                state.config().rest.insert("Healthcheck".to_owned(), healthcheck(check));
+            }
+            Instruction::OnBuild(text) => state.config().on_build.push(text.clone()),
+            Instruction::From
             | Instruction::Workdir(_)
             | Instruction::Run(_)
             | Instruction::Copy(_) => {}
@@ -109,7 +134,7 @@ impl Builder<'_> {
 
     fn expanded_pairs(
         &self,
-        state: &State,
+        state: &mut State,
         text: &str,
     ) -> Result<Vec<(String, String)>, StepProblem> {
         let escape = self.file.escape;
@@ -124,18 +149,38 @@ impl Builder<'_> {
     fn argument(&self, state: &mut State, text: &str) -> Result<(), StepProblem> {
         let declared = arguments(text, self.file.escape).map_err(StepProblem::Invalid)?;
         for (name, default) in declared {
-            self.plan.unused.borrow_mut().remove(&name);
+            self.plan.is_used(&name);
             let value = match (self.request.build_args.get(&name), default) {
                 (Some(given), _) => Some(given.clone()),
                 (None, Some(default)) => Some(state.expand(&default, self.file.escape)?),
                 (None, None) => self.plan.globals.get(&name).cloned(),
             };
-            if let Some(value) = value {
-                state.args.insert(name, value);
+            match value {
+                Some(value) => drop(state.args.insert(name, value)),
+                // Declared, and nobody says what it is: nothing to be warned of.
+                None => drop(state.declared.insert(name)),
             }
         }
         Ok(())
     }
+}
+
+/// A `HEALTHCHECK` as Docker's image configs have it.
+fn healthcheck(check: &Healthcheck) -> Value {
+    let Some(test) = &check.test else { return json!({ "Test": ["NONE"] }) };
+    let test: Vec<String> = match test {
+        Command::Exec(words) => ["CMD".to_owned()].into_iter().chain(words.clone()).collect(),
+        // Whoever runs it takes the image's shell.
+        Command::Shell(text) => vec!["CMD-SHELL".to_owned(), text.clone()],
+    };
+    let mut healthcheck = json!({ "Test": test });
+    for (key, time) in &check.times {
+        healthcheck[*key] = json!(time);
+    }
+    if let Some(retries) = check.retries {
+        healthcheck["Retries"] = json!(retries);
+    }
+    healthcheck
 }
 
 /// Docker writes sets as objects with empty objects in them.

@@ -1,18 +1,23 @@
 //! Copies sources into an image's tree, as `COPY` and `ADD` do.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry as Known;
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Gid, Mode, OFlags, Stat, Uid, XattrFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid, XattrFlags};
 use rustix::io::Errno;
 
+use super::archive::decompress;
+use super::chmod::Chmod;
 use super::tree::{Entry, Source, Tree, within_root};
 use crate::error::{StepProblem, StoreError, UnpackError, at};
 use crate::options::UnpackLimits;
 use crate::root::{Root, kind, remove, stat_at};
-use crate::unpack::{Unpack, decompress, times, unpack};
+use crate::unpack::{Unpack, times, unpack};
 
 /// Where and how files arrive.
 pub(super) struct Copier<'a> {
@@ -23,12 +28,17 @@ pub(super) struct Copier<'a> {
     /// `--chown`, resolved.
     pub(super) owner: Option<(u32, u32)>,
     /// `--chmod`.
-    pub(super) mode: Option<u32>,
+    pub(super) mode: Option<&'a Chmod>,
     /// Whether archives are unpacked (`ADD`).
     pub(super) extract: bool,
     pub(super) limits: UnpackLimits,
     pub(super) cancelled: &'a dyn Fn() -> bool,
+    /// Files with several names that were copied: their first name.
+    pub(super) links: Links,
 }
+
+/// Device and inode of a source → where it was copied to.
+pub(super) type Links = RefCell<HashMap<(u64, u64), PathBuf>>;
 
 /// A file whose content stands in the Dockerfile.
 pub(super) struct Inline {
@@ -56,7 +66,11 @@ impl Copier<'_> {
 
     /// Copies one source.
     pub(super) fn source(&self, tree: &Tree<'_>, source: &Source) -> Result<(), StepProblem> {
-        let path = self.path();
+        let mut path = self.path();
+        let kept = !source.below.as_os_str().is_empty();
+        if kept {
+            path.push(&source.below);
+        }
         if source.is_directory() {
             return self.directory(tree, source, &path);
         }
@@ -64,10 +78,10 @@ impl Copier<'_> {
         if self.extract && self.archive(tree, source, entry, &path)? {
             return Ok(());
         }
-        let target = if self.is_directory(&path)? { path.join(&source.name) } else { path };
+        let directory = kept || self.is_directory(&path)?;
+        let target = if directory { path.join(&source.name) } else { path };
         let parent = self.parent_of(&target)?;
-        let name = target.file_name().unwrap_or(source.name.as_os_str());
-        self.file(tree, source, entry, parent.as_fd(), name)
+        self.file(tree, source, entry, parent.as_fd(), &target)
     }
 
     /// Writes a file whose content stands in the Dockerfile.
@@ -81,7 +95,7 @@ impl Copier<'_> {
         let mut out = std::fs::File::from(fd);
         io::copy(&mut content, &mut out).map_err(|e| StepProblem::Io(at(&target, e)))?;
         let (uid, gid) = self.owner.unwrap_or((0, 0));
-        let mode = self.mode.unwrap_or(0o644);
+        let mode = self.mode.map_or(0o644, |mode| mode.apply(0o644, false));
         set_owner(out.as_fd(), uid, gid)
             .and_then(|()| rustix::fs::fchmod(&out, Mode::from_raw_mode(mode)))
             .map_err(|errno| self.error(&target, errno))
@@ -117,19 +131,19 @@ impl Copier<'_> {
             }
             let target = path.join(&entry.path);
             if kind(&entry.stat) == FileType::Directory {
-                if self.make_child_directory(&target)? {
-                    made.push((target, entry));
-                }
+                // One that is there already becomes what the source's is; only the destination itself
+                // stays what it was.
+                self.make_child_directory(&target)?;
+                made.push((target, entry));
                 continue;
             }
-            let name = entry.path.file_name().expect("an entry below the source has a name");
             let below = entry.path.parent().unwrap_or(Path::new(""));
             if below.as_os_str().is_empty() {
-                self.file(tree, source, entry, top.as_fd(), name)?;
+                self.file(tree, source, entry, top.as_fd(), &target)?;
             } else {
                 let parent = path.join(below);
                 let parent = self.root.directory(&parent).map_err(|e| self.error(&parent, e))?;
-                self.file(tree, source, entry, parent.as_fd(), name)?;
+                self.file(tree, source, entry, parent.as_fd(), &target)?;
             }
         }
         // Children first: making them changes their parent's time.
@@ -141,28 +155,29 @@ impl Copier<'_> {
         Ok(())
     }
 
-    /// Makes a directory unless there is one; returns whether it was made.
-    fn make_child_directory(&self, target: &Path) -> Result<bool, StepProblem> {
+    /// Makes a directory unless there is one.
+    fn make_child_directory(&self, target: &Path) -> Result<(), StepProblem> {
         match self.root.stat(target).map_err(|errno| self.error(target, errno))? {
-            Some(stat) if kind(&stat) == FileType::Directory => Ok(false),
+            Some(stat) if kind(&stat) == FileType::Directory => Ok(()),
             Some(_) => Err(StepProblem::Invalid(format!(
                 "a directory cannot be copied over the file /{}",
                 target.display()
             ))),
-            None => self.make_directory(target).map(|_| true),
+            None => self.make_directory(target).map(drop),
         }
     }
 
-    /// Copies a file or a symlink to `name` in `parent`.
+    /// Copies a file or a symlink to `target`, whose directory is `parent`.
     fn file(
         &self,
         tree: &Tree<'_>,
         source: &Source,
         entry: &Entry,
         parent: BorrowedFd<'_>,
-        name: &OsStr,
+        target: &Path,
     ) -> Result<(), StepProblem> {
         let shown = tree.shown(source, entry);
+        let name = target.file_name().unwrap_or(source.name.as_os_str());
         if kind(&entry.stat) == FileType::Symlink {
             let link = tree.read_link(source, entry)?;
             let (uid, gid) = self.owner_of(tree, &entry.stat);
@@ -172,6 +187,9 @@ impl Copier<'_> {
                 .and_then(|()| set_owner_by_name(parent, name, uid, gid))
                 .and_then(|()| set_time_by_name(parent, name, &entry.stat))
                 .map_err(|errno| self.error(Path::new(name), errno));
+        }
+        if self.link(&entry.stat, parent, target, name)? {
+            return Ok(());
         }
         let mut from = tree.open(source, entry)?;
         let mut to = std::fs::File::from(self.create(parent, name, Path::new(name))?);
@@ -184,6 +202,43 @@ impl Copier<'_> {
                 .map_err(|errno| StepProblem::Io(at(&shown, errno.into())))?;
         }
         Ok(())
+    }
+
+    /// Makes one more name of a file that was copied under another one.
+    fn link(
+        &self,
+        stat: &Stat,
+        parent: BorrowedFd<'_>,
+        target: &Path,
+        name: &OsStr,
+    ) -> Result<bool, StepProblem> {
+        if stat.st_nlink < 2 {
+            return Ok(false);
+        }
+        let mut links = self.links.borrow_mut();
+        let first = match links.entry((stat.st_dev, stat.st_ino)) {
+            Known::Vacant(new) => {
+                new.insert(target.to_owned());
+                return Ok(false);
+            }
+            Known::Occupied(first) => first.get().clone(),
+        };
+        if first == target {
+            return Ok(false);
+        }
+        let directory = first.parent().unwrap_or(Path::new(""));
+        let link = || {
+            let directory = self.root.directory(directory)?;
+            let first = first.file_name().unwrap_or_default();
+            self.clear(parent, name)?;
+            rustix::fs::linkat(&directory, first, parent, name, AtFlags::empty())
+        };
+        match link() {
+            Ok(()) => Ok(true),
+            // Something else has come in its place.
+            Err(Errno::NOENT | Errno::MLINK) => Ok(false),
+            Err(errno) => Err(self.error(target, errno)),
+        }
     }
 
     /// A new empty file in place of whatever was there.
@@ -224,7 +279,8 @@ impl Copier<'_> {
     fn attributes(&self, tree: &Tree<'_>, fd: BorrowedFd<'_>, stat: &Stat) -> Result<(), Errno> {
         let (uid, gid) = self.owner_of(tree, stat);
         set_owner(fd, uid, gid)?;
-        let mode = self.mode.unwrap_or(stat.st_mode & 0o7777);
+        let (own, directory) = (stat.st_mode & 0o7777, kind(stat) == FileType::Directory);
+        let mode = self.mode.map_or(own, |mode| mode.apply(own, directory));
         rustix::fs::fchmod(fd, Mode::from_raw_mode(mode))?;
         rustix::fs::futimens(fd, &times(mtime(stat)))
     }
@@ -239,12 +295,6 @@ impl Copier<'_> {
     ) -> Result<bool, StepProblem> {
         let shown = tree.shown(source, entry);
         let io_error = |error| StepProblem::Io(at(&shown, error));
-        let mut start = Vec::new();
-        tree.open(source, entry)?.take(6).read_to_end(&mut start).map_err(io_error)?;
-        if start.starts_with(b"BZh") || start.starts_with(b"\xfd7zXZ\0") {
-            let what = format!("unpacking {} (only tar, tar.gz and tar.zst are)", shown.display());
-            return Err(StepProblem::Unsupported(what));
-        }
         let open = || -> Result<_, StepProblem> {
             Ok(io::BufReader::with_capacity(128 * 1024, tree.open(source, entry)?))
         };
@@ -317,6 +367,7 @@ pub(super) fn make_workdir(root: &Root, path: &Path, owner: (u32, u32)) -> Resul
         extract: false,
         limits: UnpackLimits::default(),
         cancelled: &|| false,
+        links: Links::default(),
     };
     drop(copier.make_directory(path)?);
     Ok(())

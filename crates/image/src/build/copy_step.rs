@@ -1,42 +1,51 @@
 //! `COPY` and `ADD` as steps: which tree, which sources, and whether the cache has the result.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use super::builder::Builder;
-use super::copy::{Copier, Inline};
-use super::dockerfile::{Copy, Source as CopySource, Step};
-use super::plan::copied_stage;
+use super::chmod::Chmod;
+use super::copy::{Copier, Inline, Links};
+use super::dockerfile::{Add, Copy, Source as CopySource, Step};
+use super::ignore::Ignore;
+use super::plan::stage_read;
+use super::remote::{Fetched, Remote};
 use super::state::State;
-use super::tree::{Source, Tree, within_root};
+use super::tree::{Selection, Source, Tree, within_root};
 use super::users;
-use super::words::expand_document;
 use crate::digest::{Digest, Hasher};
 use crate::error::StepProblem;
+use crate::options::NamedContext;
 use crate::progress::{Outcome, Task, TaskKind, next_task};
 
 /// A `COPY` with its variables expanded.
 struct Expanded {
     /// Paths and patterns.
     patterns: Vec<String>,
+    remotes: Vec<Remote>,
     inline: Vec<Inline>,
+    add: Option<Add>,
     /// Absolute; ends with a slash if it must be a directory.
     destination: String,
     chown: Option<String>,
-    mode: Option<u32>,
+    mode: Option<Chmod>,
+    exclude: Vec<String>,
+    selection: Selection,
 }
 
-/// Where the sources are.
-enum From<'a> {
+/// Where sources are.
+pub(super) enum Origin {
     Context,
-    Stage(&'a State, String),
+    Named(String),
+    Stage(Arc<State>, String),
     Image(Box<State>, String),
 }
 
-impl From<'_> {
+impl Origin {
     /// The stage or image, and what to call it.
-    fn state(&self) -> Option<(&State, &str)> {
+    pub(super) fn state(&self) -> Option<(&State, &str)> {
         match self {
-            Self::Context => None,
+            Self::Context | Self::Named(_) => None,
             Self::Stage(state, place) => Some((state, place)),
             Self::Image(state, place) => Some((state, place)),
         }
@@ -52,134 +61,202 @@ impl Builder<'_> {
         copy: &Copy,
     ) -> Result<((), Outcome), StepProblem> {
         let expanded = self.expand_copy(state, copy)?;
-        let from = self.source_of(index, copy)?;
-        let (digest, listed) = self.sources_digest(&from, &expanded)?;
-        let key = self.copy_key(state, copy, &expanded, &digest);
+        let add = expanded.add.clone().unwrap_or_default();
+        let origin = self.source_of(index, copy.from.as_deref())?;
+        let (digest, listed) =
+            self.sources_digest(&origin, &expanded.patterns, &expanded.selection)?;
+        let identify = |remote: &Remote| self.identify(remote.clone(), &add);
+        let mut fetched =
+            expanded.remotes.iter().map(identify).collect::<Result<Vec<_>, StepProblem>>()?;
+        let owner = self.owner(state, &expanded)?;
+        // A layer of its own, whatever is below.
+        let alone = State::scratch(state.platform);
+        let alone = copy.link.then_some(&alone);
+        let key = self.copy_key(alone.unwrap_or(state), copy, &expanded, &digest, &fetched, owner);
         if self.take_cached(state, &step.summary, &key) {
             return Ok(((), Outcome::Cached));
         }
-        let tree = self.tree(&from)?;
+        let tree = self.tree(&origin)?;
         let sources = match listed {
             Some(sources) => sources,
-            None => self.select(&tree, &expanded)?,
+            None => self.select(&tree, &expanded.patterns, &expanded.selection)?,
         };
-        let count = sources.len() + expanded.inline.len();
-        if count > 1 && !expanded.destination.ends_with('/') {
-            let text = "with more than one source the destination must be a directory, that is \
-                        end with /";
-            return Err(StepProblem::Invalid(text.to_owned()));
-        }
+        expanded.check_destination(sources.len())?;
         let work = self.work()?;
-        let root = self.mount(state, &work)?;
-        let owner = match &expanded.chown {
-            Some(text) => Some(users::resolve(&root, text).map_err(StepProblem::Invalid)?),
-            None => None,
-        };
+        let root = self.mount(alone.unwrap_or(state), &work)?;
         let copier = Copier {
             root: &root,
             destination: &expanded.destination,
             owner,
-            mode: expanded.mode,
-            extract: copy.extract,
+            mode: expanded.mode.as_ref(),
+            extract: copy.add.is_some() && add.unpack != Some(false),
             limits: self.request.pull.limits,
             cancelled: &|| self.progress.cancelled(),
+            links: Links::default(),
         };
-        for source in &sources {
-            copier.source(&tree, source)?;
-        }
-        for file in &expanded.inline {
-            copier.inline(file)?;
+        sources.iter().try_for_each(|source| copier.source(&tree, source))?;
+        expanded.inline.iter().try_for_each(|file| copier.inline(file))?;
+        let copier = Copier { extract: add.unpack == Some(true), ..copier };
+        for remote in &mut fetched {
+            expanded.check_name(&remote.remote)?;
+            let (selected, name) = (remote.remote.selected(), remote.remote.name());
+            let files = self.files(remote, &add)?;
+            for mut source in files.select(&selected, &expanded.selection)? {
+                source.name = name.clone().unwrap_or(source.name);
+                copier.source(&files, &source)?;
+            }
         }
         drop(root);
         // A file that was saved since it was hashed must not be remembered as what it was.
-        let unchanged = tree.owned || self.select(&tree, &expanded).is_ok_and(|now| now == sources);
+        let unchanged = tree.owned
+            || self
+                .select(&tree, &expanded.patterns, &expanded.selection)
+                .is_ok_and(|now| now == sources);
         self.finish_layer(state, &step.summary, unchanged.then_some(&key), &work)?;
         Ok(((), Outcome::Done))
     }
 
-    fn expand_copy(&self, state: &State, copy: &Copy) -> Result<Expanded, StepProblem> {
+    fn expand_copy(&self, state: &mut State, copy: &Copy) -> Result<Expanded, StepProblem> {
         let escape = self.file.escape;
-        let optional = |text: &Option<String>| {
+        let destination = state.expand(&copy.destination, escape)?;
+        let mut optional = |text: &Option<String>| {
             text.as_ref().map(|text| state.expand(text, escape)).transpose()
         };
+        let chown = optional(&copy.chown)?;
+        let mode = optional(&copy.chmod)?.map(|text| Chmod::parse(&text)).transpose();
+        let mut add = copy.add.clone();
+        if let Some(add) = &mut add {
+            add.checksum = optional(&add.checksum)?;
+        }
+        let exclude = copy.exclude.iter().map(|text| state.expand(text, escape));
+        let exclude = exclude.collect::<Result<Vec<_>, _>>()?;
+        let ignore = Ignore::parse(&exclude.join("\n"))
+            .map_err(|text| StepProblem::Invalid(format!("--exclude, pattern {text}")))?;
         let mut expanded = Expanded {
             patterns: Vec::new(),
+            remotes: Vec::new(),
             inline: Vec::new(),
-            destination: destination(state, &state.expand(&copy.destination, escape)?)?,
-            chown: optional(&copy.chown)?,
-            mode: optional(&copy.chmod)?.map(|text| mode(&text)).transpose()?,
+            add,
+            destination: absolute(state, &destination)?,
+            chown,
+            mode: mode.map_err(StepProblem::Invalid)?,
+            exclude,
+            selection: Selection { parents: copy.parents, exclude: ignore },
         };
         for source in &copy.sources {
             match source {
-                CopySource::Path(path) => expanded.patterns.push(state.expand(path, escape)?),
-                CopySource::Inline { name, content, expand: false } => {
-                    let (name, content) = (name.clone(), content.clone());
+                CopySource::Path(path) => {
+                    let path = state.expand(path, escape)?;
+                    match copy.add.as_ref().and_then(|_| Remote::parse(&path)) {
+                        Some(remote) => expanded.remotes.push(remote),
+                        None => expanded.patterns.push(path),
+                    }
+                }
+                CopySource::Inline { name, content, expand } => {
+                    let (name, mut content) = (name.clone(), content.clone());
+                    if *expand {
+                        content = state.expand_document(&content)?;
+                    }
                     expanded.inline.push(Inline { name, content });
                 }
-                CopySource::Inline { name, content, expand: true } => {
-                    let lookup = |name: &str| state.variable(name);
-                    let content =
-                        expand_document(content, &lookup).map_err(StepProblem::Invalid)?;
-                    expanded.inline.push(Inline { name: name.clone(), content });
-                }
             }
+        }
+        if expanded.remotes.is_empty() && expanded.checksum_is_wanted() {
+            let text = "--checksum is for a source by http or of git";
+            return Err(StepProblem::Invalid(text.to_owned()));
         }
         Ok(expanded)
     }
 
-    fn source_of(&self, index: usize, copy: &Copy) -> Result<From<'_>, StepProblem> {
-        let Some(from) = &copy.from else { return Ok(From::Context) };
-        if let Some(stage) = copied_stage(self.file, index, copy) {
-            return Ok(From::Stage(&self.stages[&stage], format!("stage \"{from}\"")));
-        }
-        if from.contains('$') {
-            return Err(StepProblem::Unsupported("a variable in --from".to_owned()));
-        }
-        let reference = from.parse().map_err(|error| {
-            StepProblem::Invalid(format!("--from={from} is no earlier stage, and {error}"))
-        })?;
-        let (state, _) = self.image(&reference)?;
-        Ok(From::Image(Box::new(state), format!("image {reference}")))
+    /// Who gets the files, if `--chown` says so: by the names of the stage, also for a layer of its
+    /// own.
+    fn owner(
+        &self,
+        state: &State,
+        expanded: &Expanded,
+    ) -> Result<Option<(u32, u32)>, StepProblem> {
+        let Some(text) = &expanded.chown else { return Ok(None) };
+        users::resolve(&self.view(state)?, text).map(Some).map_err(StepProblem::Invalid)
     }
 
-    fn tree(&self, from: &From<'_>) -> Result<Tree<'_>, StepProblem> {
-        if let Some((state, place)) = from.state() {
+    /// What `--from` or `from=` names.
+    pub(super) fn source_of(
+        &self,
+        index: usize,
+        from: Option<&str>,
+    ) -> Result<Origin, StepProblem> {
+        let Some(from) = from else { return Ok(Origin::Context) };
+        if let Some(stage) = stage_read(self.file, self.request, index, from) {
+            if !self.plan.stages.iter().any(|(planned, _)| *planned == stage) {
+                let text = format!("ONBUILD --from={from}, a stage that nothing else needs,");
+                return Err(StepProblem::Unsupported(text));
+            }
+            let state = self.shared.finished.wait(stage, &|| self.progress.cancelled())?;
+            return Ok(Origin::Stage(state, format!("stage \"{from}\"")));
+        }
+        let reference = match self.request.contexts.get(from) {
+            Some(NamedContext::Directory(_)) => return Ok(Origin::Named(from.to_owned())),
+            Some(NamedContext::Image(reference)) => reference.clone(),
+            None if from.contains('$') => {
+                let what = "a variable in --from (give the image a stage of its own and name that)";
+                return Err(StepProblem::Unsupported(what.to_owned()));
+            }
+            None => from.parse().map_err(|error| {
+                StepProblem::Invalid(format!("--from={from} is no earlier stage, and {error}"))
+            })?,
+        };
+        let (state, _) = self.image(&reference, self.request.pull.platform)?;
+        Ok(Origin::Image(Box::new(state), format!("image {reference}")))
+    }
+
+    pub(super) fn tree(&self, origin: &Origin) -> Result<Tree<'_>, StepProblem> {
+        if let Some((state, place)) = origin.state() {
             let root = self.view(state)?;
             return Ok(Tree { root, place: place.to_owned(), ignore: None, owned: true });
         }
-        let root = crate::root::Root::open(&self.request.context).map_err(StepProblem::Io)?;
-        let place = format!("the build context {}", self.request.context.display());
-        Ok(Tree { root, place, ignore: Some(self.ignore), owned: false })
+        match origin {
+            Origin::Named(name) => self.contexts.named(name).unwrap_or_else(|| {
+                Err(StepProblem::Invalid(format!("there is no context {name}")))
+            }),
+            _ => self.contexts.main(),
+        }
     }
 
-    fn select(&self, tree: &Tree<'_>, expanded: &Expanded) -> Result<Vec<Source>, StepProblem> {
+    fn select(
+        &self,
+        tree: &Tree<'_>,
+        patterns: &[String],
+        selection: &Selection,
+    ) -> Result<Vec<Source>, StepProblem> {
         let mut sources = Vec::new();
-        for pattern in &expanded.patterns {
-            sources.extend(tree.select(pattern)?);
+        for pattern in patterns {
+            sources.extend(tree.select(pattern, selection)?);
         }
         Ok(sources)
     }
 
     /// The digest of the sources' content, and the sources where they had to be looked at: layers
     /// do not change, so for a stage it is computed once.
-    fn sources_digest(
+    pub(super) fn sources_digest(
         &self,
-        from: &From<'_>,
-        expanded: &Expanded,
+        origin: &Origin,
+        patterns: &[String],
+        selection: &Selection,
     ) -> Result<(Digest, Option<Vec<Source>>), StepProblem> {
-        let memo = from.state().map(|(state, _)| {
+        let memo = origin.state().map(|(state, _)| {
             let mut key = self.key(state, "TREE");
-            expanded.patterns.iter().for_each(|pattern| key.field(pattern.as_bytes()));
+            patterns.iter().for_each(|pattern| key.field(pattern.as_bytes()));
+            key.field(format!("{selection:?}").as_bytes());
             key.finish()
         });
         if let Some(known) = memo.as_ref().and_then(|key| self.layout.cached_tree(key)) {
             return Ok((known, None));
         }
-        let tree = self.tree(from)?;
-        let sources = self.select(&tree, expanded)?;
-        let digest = self.hash(&tree, &sources, &expanded.patterns.join(" "))?;
+        let tree = self.tree(origin)?;
+        let sources = self.select(&tree, patterns, selection)?;
+        let digest = self.hash(&tree, &sources, &patterns.join(" "))?;
         if let Some(key) = memo {
-            self.layout.cache_tree(&key, &digest).map_err(StepProblem::Store)?;
+            self.layout.cache_tree(&key, &digest)?;
         }
         Ok((digest, Some(sources)))
     }
@@ -203,6 +280,7 @@ impl Builder<'_> {
         let mut hash = || {
             for source in sources {
                 hasher.field(source.name.as_os_str().as_encoded_bytes());
+                hasher.field(source.below.as_os_str().as_encoded_bytes());
                 hasher.field(tree.digest(source, &cancelled)?.as_str().as_bytes());
                 done += source.bytes();
                 self.progress.advance(id, done);
@@ -217,25 +295,60 @@ impl Builder<'_> {
 
     fn copy_key(
         &self,
-        state: &State,
+        below: &State,
         copy: &Copy,
         expanded: &Expanded,
         sources: &Digest,
+        fetched: &[Fetched],
+        owner: Option<(u32, u32)>,
     ) -> Digest {
-        let mut key = self.key(state, if copy.extract { "ADD" } else { "COPY" });
+        let mut key = self.key(below, if copy.add.is_some() { "ADD" } else { "COPY" });
         key.field(sources.as_str().as_bytes());
         for file in &expanded.inline {
             key.field(file.name.as_bytes());
             key.field(file.content.as_bytes());
         }
+        for remote in fetched {
+            key.field(remote.identity.as_str().as_bytes());
+            key.field(format!("{:?}", remote.remote).as_bytes());
+        }
+        let unpack = copy.add.as_ref().and_then(|add| add.unpack);
         key.field(expanded.destination.as_bytes());
-        key.field(format!("{:?} {:?}", expanded.chown, expanded.mode).as_bytes());
+        key.field(format!("{owner:?} {:?} {unpack:?}", expanded.mode).as_bytes());
+        expanded.exclude.iter().for_each(|pattern| key.field(pattern.as_bytes()));
         key.finish()
     }
 }
 
+impl Expanded {
+    fn checksum_is_wanted(&self) -> bool {
+        self.add.as_ref().is_some_and(|add| add.checksum.is_some())
+    }
+
+    fn check_destination(&self, sources: usize) -> Result<(), StepProblem> {
+        let count = sources + self.inline.len() + self.remotes.len();
+        if count > 1 && !self.destination.ends_with('/') {
+            let text = "with more than one source the destination must be a directory, that is \
+                        end with /";
+            return Err(StepProblem::Invalid(text.to_owned()));
+        }
+        Ok(())
+    }
+
+    /// A file from elsewhere needs a name to go into a directory.
+    fn check_name(&self, remote: &Remote) -> Result<(), StepProblem> {
+        let Remote::File { url, name } = remote else { return Ok(()) };
+        let unpacked = self.add.as_ref().is_some_and(|add| add.unpack == Some(true));
+        if name.is_empty() && self.destination.ends_with('/') && !unpacked {
+            let text = format!("{url} has no file name, so the destination cannot be a directory");
+            return Err(StepProblem::Invalid(text));
+        }
+        Ok(())
+    }
+}
+
 /// The destination as an absolute path; a slash at its end says that it is a directory.
-fn destination(state: &State, text: &str) -> Result<String, StepProblem> {
+fn absolute(state: &State, text: &str) -> Result<String, StepProblem> {
     if text.is_empty() {
         return Err(StepProblem::Invalid("the destination is empty".to_owned()));
     }
@@ -248,24 +361,14 @@ fn destination(state: &State, text: &str) -> Result<String, StepProblem> {
     Ok(format!("/{}{slash}", path.display()))
 }
 
-/// `--chmod`: an octal number.
-fn mode(text: &str) -> Result<u32, StepProblem> {
-    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(StepProblem::Unsupported(format!("--chmod={text} (only octal numbers are)")));
-    }
-    u32::from_str_radix(text, 8)
-        .ok()
-        .filter(|mode| *mode <= 0o7777)
-        .ok_or_else(|| StepProblem::Invalid(format!("--chmod={text} is no mode")))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::Platform;
 
     #[test]
     fn destinations_are_absolute_and_say_whether_they_are_directories() {
-        let mut state = State::scratch();
+        let mut state = State::scratch(Platform::host());
         state.config().working_dir = "/srv/app".to_owned();
         for (text, expected) in [
             ("/x", "/x"),
@@ -278,16 +381,7 @@ mod tests {
             ("../../../..", "/"),
             ("/", "/"),
         ] {
-            assert_eq!(destination(&state, text).unwrap(), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn modes_are_octal() {
-        assert_eq!(mode("755").unwrap(), 0o755);
-        assert_eq!(mode("04755").unwrap(), 0o4755);
-        for bad in ["", "u+x", "999", "77777"] {
-            assert!(mode(bad).is_err(), "{bad}");
+            assert_eq!(absolute(&state, text).unwrap(), expected, "{text}");
         }
     }
 }

@@ -1,5 +1,9 @@
-//! A Dockerfile as stages and steps, each with its line. Syntax comes from a library
+//! A Dockerfile as stages and steps, each with its place. Syntax comes from a library
 //! (`parse-dockerfile`); what we do not support is refused here, before anything is built.
+
+mod heredoc;
+mod lower;
+mod mount;
 
 use std::path::{Path, PathBuf};
 
@@ -7,12 +11,19 @@ use parse_dockerfile as parser;
 use parse_dockerfile::Instruction as Parsed;
 
 use crate::error::{BuildError, StepError, StepProblem};
+use crate::run_step::RunNetwork;
+use lower::Lowering;
+
+pub(super) use heredoc::{HereDocument, is_alone};
+pub(super) use mount::{Access, Cache, Mount, MountFlag, Sharing};
 
 /// A parsed Dockerfile.
 #[derive(Debug)]
 pub(super) struct Dockerfile {
     pub(super) path: PathBuf,
     pub(super) escape: char,
+    /// `# check=…`
+    pub(super) check: Option<String>,
     /// `ARG`s before the first `FROM`.
     pub(super) globals: Vec<Step>,
     pub(super) stages: Vec<Stage>,
@@ -22,6 +33,8 @@ pub(super) struct Dockerfile {
 pub(super) struct Stage {
     /// Lower-cased name of `AS`.
     pub(super) name: Option<String>,
+    /// `AS` and the name as written.
+    pub(super) written_as: Option<(String, String)>,
     pub(super) from: Step,
     pub(super) image: String,
     pub(super) platform: Option<String>,
@@ -29,15 +42,23 @@ pub(super) struct Stage {
 }
 
 /// One instruction.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Step {
-    /// Line it begins on, from 1.
-    pub(super) line: usize,
-    /// That line as written.
-    pub(super) text: String,
+    pub(super) place: Place,
     /// The whole instruction on one line, for progress and history.
     pub(super) summary: String,
     pub(super) instruction: Instruction,
+}
+
+/// Where something stands in the Dockerfile.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Place {
+    /// Line, from 1.
+    pub(super) line: usize,
+    /// Character in the line, from 1.
+    pub(super) column: usize,
+    /// The line as written.
+    pub(super) text: String,
 }
 
 /// Instructions with their arguments, variables not yet expanded.
@@ -57,10 +78,10 @@ pub(super) enum Instruction {
     Workdir(String),
     User(String),
     StopSignal(String),
-    /// `MAINTAINER`: a label by another name.
     Maintainer(String),
-    /// `HEALTHCHECK`: Cloudflare has none, so there is nothing to do.
-    Healthcheck,
+    Healthcheck(Healthcheck),
+    /// The instruction to carry out where the image is a base.
+    OnBuild(String),
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -72,25 +93,50 @@ pub(super) enum Command {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Run {
     pub(super) command: Command,
-    /// A script that stands in place of the command.
-    pub(super) script: Option<String>,
-    pub(super) network: bool,
+    /// Texts that the command announces, in their order.
+    pub(super) documents: Vec<HereDocument>,
+    pub(super) network: Option<RunNetwork>,
+    pub(super) mounts: Vec<MountFlag>,
 }
 
-/// `COPY`, and `ADD` with `extract`.
-#[derive(Debug, Clone, PartialEq)]
+/// `HEALTHCHECK`; without a test it is `NONE`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Healthcheck {
+    pub(super) test: Option<Command>,
+    /// `--interval`, `--timeout`, `--start-period`, `--start-interval`, in nanoseconds.
+    pub(super) times: Vec<(&'static str, i64)>,
+    pub(super) retries: Option<u32>,
+}
+
+/// `COPY`, and `ADD` with `add`.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Copy {
     pub(super) sources: Vec<Source>,
     pub(super) destination: String,
     pub(super) from: Option<String>,
     pub(super) chown: Option<String>,
     pub(super) chmod: Option<String>,
-    /// Unpack local archives.
-    pub(super) extract: bool,
+    pub(super) exclude: Vec<String>,
+    /// Keep the directories that sources are in.
+    pub(super) parents: bool,
+    /// A layer that does not depend on those below.
+    pub(super) link: bool,
+    /// Unless it is a `COPY`.
+    pub(super) add: Option<Add>,
+}
+
+/// What `ADD` has and `COPY` has not.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Add {
+    pub(super) checksum: Option<String>,
+    pub(super) keep_git_dir: bool,
+    /// Whether archives are unpacked; local ones are unless it says no.
+    pub(super) unpack: Option<bool>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Source {
+    /// A path, a pattern, or for `ADD` a URL.
     Path(String),
     /// A file written in the Dockerfile itself.
     Inline {
@@ -100,31 +146,100 @@ pub(super) enum Source {
     },
 }
 
+impl Instruction {
+    /// Whether a step may make files, and so is worth a line of progress.
+    pub(super) fn works(&self) -> bool {
+        matches!(self, Self::Run(_) | Self::Copy(_) | Self::Workdir(_))
+    }
+
+    /// The stages, images and contexts it reads from, as written.
+    pub(super) fn reads(&self) -> Vec<&str> {
+        match self {
+            Self::Copy(copy) => copy.from.as_deref().into_iter().collect(),
+            Self::Run(run) => run.mounts.iter().filter_map(MountFlag::from).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
 impl Step {
+    /// The instruction's name as written.
+    pub(super) fn keyword(&self) -> &str {
+        self.summary.split(' ').next().unwrap_or_default()
+    }
+
     /// The error of this step.
     pub(super) fn error(&self, file: &Path, problem: StepProblem) -> BuildError {
-        let (file, text) = (file.to_owned(), self.text.clone());
-        BuildError::Step(Box::new(StepError { file, line: self.line, text, problem }))
+        self.place.error(file, problem)
+    }
+}
+
+impl Place {
+    pub(super) fn error(&self, file: &Path, problem: StepProblem) -> BuildError {
+        let Self { line, column, ref text } = *self;
+        let (file, text) = (file.to_owned(), text.clone());
+        BuildError::Step(Box::new(StepError { file, line, column, text, problem }))
     }
 }
 
 /// Parses the text of the Dockerfile at `path`.
 pub(super) fn parse(path: &Path, text: &str) -> Result<Dockerfile, BuildError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let (escape, check) = directives(path, text)?;
     let source = Text { path, text };
-    let parsed = parser::parse(text).map_err(|error| source.syntax_error(&error))?;
-    let escape = parsed.parser_directives.escape.as_ref().map_or('\\', |escape| escape.value.value);
-    let source = Lowering { source, escape };
+    let scanned = heredoc::scan(text, escape).map_err(|heredoc::NotEnded { line, name }| {
+        let text = format!("the here-document is not ended: no line is \"{name}\" alone");
+        source.line_error(line, StepProblem::Invalid(text))
+    })?;
+    let instructions = parser::parse_iter(&scanned.text).map_err(|e| source.syntax_error(&e))?;
+    let source = Lowering { source, escape, documents: &scanned.documents };
     let mut globals = Vec::new();
     let mut stages: Vec<Stage> = Vec::new();
-    for instruction in &parsed.instructions {
-        match (instruction, stages.last_mut()) {
+    for instruction in instructions {
+        let instruction = instruction.map_err(|error| source.source.syntax_error(&error))?;
+        match (&instruction, stages.last_mut()) {
             (Parsed::From(from), _) => stages.push(source.from(from)?),
             (other, Some(stage)) => stage.steps.push(source.step(other)?),
             (other, None) => globals.push(source.step(other)?),
         }
     }
-    Ok(Dockerfile { path: path.to_owned(), escape, globals, stages })
+    Ok(Dockerfile { path: path.to_owned(), escape, check, globals, stages })
+}
+
+/// An instruction of `ONBUILD`, carried out where `from` says `FROM` such an image.
+pub(super) fn parse_trigger(path: &Path, from: &Step, text: &str) -> Result<Step, BuildError> {
+    let whole = format!("FROM scratch\n{text}");
+    let refused = |error: BuildError| {
+        let text = match error {
+            BuildError::Step(step) => step.problem.to_string(),
+            error => error.to_string(),
+        };
+        from.error(path, StepProblem::Invalid(format!("the base image's ONBUILD: {text}")))
+    };
+    let mut file = parse(path, &whole).map_err(refused)?;
+    let mut steps = file.stages.pop().map(|stage| stage.steps).unwrap_or_default();
+    match (steps.pop(), steps.is_empty()) {
+        (Some(step), true) => Ok(Step { place: from.place.clone(), ..step }),
+        _ => {
+            let text = format!("the base image's ONBUILD is not one instruction: {text}");
+            Err(from.error(path, StepProblem::Invalid(text)))
+        }
+    }
+}
+
+/// The escape character and `# check=`; both stand before anything else.
+fn directives(path: &Path, text: &str) -> Result<(char, Option<String>), BuildError> {
+    let comments: usize = text
+        .split_inclusive('\n')
+        .take_while(|line| line.starts_with('#'))
+        .map(str::len)
+        .sum();
+    let head = format!("{}\nFROM scratch\n", &text[..comments]);
+    let parsed = parser::parse(&head).map_err(|e| Text { path, text }.syntax_error(&e))?;
+    let directives = &parsed.parser_directives;
+    let escape = directives.escape.as_ref().map_or('\\', |escape| escape.value.value);
+    let check = directives.check.as_ref().map(|check| check.value.value.to_owned());
+    Ok((escape, check))
 }
 
 struct Text<'a> {
@@ -133,227 +248,28 @@ struct Text<'a> {
 }
 
 impl Text<'_> {
-    fn line_text(&self, line: usize) -> String {
-        let text = self.text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-        text.trim_end().to_owned()
+    /// The place of a byte.
+    fn place(&self, at: usize) -> Place {
+        let before = &self.text[..at];
+        let begin = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = 1 + before.bytes().filter(|byte| *byte == b'\n').count();
+        let text = self.text[begin..].lines().next().unwrap_or_default();
+        let column = 1 + before[begin..].chars().count();
+        Place { line, column, text: text.trim_end().to_owned() }
     }
 
-    fn error(&self, line: usize, problem: StepProblem) -> BuildError {
-        let (file, text) = (self.path.to_owned(), self.line_text(line));
-        BuildError::Step(Box::new(StepError { file, line, text, problem }))
+    /// An error of a line, whose first character that is no space is its place.
+    fn line_error(&self, line: usize, problem: StepProblem) -> BuildError {
+        let begin: usize = self.text.split_inclusive('\n').take(line - 1).map(str::len).sum();
+        let spaces = self.text[begin..].len() - self.text[begin..].trim_start().len();
+        let place = self.place(begin + spaces);
+        let place = if place.line == line { place } else { self.place(begin) };
+        place.error(self.path, problem)
     }
 
     fn syntax_error(&self, error: &parser::Error) -> BuildError {
-        // The parser knows a here-document only at the beginning of a RUN; where it is elsewhere,
-        // its lines are taken for instructions.
-        if let Some(line) = self.here_document_within_run(error.line()) {
-            let what = "a here-document that is not all of the RUN (write RUN <<EOF)".to_owned();
-            return self.error(line, StepProblem::Unsupported(what));
-        }
-        let line = error.line().max(1);
-        self.error(line, StepProblem::Invalid(format!("{error:#}")))
+        self.line_error(error.line().max(1), StepProblem::Invalid(format!("{error:#}")))
     }
-
-    /// The last `RUN … <<WORD` before `line` whose end comes after it.
-    fn here_document_within_run(&self, line: usize) -> Option<usize> {
-        let lines: Vec<&str> = self.text.lines().collect();
-        let before = lines.get(..line.min(lines.len()))?;
-        let (index, word) = before.iter().enumerate().rev().find_map(|(index, text)| {
-            let text = text.trim_start();
-            let run = text.get(..3).is_some_and(|word| word.eq_ignore_ascii_case("run"));
-            let word = text.split_whitespace().find_map(|word| word.strip_prefix("<<"))?;
-            let word = word.trim_start_matches('-').trim_matches(['"', '\'']);
-            (run && !word.is_empty()).then_some((index, word))
-        })?;
-        let ends = lines[index + 1..].iter().any(|text| text.trim_start_matches('\t') == word);
-        ends.then_some(index + 1)
-    }
-}
-
-struct Lowering<'a> {
-    source: Text<'a>,
-    escape: char,
-}
-
-impl Lowering<'_> {
-    fn bare_step(&self, keyword: &parser::Keyword, instruction: Instruction) -> Step {
-        let text = self.source.text;
-        let line = 1 + text[..keyword.span.start].bytes().filter(|byte| *byte == b'\n').count();
-        let rest = &text[keyword.span.start..];
-        let summary = join_lines(logical_line(rest, self.escape), self.escape);
-        let summary = summary.split_whitespace().collect::<Vec<_>>().join(" ");
-        Step { line, text: self.source.line_text(line), summary, instruction }
-    }
-
-    fn refuse(&self, step: &Step, problem: StepProblem) -> BuildError {
-        step.error(self.source.path, problem)
-    }
-
-    fn from(&self, from: &parser::FromInstruction<'_>) -> Result<Stage, BuildError> {
-        let step = self.bare_step(&from.from, Instruction::From);
-        let mut platform = None;
-        for flag in &from.options {
-            match (&*flag.name.value, &flag.value) {
-                ("platform", Some(value)) => platform = Some(value.value.to_string()),
-                (name, _) => return Err(self.unknown_flag(&step, "FROM", name)),
-            }
-        }
-        let name = from.as_.as_ref().map(|(_, name)| name.value.to_lowercase());
-        Ok(Stage { name, image: from.image.value.to_string(), platform, from: step, steps: vec![] })
-    }
-
-    fn unknown_flag(&self, step: &Step, instruction: &str, name: &str) -> BuildError {
-        self.refuse(step, StepProblem::Unsupported(format!("{instruction} --{name}")))
-    }
-
-    fn step(&self, parsed: &Parsed<'_>) -> Result<Step, BuildError> {
-        let words = |list: &[parser::UnescapedString<'_>]| {
-            list.iter().map(|word| word.value.to_string()).collect::<Vec<_>>()
-        };
-        let (keyword, instruction) = match parsed {
-            Parsed::Arg(i) => (&i.arg, Instruction::Arg(i.arguments.value.to_string())),
-            Parsed::Env(i) => (&i.env, Instruction::Env(i.arguments.value.to_string())),
-            Parsed::Label(i) => (&i.label, Instruction::Label(i.arguments.value.to_string())),
-            Parsed::Cmd(i) => (&i.cmd, Instruction::Cmd(self.command(&i.arguments))),
-            Parsed::Entrypoint(i) => {
-                (&i.entrypoint, Instruction::Entrypoint(self.command(&i.arguments)))
-            }
-            Parsed::Shell(i) => (&i.shell, Instruction::Shell(words(&i.arguments))),
-            Parsed::Expose(i) => (&i.expose, Instruction::Expose(words(&i.arguments))),
-            Parsed::Volume(i) => (&i.volume, Instruction::Volume(volumes(&i.arguments))),
-            Parsed::Workdir(i) => (&i.workdir, Instruction::Workdir(i.arguments.value.to_string())),
-            Parsed::User(i) => (&i.user, Instruction::User(i.arguments.value.to_string())),
-            Parsed::Stopsignal(i) => {
-                (&i.stopsignal, Instruction::StopSignal(i.arguments.value.to_string()))
-            }
-            Parsed::Maintainer(i) => {
-                (&i.maintainer, Instruction::Maintainer(i.name.value.to_string()))
-            }
-            Parsed::Healthcheck(i) => (&i.healthcheck, Instruction::Healthcheck),
-            Parsed::Run(i) => return self.run(i),
-            Parsed::Copy(i) => return self.copy(&i.copy, &i.options, &i.src, &i.dest, false),
-            Parsed::Add(i) => return self.copy(&i.add, &i.options, &i.src, &i.dest, true),
-            Parsed::Onbuild(i) => {
-                let step = self.bare_step(&i.onbuild, Instruction::Healthcheck);
-                return Err(self.refuse(&step, StepProblem::Unsupported("ONBUILD".to_owned())));
-            }
-            // FROM is taken by the caller; the enum may grow.
-            _ => {
-                let problem = StepProblem::Unsupported("an instruction of this kind".to_owned());
-                return Err(self.source.error(1, problem));
-            }
-        };
-        Ok(self.bare_step(keyword, instruction))
-    }
-
-    fn command(&self, command: &parser::Command<'_>) -> Command {
-        match command {
-            parser::Command::Exec(words) => {
-                Command::Exec(words.value.iter().map(|word| word.value.to_string()).collect())
-            }
-            parser::Command::Shell(text) => Command::Shell(join_lines(text.value, self.escape)),
-            _ => Command::Shell(String::new()),
-        }
-    }
-
-    fn run(&self, run: &parser::RunInstruction<'_>) -> Result<Step, BuildError> {
-        let command = self.command(&run.arguments);
-        let mut step = self.bare_step(&run.run, Instruction::Healthcheck);
-        let mut network = true;
-        for flag in &run.options {
-            match (&*flag.name.value, flag.value.as_ref().map(|value| &*value.value)) {
-                ("network", Some("none")) => network = false,
-                ("network", Some("default")) | ("security", Some("sandbox")) => {}
-                (name, value) => {
-                    let value = value.map_or(String::new(), |value| format!("={value}"));
-                    let what = format!("RUN --{name}{value}");
-                    return Err(self.refuse(&step, StepProblem::Unsupported(what)));
-                }
-            }
-        }
-        let script = run.here_docs.first().map(|document| document.value.to_string());
-        let rest = matches!(&command, Command::Shell(text) if !text.is_empty());
-        if script.is_some() && (rest || run.here_docs.len() > 1) {
-            let what = "a RUN with more than one here-document or a command after it".to_owned();
-            return Err(self.refuse(&step, StepProblem::Unsupported(what)));
-        }
-        if script.is_none() && command == Command::Shell(String::new()) {
-            let problem = StepProblem::Invalid("RUN needs a command".to_owned());
-            return Err(self.refuse(&step, problem));
-        }
-        step.instruction = Instruction::Run(Run { command, script, network });
-        Ok(step)
-    }
-
-    fn copy(
-        &self,
-        keyword: &parser::Keyword,
-        flags: &[parser::Flag<'_>],
-        sources: &[parser::Source<'_>],
-        destination: &parser::UnescapedString<'_>,
-        extract: bool,
-    ) -> Result<Step, BuildError> {
-        let name = if extract { "ADD" } else { "COPY" };
-        let mut step = self.bare_step(keyword, Instruction::Healthcheck);
-        let mut copy = Copy {
-            sources: Vec::new(),
-            destination: destination.value.to_string(),
-            from: None,
-            chown: None,
-            chmod: None,
-            extract,
-        };
-        for flag in flags {
-            let value = flag.value.as_ref().map(|value| value.value.to_string());
-            match (&*flag.name.value, value) {
-                ("chown", Some(value)) => copy.chown = Some(value),
-                ("chmod", Some(value)) => copy.chmod = Some(value),
-                ("from", Some(value)) if !extract => copy.from = Some(value),
-                // Layers are independent of each other here in any case.
-                ("link", _) => {}
-                (flag, _) => return Err(self.unknown_flag(&step, name, flag)),
-            }
-        }
-        for source in sources {
-            let source = match source {
-                parser::Source::Path(path) if extract && is_remote(&path.value) => {
-                    let what = format!("ADD of {} (download it in a RUN)", path.value);
-                    return Err(self.refuse(&step, StepProblem::Unsupported(what)));
-                }
-                parser::Source::Path(path) => Source::Path(path.value.to_string()),
-                parser::Source::HereDoc(document) => Source::Inline {
-                    name: self.here_document_name(document),
-                    content: document.value.to_string(),
-                    expand: document.expand,
-                },
-                _ => {
-                    let what = format!("a source of this kind in {name}");
-                    return Err(self.refuse(&step, StepProblem::Unsupported(what)));
-                }
-            };
-            copy.sources.push(source);
-        }
-        step.instruction = Instruction::Copy(copy);
-        Ok(step)
-    }
-
-    /// The word that ends a here-document is its file's name.
-    fn here_document_name(&self, document: &parser::HereDoc<'_>) -> String {
-        let after = &self.source.text[document.span.end.min(self.source.text.len())..];
-        after.lines().next().unwrap_or_default().trim().to_owned()
-    }
-}
-
-fn volumes(volumes: &parser::JsonOrStringArray<'_, 1>) -> Vec<String> {
-    let words = match volumes {
-        parser::JsonOrStringArray::Json(words) => &words.value,
-        parser::JsonOrStringArray::String(words) => words,
-    };
-    words.iter().map(|word| word.value.to_string()).collect()
-}
-
-fn is_remote(source: &str) -> bool {
-    ["http://", "https://", "git://", "git@", "ssh://"].iter().any(|p| source.starts_with(p))
 }
 
 /// The text up to the end of its logical line: continued lines belong to it.

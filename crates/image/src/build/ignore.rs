@@ -23,10 +23,13 @@ struct Rule {
 
 impl Ignore {
     /// Reads `<Dockerfile>.dockerignore`, else the context's `.dockerignore`, else nothing.
-    pub(super) fn load(dockerfile: &Path, context: &Path) -> Result<Self, BuildError> {
-        let mut own = OsString::from(dockerfile.as_os_str());
-        own.push(".dockerignore");
-        for path in [PathBuf::from(own), context.join(".dockerignore")] {
+    pub(super) fn load(dockerfile: Option<&Path>, context: &Path) -> Result<Self, BuildError> {
+        let own = dockerfile.map(|dockerfile| {
+            let mut own = OsString::from(dockerfile.as_os_str());
+            own.push(".dockerignore");
+            PathBuf::from(own)
+        });
+        for path in own.into_iter().chain([context.join(".dockerignore")]) {
             match fs_err::read_to_string(&path) {
                 Ok(text) => {
                     return Self::parse(&text).map_err(|reason| BuildError::Read {
@@ -158,7 +161,8 @@ mod tests {
     fn the_dockerfiles_own_ignore_file_wins() {
         let dir = tempfile::tempdir().unwrap();
         fs_err::write(dir.path().join(".dockerignore"), "general").unwrap();
-        let load = || Ignore::load(&dir.path().join("My.dockerfile"), dir.path()).unwrap();
+        let dockerfile = dir.path().join("My.dockerfile");
+        let load = || Ignore::load(Some(&dockerfile), dir.path()).unwrap();
         assert!(load().is_ignored(Path::new("general")));
         fs_err::write(dir.path().join("My.dockerfile.dockerignore"), "own").unwrap();
         assert!(load().is_ignored(Path::new("own")) && !load().is_ignored(Path::new("general")));

@@ -4,16 +4,17 @@ use std::collections::VecDeque;
 use std::os::unix::fs::PermissionsExt;
 
 use super::builder::{Builder, Work};
-use super::dockerfile::{Command, Run, Step};
-use super::state::State;
+use super::dockerfile::{Command, Run, Step, is_alone};
+use super::mount_step::add_to_key;
+use super::redact::Redactor;
+use super::state::{PATH, State};
 use super::users;
 use crate::digest::Digest;
 use crate::error::StepProblem;
+use crate::options::Platform;
 use crate::progress::{Outcome, Stream, TaskId};
-use crate::run_step::RunRequest;
+use crate::run_step::{RunNetwork, RunRequest};
 
-/// Docker's `PATH` where the image sets none.
-const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// Build arguments that reach commands without being declared, and do not count for the cache.
 const PROXIES: [&str; 10] = [
     "HTTP_PROXY",
@@ -36,18 +37,29 @@ impl Builder<'_> {
     pub(super) fn run(
         &self,
         state: &mut State,
+        index: usize,
         step: &Step,
         run: &Run,
         task: TaskId,
     ) -> Result<((), Outcome), StepProblem> {
-        let key = self.run_key(state, run);
+        let network = run.network.unwrap_or(self.request.network);
+        if run.network == Some(RunNetwork::Host) && !self.request.allow_host_network {
+            let text = "--network=host reaches this machine's own services, so it has to be allowed \
+                        (--allow network.host)";
+            return Err(StepProblem::Invalid(text.to_owned()));
+        }
+        let (mounts, mount_keys) = self.resolve_mounts(state, index, run)?;
+        let key = self.run_key(state, run, network, &mount_keys);
         if self.take_cached(state, &step.summary, &key) {
             return Ok(((), Outcome::Cached));
         }
+        runs_here(state.platform)?;
         let work = self.work()?;
+        let mounted = self.mounted(index, &mounts, &work)?;
         let (args, script) = self.command(state, run, &work)?;
-        let env = self.environment(state)?;
-        let layers = state.directories(self.layout).map_err(StepProblem::Store)?;
+        let mut env = self.environment(state)?;
+        env.extend(mounted.env.iter().cloned());
+        let layers = state.directories(self.layout)?;
         let request = RunRequest {
             layers: &layers,
             upper: &work.upper,
@@ -55,39 +67,69 @@ impl Builder<'_> {
             env: &env,
             cwd: state.workdir(),
             user: &state.document.config.user,
-            network: self.request.network && run.network,
+            network,
+            mounts: &mounted.mounts,
             cancelled: &|| self.progress.cancelled(),
         };
-        let mut tail = Tail::default();
-        let result = self.runner.run(&request, &mut |stream: Stream, bytes: &[u8]| {
-            tail.push(bytes);
-            self.progress.output(task, stream, bytes);
-        });
-        self.check_cancelled()?;
-        match result.map_err(StepProblem::Runner)? {
-            0 => {}
-            code => return Err(StepProblem::Exit { code, output: tail.finish() }),
-        }
+        self.carry_out(&request, task, &mounted.secrets)?;
         if let Some(script) = script {
             fs_err::remove_file(work.upper.join(script)).map_err(StepProblem::Io)?;
         }
+        drop(mounted);
         self.finish_layer(state, &step.summary, Some(&key), &work)?;
         Ok(((), Outcome::Done))
     }
 
+    /// Runs the command; what it writes is shown without the secrets it was given.
+    fn carry_out(
+        &self,
+        request: &RunRequest<'_>,
+        task: TaskId,
+        secrets: &[Vec<u8>],
+    ) -> Result<(), StepProblem> {
+        let mut tail = Tail::default();
+        let mut redactors = [Redactor::new(secrets), Redactor::new(secrets)];
+        let mut show = |stream: Stream, bytes: &[u8]| {
+            if !bytes.is_empty() {
+                tail.push(bytes);
+                self.progress.output(task, stream, bytes);
+            }
+        };
+        let result = self.runner.run(request, &mut |stream: Stream, bytes: &[u8]| {
+            let shown = redactors[usize::from(stream == Stream::Stderr)].push(bytes);
+            show(stream, &shown);
+        });
+        let [stdout, stderr] = &mut redactors;
+        show(Stream::Stdout, &stdout.finish());
+        show(Stream::Stderr, &stderr.finish());
+        self.check_cancelled()?;
+        match result.map_err(StepProblem::Runner)? {
+            0 => Ok(()),
+            code => Err(StepProblem::Exit { code, output: tail.finish() }),
+        }
+    }
+
     /// Everything a command's result depends on, as far as it can be known.
-    fn run_key(&self, state: &State, run: &Run) -> Digest {
+    fn run_key(
+        &self,
+        state: &State,
+        run: &Run,
+        network: RunNetwork,
+        mounts: &[String],
+    ) -> Digest {
         let mut key = self.key(state, "RUN");
         for word in state.command_line(&run.command) {
             key.field(word.as_bytes());
         }
-        key.field(format!("{:?}", run.script).as_bytes());
+        key.field(format!("{:?}", run.documents).as_bytes());
         for variable in state.environment() {
             key.field(variable.as_bytes());
         }
         key.field(state.workdir().as_bytes());
         key.field(state.document.config.user.as_bytes());
-        key.field(&[u8::from(run.network)]);
+        key.field(&[u8::from(network != RunNetwork::None)]);
+        key.field(state.platform.architecture().as_bytes());
+        add_to_key(mounts, &mut key);
         key.finish()
     }
 
@@ -99,11 +141,21 @@ impl Builder<'_> {
         run: &Run,
         work: &Work,
     ) -> Result<(Vec<String>, Option<String>), StepProblem> {
-        let Some(script) = &run.script else {
-            return Ok((state.command_line(&run.command), None));
+        let (text, documents) = match (&run.command, &run.documents[..]) {
+            (Command::Exec(_), _) | (_, []) => {
+                return Ok((state.command_line(&run.command), None));
+            }
+            (Command::Shell(text), documents) => (text, documents),
         };
+        let [document] = documents else {
+            return Ok((state.command_line(&with_documents(run, text)), None));
+        };
+        if !is_alone(text) {
+            return Ok((state.command_line(&with_documents(run, text)), None));
+        }
+        let script = document.text();
         if !script.starts_with("#!") {
-            return Ok((state.command_line(&Command::Shell(script.clone())), None));
+            return Ok((state.command_line(&Command::Shell(script)), None));
         }
         let name = format!(".run-{}", Digest::of(script.as_bytes()).short());
         let path = work.upper.join(&name);
@@ -122,7 +174,7 @@ impl Builder<'_> {
             if let Some(value) = self.request.build_args.get(name)
                 && !has(&env, name)
             {
-                self.plan.unused.borrow_mut().remove(name);
+                self.plan.is_used(name);
                 env.push(format!("{name}={value}"));
             }
         }
@@ -135,6 +187,39 @@ impl Builder<'_> {
         }
         Ok(env)
     }
+}
+
+/// A command and its here-documents, for the shell to make sense of.
+fn with_documents(run: &Run, text: &str) -> Command {
+    let mut whole = text.to_owned();
+    for document in &run.documents {
+        whole.push('\n');
+        whole.push_str(&document.content);
+        whole.push_str(&document.name);
+    }
+    Command::Shell(whole)
+}
+
+/// Whether this machine can run programs for that platform: its own, or by an emulator that the
+/// kernel knows (`binfmt_misc`, opened beforehand so that it works in any root).
+fn runs_here(platform: Platform) -> Result<(), StepProblem> {
+    if platform == Platform::host() {
+        return Ok(());
+    }
+    let emulator = match platform {
+        Platform::Amd64 => "qemu-x86_64",
+        Platform::Arm64 => "qemu-aarch64",
+    };
+    let registered = fs_err::read_to_string(format!("/proc/sys/fs/binfmt_misc/{emulator}"));
+    let text = registered.unwrap_or_default();
+    let fixed = text.lines().any(|line| line.starts_with("flags:") && line.contains('F'));
+    if fixed && text.starts_with("enabled") {
+        return Ok(());
+    }
+    Err(StepProblem::Invalid(format!(
+        "this machine cannot run programs for {platform} (install {emulator} with binfmt support, or \
+         run the step in a stage FROM --platform=$BUILDPLATFORM)"
+    )))
 }
 
 /// The last lines of a command's output.

@@ -1,7 +1,9 @@
 //! What a stage is after each of its steps: an image config, layers, and the variables in scope.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
 
 use crate::cache::CachedLayer;
 use crate::digest::{Digest, Hasher};
@@ -9,6 +11,10 @@ use crate::document::{ConfigDocument, Descriptor, History, Manifest, ProcessDocu
 use crate::error::StoreError;
 use crate::layout::Layout;
 use crate::options::Platform;
+
+/// Docker's `PATH` where the image sets none.
+pub(super) const PATH: &str =
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A layer of a stage.
 #[derive(Debug, Clone)]
@@ -25,39 +31,79 @@ pub(super) struct State {
     pub(super) layers: Vec<Layer>,
     /// `ARG`s that have a value.
     pub(super) args: BTreeMap<String, String>,
+    /// `ARG`s that have none.
+    pub(super) declared: BTreeSet<String>,
     /// Whether this stage has a `CMD` of its own: `ENTRYPOINT` drops an inherited one.
     pub(super) has_cmd: bool,
+    /// What its programs are for.
+    pub(super) platform: Platform,
+    /// The base image's `ONBUILD`s, still to be carried out.
+    pub(super) triggers: Vec<String>,
+    /// Variables that were used and have no value, since somebody last asked.
+    pub(super) unset: Vec<String>,
+    /// The keys of its steps, by which later builds may find its layers.
+    pub(super) keys: Vec<StepKey>,
+}
+
+/// A step's cache key, and which layer it made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct StepKey {
+    pub(super) key: Digest,
+    /// Index among the image's layers.
+    pub(super) layer: usize,
 }
 
 impl State {
     /// `FROM scratch`.
-    pub(super) fn scratch() -> Self {
+    pub(super) fn scratch(platform: Platform) -> Self {
         let document = ConfigDocument {
             created: None,
             architecture: String::new(),
             os: String::new(),
-            config: ProcessDocument::default(),
+            // As Docker's: programs of any later layer are found.
+            config: ProcessDocument { env: vec![PATH.to_owned()], ..ProcessDocument::default() },
             rootfs: RootFs::none(),
             history: Vec::new(),
             rest: serde_json::Map::new(),
         };
-        Self { document, layers: Vec::new(), args: BTreeMap::new(), has_cmd: false }
+        Self::new(document, Vec::new(), platform)
+    }
+
+    fn new(document: ConfigDocument, layers: Vec<Layer>, platform: Platform) -> Self {
+        Self {
+            document,
+            layers,
+            args: BTreeMap::new(),
+            declared: BTreeSet::new(),
+            has_cmd: false,
+            platform,
+            triggers: Vec::new(),
+            unset: Vec::new(),
+            keys: Vec::new(),
+        }
     }
 
     /// `FROM` an image.
-    pub(super) fn of_image(manifest: Manifest, document: ConfigDocument) -> Self {
+    pub(super) fn of_image(
+        manifest: Manifest,
+        mut document: ConfigDocument,
+        platform: Platform,
+    ) -> Self {
         let layers = manifest
             .layers
             .into_iter()
             .zip(&document.rootfs.diff_ids)
             .map(|(blob, diff_id)| Layer { blob, diff_id: diff_id.clone() })
             .collect();
-        Self { document, layers, args: BTreeMap::new(), has_cmd: false }
+        let triggers = std::mem::take(&mut document.config.on_build);
+        Self { triggers, ..Self::new(document, layers, platform) }
     }
 
-    /// `FROM` an earlier stage: what is in scope there is not in scope here.
+    /// `FROM` an earlier stage: its arguments are in scope here too.
     pub(super) fn of_stage(stage: &Self) -> Self {
-        Self { args: BTreeMap::new(), has_cmd: false, ..stage.clone() }
+        let mut state = Self { has_cmd: false, ..stage.clone() };
+        state.triggers = std::mem::take(&mut state.document.config.on_build);
+        state
     }
 
     pub(super) fn config(&mut self) -> &mut ProcessDocument {
@@ -140,9 +186,9 @@ impl State {
     }
 
     /// The config and the layers to write.
-    pub(super) fn into_document(mut self, platform: Platform) -> (ConfigDocument, Vec<Descriptor>) {
+    pub(super) fn into_document(mut self) -> (ConfigDocument, Vec<Descriptor>) {
         if self.document.architecture.is_empty() {
-            platform.architecture().clone_into(&mut self.document.architecture);
+            self.platform.architecture().clone_into(&mut self.document.architecture);
         }
         if self.document.os.is_empty() {
             "linux".clone_into(&mut self.document.os);
@@ -167,7 +213,7 @@ mod tests {
 
     #[test]
     fn env_wins_over_arg_and_is_replaced_in_place() {
-        let mut state = State::scratch();
+        let mut state = State::scratch(Platform::host());
         state.args.insert("A".into(), "arg".into());
         state.args.insert("ONLY".into(), "arg".into());
         state.set_env("A", "1");
@@ -176,7 +222,7 @@ mod tests {
         assert_eq!(state.variable("A").as_deref(), Some("3=x"));
         assert_eq!(state.variable("ONLY").as_deref(), Some("arg"));
         assert_eq!(state.variable("C"), None);
-        assert_eq!(state.environment(), ["ONLY=arg", "A=3=x", "B=2"]);
+        assert_eq!(state.environment(), ["ONLY=arg", PATH, "A=3=x", "B=2"]);
     }
 
     #[test]

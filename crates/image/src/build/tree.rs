@@ -31,6 +31,15 @@ pub(super) struct Tree<'a> {
     pub(super) owned: bool,
 }
 
+/// Which of a tree's files are meant, beside the pattern.
+#[derive(Debug, Default)]
+pub(super) struct Selection {
+    /// Whether sources keep the directories they are in.
+    pub(super) parents: bool,
+    /// What is left out, by paths within each source.
+    pub(super) exclude: Ignore,
+}
+
 /// One thing in a source.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -57,6 +66,8 @@ pub(super) struct Source {
     pub(super) path: PathBuf,
     /// The name it has where it is copied into a directory.
     pub(super) name: PathBuf,
+    /// Directories that are kept above it, with its own name if it is one.
+    pub(super) below: PathBuf,
     pub(super) entries: Vec<Entry>,
 }
 
@@ -75,6 +86,13 @@ impl Source {
     pub(super) fn bytes(&self) -> u64 {
         let files = self.entries.iter().filter(|e| kind(&e.stat) == FileType::RegularFile);
         files.map(|entry| u64::try_from(entry.stat.st_size).unwrap_or_default()).sum()
+    }
+
+    /// Notes the directories between `pivot` and the source.
+    fn keep_parents(&mut self, pivot: &Path) {
+        let path = self.path.strip_prefix(pivot).unwrap_or(&self.path);
+        let below = if self.is_directory() { Some(path) } else { path.parent() };
+        self.below = below.map(PathBuf::from).unwrap_or_default();
     }
 
     pub(super) fn is_directory(&self) -> bool {
@@ -97,9 +115,40 @@ pub(super) fn within_root(path: &Path) -> PathBuf {
     clean
 }
 
+/// The part of a pattern before `/./`, above which no directories are kept.
+fn pivot(pattern: &str) -> PathBuf {
+    // A leading "./" says nothing.
+    let pattern = pattern.trim_start_matches("./");
+    within_root(Path::new(pattern.split_once("/./").map_or("", |(before, _)| before)))
+}
+
 impl Tree<'_> {
     /// The sources that a source of `COPY` means: one, or what its pattern matches.
-    pub(super) fn select(&self, pattern: &str) -> Result<Vec<Source>, StepProblem> {
+    pub(super) fn select(
+        &self,
+        pattern: &str,
+        selection: &Selection,
+    ) -> Result<Vec<Source>, StepProblem> {
+        let mut sources = self.matching(pattern, selection.parents)?;
+        if selection.parents {
+            let pivot = pivot(pattern);
+            sources.iter_mut().for_each(|source| source.keep_parents(&pivot));
+        }
+        for source in &mut sources {
+            let name = source.name.clone();
+            source.entries.retain(|entry| {
+                let own = entry.path.as_os_str().is_empty();
+                let file = kind(&entry.stat) != FileType::Directory;
+                let path = if own { &name } else { &entry.path };
+                own && !file || !selection.exclude.is_ignored(path)
+            });
+        }
+        sources.retain(|source| !source.entries.is_empty());
+        Ok(sources)
+    }
+
+    /// Every source that a pattern matches; there must be one.
+    fn matching(&self, pattern: &str, deep: bool) -> Result<Vec<Source>, StepProblem> {
         let clean = within_root(Path::new(pattern));
         let missing = |note: &str| StepProblem::SourceMissing {
             source_path: pattern.to_owned(),
@@ -116,13 +165,39 @@ impl Tree<'_> {
         }
         let mut found = vec![PathBuf::new()];
         for component in clean.components() {
-            found = self.expand(&found, &component.as_os_str().to_string_lossy())?;
+            let component = component.as_os_str().to_string_lossy();
+            if deep && component == "**" {
+                found = self.with_directories_below(found)?;
+            } else {
+                found = self.expand(&found, &component)?;
+            }
         }
         let mut sources = Vec::new();
         for path in found {
             sources.extend(self.source(&path)?);
         }
         if sources.is_empty() { Err(missing("")) } else { Ok(sources) }
+    }
+
+    /// Directories, and all that are in them.
+    fn with_directories_below(&self, mut open: Vec<PathBuf>) -> Result<Vec<PathBuf>, StepProblem> {
+        let mut found = Vec::new();
+        while let Some(path) = open.pop() {
+            let directory = match self.root.directory(&path) {
+                Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => continue,
+                result => result.map_err(|errno| self.error(&path, errno))?,
+            };
+            for name in names(directory.as_fd()).map_err(|errno| self.error(&path, errno))? {
+                let name = OsStr::from_bytes(&name);
+                let stat = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW);
+                if stat.is_ok_and(|stat| kind(&stat) == FileType::Directory) {
+                    open.push(path.join(name));
+                }
+            }
+            found.push(path);
+        }
+        found.sort();
+        Ok(found)
     }
 
     /// The paths one component further: those below `parents` that match.
@@ -177,7 +252,7 @@ impl Tree<'_> {
         } else {
             return Ok(None);
         }
-        Ok(Some(Source { path: path.to_owned(), name, entries }))
+        Ok(Some(Source { path: path.to_owned(), name, below: PathBuf::new(), entries }))
     }
 
     /// Lists the directory `below` the source at `top`, itself first.
@@ -355,10 +430,10 @@ mod tests {
     fn a_source_is_listed_sorted_with_its_parents_first() {
         let dir = context(&["src/b", "src/a/z", "other"]);
         let tree = tree(dir.path(), None);
-        let sources = tree.select("./src/").unwrap();
+        let sources = tree.select("./src/", &Selection::default()).unwrap();
         assert_eq!(paths(&sources[0]), ["", "a", "a/z", "b"]);
         assert!(sources[0].is_directory());
-        assert_eq!(tree.select("/src/../other").unwrap()[0].path, Path::new("other"));
+        assert_eq!(tree.select("/src/../other", &Selection::default()).unwrap()[0].path, Path::new("other"));
     }
 
     #[test]
@@ -366,7 +441,7 @@ mod tests {
         let dir = context(&["a.txt", "b.txt", "c.md", "x/1/k", "x/2/k", "x/3/other"]);
         let tree = tree(dir.path(), None);
         let found = |pattern: &str| -> Vec<String> {
-            let sources = tree.select(pattern).unwrap_or_default();
+            let sources = tree.select(pattern, &Selection::default()).unwrap_or_default();
             sources.iter().map(|source| source.path.display().to_string()).collect()
         };
         assert_eq!(found("*.txt"), ["a.txt", "b.txt"]);
@@ -381,11 +456,11 @@ mod tests {
         let dir = context(&["keep/a", "drop/a", "drop/saved/b", "secret"]);
         let ignore = Ignore::parse("drop\n!drop/saved\nsecret").unwrap();
         let tree = tree(dir.path(), Some(&ignore));
-        let all = tree.select(".").unwrap();
+        let all = tree.select(".", &Selection::default()).unwrap();
         assert_eq!(paths(&all[0]), ["", "drop", "drop/saved", "drop/saved/b", "keep", "keep/a"]);
-        let error = tree.select("secret").unwrap_err().to_string();
+        let error = tree.select("secret", &Selection::default()).unwrap_err().to_string();
         assert_eq!(error, "secret is not in the context (.dockerignore excludes it)");
-        let error = tree.select("nothing").unwrap_err().to_string();
+        let error = tree.select("nothing", &Selection::default()).unwrap_err().to_string();
         assert_eq!(error, "nothing is not in the context");
     }
 
@@ -398,11 +473,11 @@ mod tests {
         symlink(dir.path().join("outside"), ctx.join("absolute")).unwrap();
         symlink(dir.path().join("outside/secret"), ctx.join("real/link")).unwrap();
         let tree = tree(&ctx, None);
-        assert_eq!(paths(&tree.select("alias").unwrap()[0]), ["", "f", "link"]);
+        assert_eq!(paths(&tree.select("alias", &Selection::default()).unwrap()[0]), ["", "f", "link"]);
         for path in ["up/secret", "absolute/secret", "up", "absolute", "../outside/secret"] {
-            assert!(tree.select(path).is_err(), "{path}");
+            assert!(tree.select(path, &Selection::default()).is_err(), "{path}");
         }
-        let source = &tree.select("real").unwrap()[0];
+        let source = &tree.select("real", &Selection::default()).unwrap()[0];
         assert_eq!(kind(&source.entries[2].stat), FileType::Symlink);
         assert!(tree.open(source, &source.entries[2]).is_err());
     }
@@ -412,7 +487,7 @@ mod tests {
         let dir = context(&["s/a", "s/b"]);
         let digest = || {
             let tree = tree(dir.path(), None);
-            tree.digest(&tree.select("s").unwrap()[0], &|| false).unwrap()
+            tree.digest(&tree.select("s", &Selection::default()).unwrap()[0], &|| false).unwrap()
         };
         let first = digest();
         let file = fs_err::File::options().write(true).open(dir.path().join("s/a")).unwrap();

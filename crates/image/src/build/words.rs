@@ -3,16 +3,27 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
+use super::pattern::Pattern;
+
 /// Looks a variable up; `None` when it is not set.
 pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// A text with its variables replaced.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Expanded {
+    pub(super) text: String,
+    /// Variables that are not set although their value was asked for.
+    pub(super) unset: Vec<String>,
+}
 
 /// Replaces variables and takes quotes and escapes away.
 ///
 /// # Errors
 /// A quote or brace is not closed, a modifier is not supported, or `${x:?message}` says so.
-pub(super) fn expand(text: &str, escape: char, lookup: Lookup<'_>) -> Result<String, String> {
-    let mut expander = Expander { chars: text.chars().peekable(), escape, lookup, depth: 0 };
-    expander.run(None)
+pub(super) fn expand(text: &str, escape: char, lookup: Lookup<'_>) -> Result<Expanded, String> {
+    let mut expander = Expander::new(text, escape, lookup);
+    let text = expander.run(None, Escapes::Taken)?;
+    Ok(Expanded { text, unset: expander.unset })
 }
 
 /// Replaces variables in a here-document: quotes are text there, and a backslash quotes only `$` and
@@ -20,8 +31,8 @@ pub(super) fn expand(text: &str, escape: char, lookup: Lookup<'_>) -> Result<Str
 ///
 /// # Errors
 /// As [`expand`].
-pub(super) fn expand_document(text: &str, lookup: Lookup<'_>) -> Result<String, String> {
-    let mut expander = Expander { chars: text.chars().peekable(), escape: '\\', lookup, depth: 0 };
+pub(super) fn expand_document(text: &str, lookup: Lookup<'_>) -> Result<Expanded, String> {
+    let mut expander = Expander::new(text, '\\', lookup);
     let mut out = String::new();
     while let Some(c) = expander.chars.next() {
         match c {
@@ -33,7 +44,7 @@ pub(super) fn expand_document(text: &str, lookup: Lookup<'_>) -> Result<String, 
             c => out.push(c),
         }
     }
-    Ok(out)
+    Ok(Expanded { text: out, unset: expander.unset })
 }
 
 /// Variables may stand within variables so deep.
@@ -44,11 +55,25 @@ struct Expander<'a> {
     escape: char,
     lookup: Lookup<'a>,
     depth: usize,
+    unset: Vec<String>,
 }
 
-impl Expander<'_> {
+/// What becomes of an escape and the character after it.
+#[derive(Clone, Copy, PartialEq)]
+enum Escapes {
+    /// The character alone is left.
+    Taken,
+    /// Both are left: they mean something in a pattern.
+    Kept,
+}
+
+impl<'a> Expander<'a> {
+    fn new(text: &'a str, escape: char, lookup: Lookup<'a>) -> Self {
+        Self { chars: text.chars().peekable(), escape, lookup, depth: 0, unset: Vec::new() }
+    }
+
     /// Reads until `stop`, which stays unread, or the end.
-    fn run(&mut self, stop: Option<char>) -> Result<String, String> {
+    fn run(&mut self, stop: Option<char>, escapes: Escapes) -> Result<String, String> {
         let mut out = String::new();
         while let Some(&c) = self.chars.peek() {
             if Some(c) == stop {
@@ -59,7 +84,10 @@ impl Expander<'_> {
                 '\'' => self.single_quoted(&mut out)?,
                 '"' => self.double_quoted(&mut out)?,
                 '$' => self.variable(&mut out)?,
-                c if c == self.escape => out.extend(self.chars.next()),
+                c if c == self.escape => {
+                    out.extend((escapes == Escapes::Kept).then_some(c));
+                    out.extend(self.chars.next());
+                }
                 c => out.push(c),
             }
         }
@@ -103,7 +131,7 @@ impl Expander<'_> {
             }
             Some(c) if c.is_ascii_alphabetic() || *c == '_' => {
                 let name = self.name();
-                out.push_str(&(self.lookup)(&name).unwrap_or_default());
+                out.push_str(&self.value(&name));
             }
             // Shells' special variables are never set in a build.
             Some(c) if c.is_ascii_digit() || "@*#?-!$".contains(*c) => {
@@ -112,6 +140,14 @@ impl Expander<'_> {
             _ => out.push('$'),
         }
         Ok(())
+    }
+
+    /// A variable's value; empty, and noted, when it has none.
+    fn value(&mut self, name: &str) -> String {
+        (self.lookup)(name).unwrap_or_else(|| {
+            self.unset.push(name.to_owned());
+            String::new()
+        })
     }
 
     fn name(&mut self) -> String {
@@ -128,22 +164,25 @@ impl Expander<'_> {
         if name.is_empty() {
             return Err("${…} has no variable name".to_owned());
         }
-        let value = (self.lookup)(&name);
         let colon = self.chars.next_if_eq(&':').is_some();
         match self.chars.next() {
-            Some('}') if !colon => Ok(value.unwrap_or_default()),
-            Some(modifier @ ('-' | '+' | '?')) => {
-                let word = self.nested()?;
-                // With a colon, empty counts as unset.
-                let set = value.as_ref().is_some_and(|value| !colon || !value.is_empty());
-                match (modifier, set) {
-                    ('-', true) => Ok(value.unwrap_or_default()),
-                    ('-', false) | ('+', true) => Ok(word),
-                    ('+', false) => Ok(String::new()),
-                    (_, true) => Ok(value.unwrap_or_default()),
-                    (_, false) if word.is_empty() => Err(format!("{name} is not set")),
-                    (_, false) => Err(format!("{name}: {word}")),
-                }
+            Some('}') if !colon => Ok(self.value(&name)),
+            Some(modifier @ ('-' | '+' | '?')) => self.by_whether_set(&name, modifier, colon),
+            Some(side @ ('#' | '%')) if !colon => {
+                let longest = self.chars.next_if_eq(&side).is_some();
+                let pattern = Pattern::new(&self.nested('}', Escapes::Kept)?);
+                let value = self.value(&name);
+                Ok(if side == '#' {
+                    pattern.without_prefix(&value, longest)
+                } else {
+                    pattern.without_suffix(&value, longest)
+                })
+            }
+            Some('/') if !colon => {
+                let every = self.chars.next_if_eq(&'/').is_some();
+                let pattern = Pattern::new(&self.nested('/', Escapes::Kept)?);
+                let replacement = self.nested('}', Escapes::Taken)?;
+                Ok(pattern.replace(&self.value(&name), &replacement, every))
             }
             Some(other) => {
                 let colon = if colon { ":" } else { "" };
@@ -153,16 +192,36 @@ impl Expander<'_> {
         }
     }
 
-    /// The word of a modifier, up to its closing brace.
-    fn nested(&mut self) -> Result<String, String> {
+    /// `-`, `+` and `?`; with a colon, empty counts as unset.
+    fn by_whether_set(
+        &mut self,
+        name: &str,
+        modifier: char,
+        colon: bool,
+    ) -> Result<String, String> {
+        let word = self.nested('}', Escapes::Taken)?;
+        let value = (self.lookup)(name);
+        let set = value.as_ref().is_some_and(|value| !colon || !value.is_empty());
+        match (modifier, set) {
+            ('-', true) => Ok(value.unwrap_or_default()),
+            ('-', false) | ('+', true) => Ok(word),
+            ('+', false) => Ok(String::new()),
+            (_, true) => Ok(value.unwrap_or_default()),
+            (_, false) if word.is_empty() => Err(format!("{name} is not set")),
+            (_, false) => Err(format!("{name}: {word}")),
+        }
+    }
+
+    /// A word of a modifier, up to what ends it.
+    fn nested(&mut self, end: char, escapes: Escapes) -> Result<String, String> {
         self.depth += 1;
         if self.depth > DEPTH {
             return Err("variables are nested too deep".to_owned());
         }
-        let word = self.run(Some('}'))?;
+        let word = self.run(Some(end), escapes)?;
         self.depth -= 1;
         match self.chars.next() {
-            Some('}') => Ok(word),
+            Some(c) if c == end => Ok(word),
             _ => Err("${…} is not closed".to_owned()),
         }
     }
@@ -228,12 +287,13 @@ mod tests {
         match name {
             "X" => Some("x value".to_owned()),
             "EMPTY" => Some(String::new()),
+            "P" => Some("/usr/lib/x.tar.gz".to_owned()),
             _ => None,
         }
     }
 
     fn run(text: &str) -> Result<String, String> {
-        expand(text, '\\', &lookup)
+        expand(text, '\\', &lookup).map(|expanded| expanded.text)
     }
 
     #[test]
@@ -264,6 +324,16 @@ mod tests {
             ("${UNSET:-${X:-d}}", "x value"),
             ("${UNSET:-'a}b'}", "a}b"),
             ("${X:?no}", "x value"),
+            ("${P#*/}", "usr/lib/x.tar.gz"),
+            ("${P##*/}", "x.tar.gz"),
+            ("${P%.*}", "/usr/lib/x.tar"),
+            ("${P%%.*}", "/usr/lib/x"),
+            ("${P#nothing}", "/usr/lib/x.tar.gz"),
+            ("${P/\\//_}", "_usr/lib/x.tar.gz"),
+            ("${P//\\//_}", "_usr_lib_x.tar.gz"),
+            ("${P/l?b/${X}}", "/usr/x value/x.tar.gz"),
+            ("${P//[x]/}", "/usr/lib/x.tar.gz"),
+            ("${UNSET#x}", ""),
             ("", ""),
         ] {
             assert_eq!(run(text).as_deref(), Ok(expected), "{text}");
@@ -278,7 +348,9 @@ mod tests {
             ("${X", "not closed"),
             ("${}", "no variable name"),
             ("${X:-d", "not closed"),
-            ("${X#p}", "modifier #"),
+            ("${X#p", "not closed"),
+            ("${X/p}", "not closed"),
+            ("${X:#p}", "modifier :#"),
             ("${X:1}", "modifier :1"),
             ("${UNSET:?must be given}", "UNSET: must be given"),
         ] {
@@ -289,14 +361,20 @@ mod tests {
 
     #[test]
     fn another_escape_character_leaves_backslashes_alone() {
-        assert_eq!(expand("C:\\x`$X", '`', &lookup).as_deref(), Ok("C:\\x$X"));
+        assert_eq!(expand("C:\\x`$X", '`', &lookup).unwrap().text, "C:\\x$X");
     }
 
     #[test]
     fn quotes_in_a_here_document_are_text() {
         let text = "say \"$X\" and '${X}' or \\$X \\\\ \\n \\\"\n";
         let expected = "say \"x value\" and 'x value' or $X \\ \\n \\\"\n";
-        assert_eq!(expand_document(text, &lookup).as_deref(), Ok(expected));
+        assert_eq!(expand_document(text, &lookup).unwrap().text, expected);
+    }
+
+    #[test]
+    fn variables_that_are_not_set_are_told_unless_that_was_asked() {
+        let text = "$X $NO ${NO} ${ALSO#x} ${NO:-d} ${NO:+d} '$QUOTED'";
+        assert_eq!(expand(text, '\\', &lookup).unwrap().unset, ["NO", "NO", "ALSO"]);
     }
 
     #[test]
@@ -314,7 +392,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_is_refused_or_expanded_without_panic(text in "[$X{}:'\"\\\\+?a -]{0,24}") {
+        fn any_text_is_refused_or_expanded_without_panic(text in "[$X{}:'\"\\\\+?a/#% *-]{0,24}") {
             let _ = run(&text);
             let _ = expand_document(&text, &lookup);
             let _ = split(&text, '\\');

@@ -13,6 +13,11 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 const CERTIFICATES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
+/// What to get a URL with, if it is one that we get: http or https, without a password.
+pub(crate) fn agent_for(url: &str) -> Option<Agent> {
+    host(url).map(|host| agent(!is_loopback(host), root_certificates()))
+}
+
 pub(super) fn agent(proxied: bool, certificates: RootCerts) -> Agent {
     let proxy = if proxied { ureq::Proxy::try_from_env() } else { None };
     Agent::config_builder()

@@ -114,7 +114,7 @@ fn a_stage_that_gives_the_same_file_leaves_its_copies_alone() {
 #[test]
 fn the_cache_survives_a_restart_and_a_prune_of_what_is_in_use() {
     let project = project();
-    let tag = |request: &mut berth_image::BuildRequest| request.tag = "app".parse().ok();
+    let tag = |request: &mut berth_image::BuildRequest| request.tags = vec!["app".parse().unwrap()];
     let first = project.try_build(DOCKERFILE, tag).unwrap();
     project.store.prune(&PruneRequest::default(), &Silent).unwrap();
     let Project { dir, store } = project;
@@ -207,4 +207,20 @@ fn a_file_saved_while_it_is_copied_is_not_remembered_as_what_it_was() {
     project.store.build(&project.request(), &runner, &Saves(&project)).unwrap();
     project.write("f", "first");
     assert_eq!(project.build("FROM scratch\nCOPY f /\n").read("/f").as_deref(), Some("first"));
+}
+
+#[test]
+fn the_cache_is_pruned_by_age_and_size_and_images_stay() {
+    let project = project();
+    let tag = |request: &mut berth_image::BuildRequest| {
+        request.tags = vec!["app".parse().unwrap()];
+    };
+    let text = DOCKERFILE.replace("RUN echo installed", "RUN --mount=type=cache,target=/c echo installed");
+    let built = project.try_build(&text, tag).unwrap();
+    let prune = |keep, older| project.store.prune_build_cache(keep, older).unwrap();
+    assert_eq!(prune(Some(u64::MAX), Some(Duration::from_secs(3600))), Default::default());
+    let all = prune(Some(0), None);
+    assert_eq!((all.steps >= 5, all.mounts), (true, 1), "{all:?}");
+    assert_eq!(project.store.image(&"app".parse().unwrap()).unwrap(), Some(built.image));
+    assert_eq!(project.try_build(&text, tag).unwrap().done().len(), 5);
 }

@@ -191,3 +191,28 @@ fn the_context_ends_at_its_root() {
         assert!(error.to_string().contains("is not in the build context"), "{error}");
     }
 }
+
+#[test]
+fn names_of_one_file_stay_names_of_one_file() {
+    let project = Project::with_shell(&[("d/a", "A")]);
+    fs_err::hard_link(project.path("d/a"), project.path("d/b")).unwrap();
+    let built = project.build(
+        "FROM scratch AS made\nCOPY rootfs /\nRUN mkdir /out && echo x > /out/a && ln /out/a /out/b\n\
+         FROM scratch\nCOPY d /d/\nCOPY --from=made /out /out/\n",
+    );
+    let inode = |path: &str| fs_err::metadata(built.find(path).unwrap()).unwrap().ino();
+    assert_eq!(inode("/d/a"), inode("/d/b"));
+    assert_eq!(inode("/out/a"), inode("/out/b"));
+    assert_ne!(inode("/d/a"), inode("/out/a"));
+}
+
+#[test]
+fn directories_below_the_destination_become_what_the_sources_are() {
+    let project = Project::with_shell(&[("d/sub/more", "m")]);
+    let text = "FROM scratch\nCOPY rootfs /\nRUN mkdir /d && mkdir /d/sub && chmod 700 /d && \
+        chmod 700 /d/sub && chown 3 /d && chown 3 /d/sub\nCOPY d /d\n";
+    let built = project.build(text);
+    assert_eq!(built.stat("/d"), (3, 3, 0o700));
+    assert_eq!(built.stat("/d/sub"), (0, 0, 0o755));
+    assert_eq!(built.read("/d/sub/more").as_deref(), Some("m"));
+}

@@ -139,7 +139,7 @@ fn a_failed_command_tells_line_code_and_last_output() {
         project.error(&format!("{BASE}\nRUN echo all good so far\nRUN warn it broke && exit 3\n"));
     assert_eq!(error.line, 5);
     let text = error.to_string();
-    assert!(text.contains("Dockerfile:5: the command ended with exit code 3"), "{text}");
+    assert!(text.contains("Dockerfile:5:1: the command ended with exit code 3"), "{text}");
     assert!(text.contains("5 | RUN warn it broke && exit 3"), "{text}");
     assert!(text.contains("it broke"), "{text}");
     project.assert_is_clean();
@@ -156,5 +156,5 @@ fn the_layers_of_a_stage_are_those_of_the_next() {
             .replace("FROM 0", "FROM base\nRUN cat /out"),
     );
     assert_eq!(built.output(), "built\n");
-    assert_eq!(built.image.config.env, ["A=1"]);
+    assert_eq!(built.env(), ["A=1"]);
 }

@@ -2,12 +2,17 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 mod archives;
+mod build_add;
 mod build_cache;
+mod build_checks;
 mod build_config;
 mod build_copy;
+mod build_mounts;
+mod build_onbuild;
 mod build_run;
 mod crash;
 mod gc;
+mod build_stages;
 mod pull;
 mod push;
 mod support;

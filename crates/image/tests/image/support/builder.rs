@@ -8,8 +8,8 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use berth_image::{
-    BuildError, BuildRequest, Image, ImageStore, Outcome, RunRequest, RunStep, RunStepError,
-    StepError, Stream,
+    BuildError, BuildRequest, Image, ImageStore, Outcome, RunMount, RunRequest, RunStep,
+    RunStepError, StepError, Stream,
 };
 
 use super::{Recorder, options};
@@ -31,6 +31,12 @@ impl Built {
     pub(crate) fn done(&self) -> Vec<String> {
         let steps = self.progress.steps(Outcome::Done).into_iter();
         steps.filter(|step| !step.starts_with("FROM")).collect()
+    }
+
+    /// The image's environment but for the `PATH` that every image has.
+    pub(crate) fn env(&self) -> Vec<String> {
+        let env = self.image.config.env.iter();
+        env.filter(|entry| !entry.starts_with("PATH=/usr/local/sbin")).cloned().collect()
     }
 
     pub(crate) fn output(&self) -> String {
@@ -142,6 +148,21 @@ impl Project {
     }
 }
 
+/// Runs nothing, and remembers what it was asked to run.
+#[derive(Default)]
+pub(crate) struct Remembers(pub(crate) std::sync::Mutex<Vec<Vec<String>>>);
+
+impl RunStep for Remembers {
+    fn run(
+        &self,
+        request: &RunRequest<'_>,
+        _: &mut dyn FnMut(Stream, &[u8]),
+    ) -> Result<i32, RunStepError> {
+        self.0.lock().unwrap().push(request.args.to_vec());
+        Ok(0)
+    }
+}
+
 /// The program for `RUN`, compiled once for all tests.
 fn tool() -> &'static Path {
     static TOOL: OnceLock<PathBuf> = OnceLock::new();
@@ -169,9 +190,53 @@ fn tool() -> &'static Path {
 /// Runs each command with `unshare`, `mount` and `chroot`.
 pub(crate) struct Chroot;
 
-/// Mounts the overlay at `$3/root` and runs the rest of the arguments.
+/// Mounts the overlay at `$3/root`, then what `$4` says, and runs the rest of the arguments.
 const SCRIPT: &str = "mount -t overlay overlay -o \
-    \"lowerdir=$1,upperdir=$2,workdir=$3/work\" \"$3/root\" && shift 3 && exec \"$@\"";
+    \"lowerdir=$1,upperdir=$2,workdir=$3/work\" \"$3/root\" && cd \"$3/root\" && eval \"$4\" && \
+    shift 4 && exec \"$@\"";
+
+/// Commands that make a mount's point and mount it, in the directory of the root.
+fn mount_script(mount: &RunMount) -> String {
+    match mount {
+        RunMount::Bind { source, target, read_only } => {
+            let (source, target) = (source.display(), target.trim_start_matches('/'));
+            let point = if source.to_string().ends_with('/') || is_directory(mount) {
+                format!("mkdir -p '{target}'")
+            } else {
+                format!("mkdir -p \"$(dirname '{target}')\" && : >>'{target}'")
+            };
+            let restrict = format!("&& mount -o remount,ro,bind '{target}'");
+            let restrict = if *read_only { restrict } else { String::new() };
+            format!("{point} && mount --bind '{source}' '{target}' {restrict}")
+        }
+        RunMount::Tmpfs { target, size } => {
+            let target = target.trim_start_matches('/');
+            let size = size.map_or(String::new(), |size| format!("-o size={size}"));
+            format!("mkdir -p '{target}' && mount -t tmpfs {size} tmpfs '{target}'")
+        }
+    }
+}
+
+fn is_directory(mount: &RunMount) -> bool {
+    match mount {
+        RunMount::Bind { source, .. } => source.is_dir(),
+        RunMount::Tmpfs { .. } => true,
+    }
+}
+
+/// Takes empty mount points out of the layer again.
+fn remove_mount_point(upper: &Path, mount: &RunMount) {
+    let (RunMount::Bind { target, .. } | RunMount::Tmpfs { target, .. }) = mount;
+    let mut path = upper.join(target.trim_start_matches('/'));
+    let empty = fs_err::metadata(&path).is_ok_and(|m| m.is_file() && m.len() == 0);
+    if empty {
+        fs_err::remove_file(&path).unwrap();
+    }
+    // Only those that are empty can be removed.
+    while path != upper && (fs_err::remove_dir(&path).is_ok() || !path.exists()) {
+        path.pop();
+    }
+}
 
 impl RunStep for Chroot {
     fn run(
@@ -184,10 +249,13 @@ impl RunStep for Chroot {
             fs_err::create_dir(beside.join(folder))?;
         }
         let lower: Vec<&str> = request.layers.iter().map(|layer| layer.to_str().unwrap()).collect();
+        let mounts: Vec<String> = request.mounts.iter().map(mount_script).collect();
+        let mounts = if mounts.is_empty() { "true".to_owned() } else { mounts.join(" && ") };
         let user = if request.user.is_empty() { "0:0" } else { request.user };
         let mut child = Command::new("unshare")
             .args(["--mount", "--propagation=private", "sh", "-c", SCRIPT, "sh"])
             .args([&lower.join(":"), request.upper.to_str().unwrap(), beside.to_str().unwrap()])
+            .arg(mounts)
             .args(["env", "-i", &format!("TEST_CWD={}", request.cwd)])
             .args(request.env)
             .args(["/usr/sbin/chroot", &format!("--userspec={user}")])
@@ -204,6 +272,7 @@ impl RunStep for Chroot {
         child.stderr.take().unwrap().read_to_end(&mut err)?;
         output(Stream::Stderr, &err);
         let status = child.wait()?;
+        request.mounts.iter().rev().for_each(|mount| remove_mount_point(request.upper, mount));
         Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap()))
     }
 }

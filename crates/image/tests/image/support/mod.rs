@@ -1,6 +1,7 @@
 //! What the tests of this crate share: a registry, images for it, and a progress that remembers.
 
 pub(crate) mod builder;
+pub(crate) mod files;
 pub(crate) mod registry;
 
 use std::io::Write as _;
@@ -139,7 +140,7 @@ impl Recorder {
     pub(crate) fn labels(&self, outcome: Outcome, kind: impl Fn(TaskKind) -> bool) -> Vec<String> {
         let tasks = self.tasks.lock().unwrap();
         let fits =
-            |(task, ended): &&(Task, Option<Outcome>)| kind(task.kind) && *ended == Some(outcome);
+            |(task, ended): &&(Task, Option<Outcome>)| kind(task.kind.clone()) && *ended == Some(outcome);
         tasks.iter().filter(fits).map(|(task, _)| task.label.clone()).collect()
     }
 

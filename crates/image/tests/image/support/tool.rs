@@ -51,6 +51,18 @@ fn run(words: &[String]) {
             Ok(())
         }
         ["cat", path] => fs::read(path).map(|bytes| std::io::stdout().write_all(&bytes).unwrap()),
+        ["ls", path] => fs::read_dir(path).map(|entries| {
+            let mut names: Vec<_> = entries.map(|e| e.expect("an entry").file_name()).collect();
+            names.sort();
+            names.iter().for_each(|name| println!("{}", name.to_string_lossy()));
+        }),
+        ["mode", path] => fs::metadata(path).map(|m| println!("{:o}", m.mode() & 0o7777)),
+        // What the socket sends once it was greeted.
+        ["greet", path] => std::os::unix::net::UnixStream::connect(path).and_then(|mut stream| {
+            stream.write_all(b"hello\n")?;
+            stream.shutdown(std::net::Shutdown::Write)?;
+            std::io::copy(&mut stream, &mut std::io::stdout()).map(drop)
+        }),
         ["rm", path] => fs::remove_file(path),
         ["rmdir", path] => fs::remove_dir_all(path),
         ["mkdir", path] => fs::create_dir(path),
