@@ -122,9 +122,7 @@ fn modified(metadata: &std::fs::Metadata) -> SystemTime {
 
 fn children(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     match fs_err::read_dir(folder) {
-        Ok(entries) => {
-            entries.map(|entry| Ok(entry?.path())).collect()
-        }
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error.into()),
     }

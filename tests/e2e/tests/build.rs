@@ -20,10 +20,13 @@ fn a_build_shows_its_steps_and_runs_none_twice() {
                       FROM busybox\nARG WHO\nCOPY --from=tools /script /script\n\
                       RUN /script && echo \"hello $WHO\" | tee /out\n";
     project.write("Dockerfile", dockerfile);
-    let args = ["--progress=plain", "--build-arg=WHO=world", "--tag=e2e/steps:1", "--tag=e2e/steps:2"];
+    let args =
+        ["--progress=plain", "--build-arg=WHO=world", "--tag=e2e/steps:1", "--tag=e2e/steps:2"];
     let first = build(&project, &args).run();
     first.assert_succeeds();
-    for text in ["[tools 2/2] RUN cat <<EOF", "made by /script", "hello world", "DONE", "e2e/steps:2"] {
+    for text in
+        ["[tools 2/2] RUN cat <<EOF", "made by /script", "hello world", "DONE", "e2e/steps:2"]
+    {
         assert!(first.stderr.contains(text), "{text}: {first}");
     }
     let second = build(&project, &args).run();
@@ -31,7 +34,10 @@ fn a_build_shows_its_steps_and_runs_none_twice() {
     assert!(second.stderr.contains("CACHED") && !second.stderr.contains("hello world"), "{second}");
     let quiet = build(&project, &["--quiet", "--build-arg=WHO=world"]).run();
     let digest = quiet.stdout.trim();
-    assert!(digest.starts_with("sha256:") && digest.len() == 71 && quiet.stderr.is_empty(), "{quiet}");
+    assert!(
+        digest.starts_with("sha256:") && digest.len() == 71 && quiet.stderr.is_empty(),
+        "{quiet}"
+    );
 }
 
 #[test]
@@ -41,8 +47,11 @@ fn events_are_json_and_files_say_what_was_made() {
     let args = ["--progress=json", "--no-cache", "--iidfile=id", "--metadata-file=meta", "-te2e/j"];
     let outcome = build(&project, &args).run();
     outcome.assert_succeeds();
-    let events: Vec<serde_json::Value> =
-        outcome.stdout.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect();
+    let events: Vec<serde_json::Value> = outcome
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a JSON line"))
+        .collect();
     let output = |stream: &str, text: &str| {
         events.iter().any(|e| e["event"] == "output" && e["stream"] == stream && e["text"] == text)
     };
@@ -68,7 +77,8 @@ fn a_cache_stays_and_a_secret_does_not() {
          test \"$(cat /ctx)\" = \"$TOKEN\"\n",
     );
     project.write(".dockerignore", "nothing\n");
-    let args = ["--progress=plain", "--no-cache", "--secret=id=token,src=token", "--tag=e2e/secret"];
+    let args =
+        ["--progress=plain", "--no-cache", "--secret=id=token,src=token", "--tag=e2e/secret"];
     let first = build(&project, &args).run();
     first.assert_succeeds();
     assert!(first.stderr.contains("it is ***") && first.stderr.contains("400:0"), "{first}");
@@ -129,6 +139,7 @@ fn an_interrupted_build_ends_its_step_and_leaves_nothing() {
     let outcome = running.join().expect("the waiting thread ends");
     assert_eq!(outcome.code, 130, "{outcome}");
     footprint.assert_gone();
-    let sessions = fs::read_dir(project.home().join("images/tmp")).expect("list the store's folder");
+    let sessions =
+        fs::read_dir(project.home().join("images/tmp")).expect("list the store's folder");
     assert_eq!(sessions.count(), 0);
 }

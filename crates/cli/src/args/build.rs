@@ -177,9 +177,8 @@ impl CacheFrom {
             return Ok(Self(text.to_owned()));
         }
         match fields(text).as_slice() {
-            [("type", "registry"), ("ref", reference)] | [("ref", reference), ("type", "registry")] => {
-                Ok(Self((*reference).to_owned()))
-            }
+            [("type", "registry"), ("ref", reference)]
+            | [("ref", reference), ("type", "registry")] => Ok(Self((*reference).to_owned())),
             _ => Err("only `IMAGE` and `type=registry,ref=IMAGE` are supported".to_owned()),
         }
     }

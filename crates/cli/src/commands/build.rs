@@ -53,9 +53,7 @@ fn progress(args: &BuildArgs, printer: &Printer, stop: CancellationToken) -> Box
     match args.progress {
         ProgressKind::Json => Box::new(JsonProgress::new(printer, stop)),
         ProgressKind::Plain => Box::new(PlainProgress::new(printer, stop)),
-        ProgressKind::Auto if !printer.draws_bars() => {
-            Box::new(PlainProgress::new(printer, stop))
-        }
+        ProgressKind::Auto if !printer.draws_bars() => Box::new(PlainProgress::new(printer, stop)),
         ProgressKind::Auto | ProgressKind::Tty => Box::new(TtyProgress::new(printer, stop)),
     }
 }

@@ -3,9 +3,7 @@
 use agent::{BuildEgress, Network};
 use image::{RunMount, RunNetwork, RunRequest, RunStep, RunStepError, Stream};
 use model::InstanceType;
-use runtime::{
-    BindMount, Process, Runtime, Sandbox, SandboxSpec, StreamReader, TmpfsMount,
-};
+use runtime::{BindMount, Process, Runtime, Sandbox, SandboxSpec, StreamReader, TmpfsMount};
 use tokio::io::AsyncReadExt;
 use tokio::time::{Duration, interval};
 

@@ -134,7 +134,11 @@ impl Findings {
             self.add("StageNameCasing", &stage.from, text);
         }
         if matches!(name.to_lowercase().as_str(), "scratch" | "context") {
-            self.add("ReservedStageName", &stage.from, format!("the stage name {name} is reserved"));
+            self.add(
+                "ReservedStageName",
+                &stage.from,
+                format!("the stage name {name} is reserved"),
+            );
         }
     }
 
@@ -168,7 +172,8 @@ impl Findings {
                 }
                 Instruction::Healthcheck(_) => "HEALTHCHECK",
                 Instruction::Maintainer(_) => {
-                    let text = "MAINTAINER is deprecated: use LABEL org.opencontainers.image.authors";
+                    let text =
+                        "MAINTAINER is deprecated: use LABEL org.opencontainers.image.authors";
                     self.add("MaintainerDeprecated", step, text);
                     continue;
                 }
@@ -200,7 +205,8 @@ impl Findings {
 
     fn exec_form(&mut self, step: &Step, kind: &str, command: &Command, has_shell: bool) {
         if matches!(command, Command::Shell(text) if !text.is_empty()) && !has_shell {
-            let text = format!("{kind} runs in a shell, which gets the signals: write {kind} [\"…\"]");
+            let text =
+                format!("{kind} runs in a shell, which gets the signals: write {kind} [\"…\"]");
             self.add("JSONArgsRecommended", step, text);
         }
     }
@@ -219,7 +225,14 @@ impl Findings {
     /// Whoever has the image can read those.
     fn secret(&mut self, step: &Step, kind: &str, name: &str) {
         const SECRET: [&str; 9] = [
-            "apikey", "auth", "credential", "credentials", "key", "password", "pword", "passwd",
+            "apikey",
+            "auth",
+            "credential",
+            "credentials",
+            "key",
+            "password",
+            "pword",
+            "passwd",
             "secret",
         ];
         let lower = name.to_ascii_lowercase();

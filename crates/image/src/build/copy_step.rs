@@ -170,11 +170,7 @@ impl Builder<'_> {
 
     /// Who gets the files, if `--chown` says so: by the names of the stage, also for a layer of its
     /// own.
-    fn owner(
-        &self,
-        state: &State,
-        expanded: &Expanded,
-    ) -> Result<Option<(u32, u32)>, StepProblem> {
+    fn owner(&self, state: &State, expanded: &Expanded) -> Result<Option<(u32, u32)>, StepProblem> {
         let Some(text) = &expanded.chown else { return Ok(None) };
         users::resolve(&self.view(state)?, text).map(Some).map_err(StepProblem::Invalid)
     }

@@ -139,11 +139,7 @@ pub(super) enum Source {
     /// A path, a pattern, or for `ADD` a URL.
     Path(String),
     /// A file written in the Dockerfile itself.
-    Inline {
-        name: String,
-        content: String,
-        expand: bool,
-    },
+    Inline { name: String, content: String, expand: bool },
 }
 
 impl Instruction {
@@ -229,11 +225,8 @@ pub(super) fn parse_trigger(path: &Path, from: &Step, text: &str) -> Result<Step
 
 /// The escape character and `# check=`; both stand before anything else.
 fn directives(path: &Path, text: &str) -> Result<(char, Option<String>), BuildError> {
-    let comments: usize = text
-        .split_inclusive('\n')
-        .take_while(|line| line.starts_with('#'))
-        .map(str::len)
-        .sum();
+    let comments: usize =
+        text.split_inclusive('\n').take_while(|line| line.starts_with('#')).map(str::len).sum();
     let head = format!("{}\nFROM scratch\n", &text[..comments]);
     let parsed = parser::parse(&head).map_err(|e| Text { path, text }.syntax_error(&e))?;
     let directives = &parsed.parser_directives;

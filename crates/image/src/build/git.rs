@@ -75,9 +75,8 @@ impl Git {
     ) -> Result<(), StepProblem> {
         fs_err::create_dir(into).map_err(StepProblem::Io)?;
         let git = |arguments: &[&str]| run(into, arguments, cancelled);
-        let done = |output: Result<String, String>| {
-            output.map_err(|text| self.failed("fetch", &text))
-        };
+        let done =
+            |output: Result<String, String>| output.map_err(|text| self.failed("fetch", &text));
         done(git(&["init", "--quiet", "."])?)?;
         done(git(&["remote", "add", "origin", "--", &self.url])?)?;
         // Not every server gives a commit by its name: then the branch or tag, or everything.

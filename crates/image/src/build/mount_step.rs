@@ -33,8 +33,8 @@ pub(super) struct Mounted {
     pub(super) env: Vec<String>,
     /// What must not be shown.
     pub(super) secrets: Vec<Vec<u8>>,
-    _caches: Vec<CacheMount>,
-    _relays: Vec<Relay>,
+    caches: Vec<CacheMount>,
+    relays: Vec<Relay>,
 }
 
 impl Builder<'_> {
@@ -71,12 +71,14 @@ impl Builder<'_> {
         Ok(match mount {
             Mount::Bind { from, source, target, .. } => {
                 let from = self.source_of(index, from.as_deref())?;
-                let digest = self.sources_digest(&from, &[source.clone()], &Selection::default())?.0;
+                let digest =
+                    self.sources_digest(&from, &[source.clone()], &Selection::default())?.0;
                 format!("bind {target} {digest}")
             }
             Mount::Cache(Cache { id, target, from: Some(from), source, .. }) => {
                 let from = self.source_of(index, Some(from))?;
-                let digest = self.sources_digest(&from, &[source.clone()], &Selection::default())?.0;
+                let digest =
+                    self.sources_digest(&from, &[source.clone()], &Selection::default())?.0;
                 format!("cache {id} {target} {digest}")
             }
             Mount::Cache(Cache { id, target, .. }) => format!("cache {id} {target}"),
@@ -119,7 +121,8 @@ impl Builder<'_> {
                 }
                 Mount::Ssh { id, target, access } => {
                     let target = target.clone();
-                    let target = target.unwrap_or_else(|| format!("/run/buildkit/ssh_agent.{number}"));
+                    let target =
+                        target.unwrap_or_else(|| format!("/run/buildkit/ssh_agent.{number}"));
                     self.agent(id, target, *access, &place, &mut mounted)?;
                 }
             }
@@ -144,11 +147,7 @@ impl Builder<'_> {
         Ok(place.join("files"))
     }
 
-    fn in_one_layer(
-        &self,
-        from: &Origin,
-        source: &str,
-    ) -> Result<Option<PathBuf>, StepProblem> {
+    fn in_one_layer(&self, from: &Origin, source: &str) -> Result<Option<PathBuf>, StepProblem> {
         let Some((state, _)) = from.state() else { return Ok(None) };
         let layers = state.directories(self.layout).map_err(StepProblem::Store)?;
         let view = View::open(&layers).map_err(StepProblem::Io)?;
@@ -182,12 +181,7 @@ impl Builder<'_> {
         sources.iter().try_for_each(|source| copier.source(&tree, source))
     }
 
-    fn cache(
-        &self,
-        index: usize,
-        cache: &Cache,
-        mounted: &mut Mounted,
-    ) -> Result<(), StepProblem> {
+    fn cache(&self, index: usize, cache: &Cache, mounted: &mut Mounted) -> Result<(), StepProblem> {
         let Cache { id, target, from, source, sharing, read_only, access } = cache;
         let cancelled = || self.progress.cancelled();
         let opened = match sharing {
@@ -197,9 +191,7 @@ impl Builder<'_> {
         };
         let cache = opened.map_err(StepProblem::Store)?;
         let fill = |directory: &Path| match from {
-            Some(from) => {
-                self.copy_out(&self.source_of(index, Some(from))?, source, directory)
-            }
+            Some(from) => self.copy_out(&self.source_of(index, Some(from))?, source, directory),
             None => {
                 make_root(directory).map_err(StepProblem::Store)?;
                 settle(directory, *access).map_err(StepProblem::Io)
@@ -208,7 +200,7 @@ impl Builder<'_> {
         let source = cache.directory(fill)?;
         let (target, read_only) = (target.clone(), *read_only);
         mounted.mounts.push(RunMount::Bind { source, target, read_only });
-        mounted._caches.push(cache);
+        mounted.caches.push(cache);
         Ok(())
     }
 
@@ -262,7 +254,8 @@ impl Builder<'_> {
         fs_err::create_dir(place).map_err(StepProblem::Io)?;
         let source = place.join("agent");
         let relay = Relay::start(&source, agent).map_err(|error| {
-            let text = format!("the SSH agent {id} at {} does not answer: {error}", agent.display());
+            let text =
+                format!("the SSH agent {id} at {} does not answer: {error}", agent.display());
             StepProblem::Invalid(text)
         })?;
         settle(&source, access).map_err(StepProblem::Io)?;
@@ -270,7 +263,7 @@ impl Builder<'_> {
             mounted.env.push(format!("SSH_AUTH_SOCK={target}"));
         }
         mounted.mounts.push(RunMount::Bind { source, target, read_only: false });
-        mounted._relays.push(relay);
+        mounted.relays.push(relay);
         Ok(())
     }
 }

@@ -118,9 +118,8 @@ impl Plan {
         request: &BuildRequest,
     ) -> Result<Base, BuildError> {
         let stage = &file.stages[index];
-        self.base_of(file, stage, index, request).map_err(|text| {
-            stage.from.error(&file.path, StepProblem::Invalid(text))
-        })
+        self.base_of(file, stage, index, request)
+            .map_err(|text| stage.from.error(&file.path, StepProblem::Invalid(text)))
     }
 
     fn base_of(
@@ -135,7 +134,9 @@ impl Plan {
             let wanted = self.expand(wanted, file.escape, index)?;
             if !wanted.is_empty() {
                 platform = Platform::named(&wanted).ok_or_else(|| {
-                    format!("there are no images for {wanted}, only for linux/amd64 and linux/arm64")
+                    format!(
+                        "there are no images for {wanted}, only for linux/amd64 and linux/arm64"
+                    )
                 })?;
             }
         }

@@ -95,7 +95,8 @@ impl Builder<'_> {
             Remote::Git(git) => {
                 let commit = git.commit(&cancelled)?;
                 if checksum.is_some_and(|checksum| !commit.starts_with(checksum)) {
-                    let text = format!("{} is at commit {commit}, which is not the --checksum", git.url);
+                    let text =
+                        format!("{} is at commit {commit}, which is not the --checksum", git.url);
                     return Err(StepProblem::Remote(text));
                 }
                 let mut hasher = Hasher::new();
@@ -279,7 +280,8 @@ fn decoded(name: &str) -> String {
     let mut rest = name.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
         let code = (byte == b'%').then(|| after.get(..2)).flatten();
-        let code = code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
+        let code =
+            code.and_then(|code| u8::from_str_radix(std::str::from_utf8(code).ok()?, 16).ok());
         match code {
             Some(code) => {
                 bytes.push(code);

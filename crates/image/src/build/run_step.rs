@@ -110,13 +110,7 @@ impl Builder<'_> {
     }
 
     /// Everything a command's result depends on, as far as it can be known.
-    fn run_key(
-        &self,
-        state: &State,
-        run: &Run,
-        network: RunNetwork,
-        mounts: &[String],
-    ) -> Digest {
+    fn run_key(&self, state: &State, run: &Run, network: RunNetwork, mounts: &[String]) -> Digest {
         let mut key = self.key(state, "RUN");
         for word in state.command_line(&run.command) {
             key.field(word.as_bytes());

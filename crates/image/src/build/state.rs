@@ -13,8 +13,7 @@ use crate::layout::Layout;
 use crate::options::Platform;
 
 /// Docker's `PATH` where the image sets none.
-pub(super) const PATH: &str =
-    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A layer of a stage.
 #[derive(Debug, Clone)]

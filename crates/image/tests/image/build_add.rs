@@ -55,7 +55,10 @@ fn a_checksum_is_checked_and_spares_the_request() {
     assert_eq!(project.build(&right).image, first.image);
     assert_eq!(server.log().len(), 1);
     let error = project.error(&text(&Digest::of(b"other"))).to_string();
-    assert!(error.contains("has the digest sha256:") && error.contains("Dockerfile:2:1"), "{error}");
+    assert!(
+        error.contains("has the digest sha256:") && error.contains("Dockerfile:2:1"),
+        "{error}"
+    );
     project.assert_is_clean();
 }
 

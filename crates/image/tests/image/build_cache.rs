@@ -215,7 +215,8 @@ fn the_cache_is_pruned_by_age_and_size_and_images_stay() {
     let tag = |request: &mut berth_image::BuildRequest| {
         request.tags = vec!["app".parse().unwrap()];
     };
-    let text = DOCKERFILE.replace("RUN echo installed", "RUN --mount=type=cache,target=/c echo installed");
+    let text =
+        DOCKERFILE.replace("RUN echo installed", "RUN --mount=type=cache,target=/c echo installed");
     let built = project.try_build(&text, tag).unwrap();
     let prune = |keep, older| project.store.prune_build_cache(keep, older).unwrap();
     assert_eq!(prune(Some(u64::MAX), Some(Duration::from_secs(3600))), Default::default());

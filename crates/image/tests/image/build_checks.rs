@@ -21,7 +21,8 @@ fn the_check_directive_skips_a_rule_or_makes_warnings_errors() {
     assert!(log.contains("FromAsCasing") && log.contains("JSONArgsRecommended"), "{log}");
     let log = project.build("# check=skip=FromAsCasing\nFROM scratch as x\nCMD y\n").progress.log();
     assert!(!log.contains("FromAsCasing") && log.contains("JSONArgsRecommended"), "{log}");
-    for text in ["# check=error=true\nFROM scratch as x\n", "# check=error=true\nFROM scratch\nENV A=$X\n"]
+    for text in
+        ["# check=error=true\nFROM scratch as x\n", "# check=error=true\nFROM scratch\nENV A=$X\n"]
     {
         let result = project.try_build(text, |_| {});
         assert!(matches!(result, Err(BuildError::Warnings { .. })), "{text}");

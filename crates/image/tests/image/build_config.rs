@@ -91,8 +91,9 @@ fn a_base_image_is_pulled_once_and_its_config_inherited() {
 #[test]
 fn the_image_can_be_pushed_as_it_is_in_the_store() {
     let project = Project::new(&[("f", "f")]);
-    let built =
-        project.try_build("FROM scratch\nCOPY f /\n", |r| r.tags = vec!["x:1".parse().unwrap()]).unwrap();
+    let built = project
+        .try_build("FROM scratch\nCOPY f /\n", |r| r.tags = vec!["x:1".parse().unwrap()])
+        .unwrap();
     let blob = |digest: &str| -> Vec<u8> {
         let content = project.store.dir().join("content/sha256");
         fs_err::read(content.join(digest.strip_prefix("sha256:").unwrap())).unwrap()

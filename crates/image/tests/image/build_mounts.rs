@@ -32,7 +32,8 @@ fn the_context_is_seen_without_being_copied() {
     // It counts for the cache, and nothing else of the context does.
     project.write("other", "x");
     project.write("src/secret", "changed");
-    let rest = "WORKDIR /w\nRUN --mount=target=ctx,source=src ls ctx && cat ctx/a && echo done > /out\n";
+    let rest =
+        "WORKDIR /w\nRUN --mount=target=ctx,source=src ls ctx && cat ctx/a && echo done > /out\n";
     assert_eq!(build(&project, rest).done(), Vec::<String>::new());
     project.write("src/a", "B");
     assert_eq!(build(&project, rest).done().len(), 1);
@@ -76,7 +77,8 @@ fn a_cache_is_found_again_and_is_in_no_layer() {
     assert_eq!(other.output(), "");
     let text = format!("{BASE}RUN --mount=type=cache,target=/c,ro echo x > /c/y\n");
     assert!(project.error(&text).to_string().contains("Read-only"));
-    let text = "RUN --mount=type=cache,target=/c,id=filled,source=/src,from=0,sharing=locked ls /c\n";
+    let text =
+        "RUN --mount=type=cache,target=/c,id=filled,source=/src,from=0,sharing=locked ls /c\n";
     let built = project.build(&format!("FROM scratch\nCOPY <<EOF /src/seed\nEOF\n{BASE}{text}"));
     assert_eq!(built.output(), "seed\n");
     project.assert_is_clean();
@@ -85,7 +87,8 @@ fn a_cache_is_found_again_and_is_in_no_layer() {
 #[test]
 fn a_tmpfs_is_gone_with_its_step() {
     let project = Project::with_shell(&[]);
-    let built = build(&project, "RUN --mount=type=tmpfs,target=/t,size=1m echo x > /t/x && cat /t/x\n");
+    let built =
+        build(&project, "RUN --mount=type=tmpfs,target=/t,size=1m echo x > /t/x && cat /t/x\n");
     assert_eq!(built.output(), "x\n");
     assert_eq!(built.find("/t"), None);
 }
@@ -119,9 +122,8 @@ fn a_secret_is_seen_by_its_step_alone() {
     let built = project.try_build(&text, give).unwrap();
     assert_eq!(built.output(), "400\n***5:0\n***\nbin\nrun\n".replace("run\n", ""), "shown masked");
     assert!(built.find("/run").is_none() && built.find("/s").is_none());
-    let failing = format!(
-        "{BASE}RUN --mount=type=secret,id=token,env=TOKEN warn it is $TOKEN && exit 1\n"
-    );
+    let failing =
+        format!("{BASE}RUN --mount=type=secret,id=token,env=TOKEN warn it is $TOKEN && exit 1\n");
     let Err(error) = project.try_build(&failing, give) else { panic!("it failed") };
     let shown = format!("{error} {error:?}");
     assert!(shown.contains("it is ***") && !shown.contains(SECRET), "{shown}");
@@ -144,7 +146,10 @@ fn a_secret_that_is_needed_and_not_there_is_named() {
     let project = Project::with_shell(&[]);
     let text = format!("{BASE}RUN --mount=type=secret,id=token,required echo x\n");
     let error = project.error(&text).to_string();
-    assert!(error.contains("needs the secret token") && error.contains("--secret id=token"), "{error}");
+    assert!(
+        error.contains("needs the secret token") && error.contains("--secret id=token"),
+        "{error}"
+    );
     let give = |request: &mut BuildRequest| {
         let source = SecretSource::Variable("BERTH_TEST_NOT_SET".into());
         request.secrets.insert("token".into(), source);

@@ -113,10 +113,7 @@ fn variables_can_be_cut_and_replaced() {
         "FROM scratch\nARG FILE=/a/b.tar.gz\nENV A=${FILE##*/} B=${FILE%.*} C=${FILE/b/c} \
          D=${NONE:-d} E=${FILE:+e}\n",
     );
-    assert_eq!(
-        built.env(),
-        ["A=b.tar.gz", "B=/a/b.tar", "C=/a/c.tar.gz", "D=d", "E=e"]
-    );
+    assert_eq!(built.env(), ["A=b.tar.gz", "B=/a/b.tar", "C=/a/c.tar.gz", "D=d", "E=e"]);
 }
 
 #[test]

@@ -66,7 +66,10 @@ fn stages_that_do_not_need_each_other_are_built_at_once() {
 #[test]
 fn a_stage_that_fails_ends_the_others_and_is_the_error() {
     let project = Project::new(&[]);
-    project.write("Dockerfile", &THREE.replace("RUN a", "RUN wait").replace("RUN b", "RUN [\"fail\"]"));
+    project.write(
+        "Dockerfile",
+        &THREE.replace("RUN a", "RUN wait").replace("RUN b", "RUN [\"fail\"]"),
+    );
     let text = fs_err::read_to_string(project.path("Dockerfile")).unwrap();
     project.write("Dockerfile", &text.replace("RUN wait", "RUN [\"wait\"]"));
     let runner = together(2);

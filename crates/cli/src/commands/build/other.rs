@@ -163,8 +163,20 @@ mod tests {
     #[test]
     fn another_program_is_told_the_same() {
         let args = BuildArgs::parse_from([
-            "build", "dir", "--builder=docker", "-t", "a:1", "-f", "F", "--secret", "id=s,src=/s",
-            "--build-arg", "A=1", "--network=none", "--no-cache", "--progress=json",
+            "build",
+            "dir",
+            "--builder=docker",
+            "-t",
+            "a:1",
+            "-f",
+            "F",
+            "--secret",
+            "id=s,src=/s",
+            "--build-arg",
+            "A=1",
+            "--network=none",
+            "--no-cache",
+            "--progress=json",
         ]);
         let expected = "build --tag a:1 --file F --build-arg A=1 --secret id=s,src=/s \
             --network none --progress rawjson --no-cache dir";

@@ -68,7 +68,12 @@ impl Tasks {
     }
 
     /// The whole lines of what a step wrote, with the step's number and age.
-    fn lines(&self, task: TaskId, stream: Stream, bytes: &[u8]) -> Option<(usize, Duration, Vec<String>)> {
+    fn lines(
+        &self,
+        task: TaskId,
+        stream: Stream,
+        bytes: &[u8],
+    ) -> Option<(usize, Duration, Vec<String>)> {
         let mut under_way = self.lock();
         let running = under_way.tasks.get_mut(&task)?;
         let partial = &mut running.partial[usize::from(stream == Stream::Stderr)];

@@ -73,10 +73,7 @@ fn context(path: &Path) -> Result<PathBuf, CliError> {
 }
 
 /// Where the Dockerfile is, and its text if it comes on standard input.
-fn dockerfile(
-    file: Option<&Path>,
-    context: &Path,
-) -> Result<(PathBuf, Option<String>), CliError> {
+fn dockerfile(file: Option<&Path>, context: &Path) -> Result<(PathBuf, Option<String>), CliError> {
     let Some(file) = file else {
         let usual = context.join("Dockerfile");
         let small = context.join("dockerfile");
@@ -109,9 +106,7 @@ fn named_context(place: &str) -> Result<NamedContext, CliError> {
     Ok(NamedContext::Directory(path))
 }
 
-fn references<'a>(
-    texts: impl Iterator<Item = &'a str>,
-) -> Result<Vec<Reference>, CliError> {
+fn references<'a>(texts: impl Iterator<Item = &'a str>) -> Result<Vec<Reference>, CliError> {
     texts.map(reference).collect()
 }
 
@@ -140,10 +135,28 @@ mod tests {
     #[test]
     fn options_say_what_is_built() {
         let request = of(&[
-            "/c", "-t", "a/b:1", "--tag=c", "-f", "/d/File", "--target=x", "--label", "l=v",
-            "--build-arg=A=1", "--secret", "id=s,env=V", "--build-context", "n=/dir",
-            "--build-context", "i=docker-image://alpine", "--no-cache", "--pull",
-            "--platform=linux/arm64", "--network=none", "--cache-from=a/b:1", "--cache-to=type=inline",
+            "/c",
+            "-t",
+            "a/b:1",
+            "--tag=c",
+            "-f",
+            "/d/File",
+            "--target=x",
+            "--label",
+            "l=v",
+            "--build-arg=A=1",
+            "--secret",
+            "id=s,env=V",
+            "--build-context",
+            "n=/dir",
+            "--build-context",
+            "i=docker-image://alpine",
+            "--no-cache",
+            "--pull",
+            "--platform=linux/arm64",
+            "--network=none",
+            "--cache-from=a/b:1",
+            "--cache-to=type=inline",
         ])
         .unwrap();
         let tags: Vec<String> = request.tags.iter().map(ToString::to_string).collect();

@@ -169,7 +169,8 @@ mod tests {
 
     #[test]
     fn documents_stand_anywhere_in_a_command() {
-        let text = "FROM a\nRUN cat <<EOF \\\n  # why\n > /x && 3<<-'B C' cat\nhello\nEOF\n\tb\n\tB C\n";
+        let text =
+            "FROM a\nRUN cat <<EOF \\\n  # why\n > /x && 3<<-'B C' cat\nhello\nEOF\n\tb\n\tB C\n";
         assert_eq!(
             documents(text),
             [document("EOF", "hello\n", false), document("B C", "\tb\n", true)]

@@ -163,8 +163,16 @@ impl MountFlag {
         let known: &[&str] = match kind {
             "bind" => &["from", "source", "target", "readonly", "readwrite", "id"],
             "cache" => &[
-                "id", "target", "from", "source", "sharing", "readonly", "readwrite", "mode",
-                "uid", "gid",
+                "id",
+                "target",
+                "from",
+                "source",
+                "sharing",
+                "readonly",
+                "readwrite",
+                "mode",
+                "uid",
+                "gid",
             ],
             "tmpfs" => &["target", "size"],
             "secret" => {
@@ -173,7 +181,8 @@ impl MountFlag {
             "ssh" => &["id", "target", "required", "mode", "uid", "gid", "readonly"],
             _ => return Ok(()),
         };
-        let foreign = self.options.iter().find(|(key, _)| key != "type" && !known.contains(&&**key));
+        let foreign =
+            self.options.iter().find(|(key, _)| key != "type" && !known.contains(&&**key));
         match foreign {
             Some((key, _)) => Err(format!("--mount=type={kind} has no option \"{key}\"")),
             None => Ok(()),
@@ -351,7 +360,9 @@ mod tests {
 
     #[test]
     fn values_may_have_commas_and_variables() {
-        assert!(matches!(mount("\"target=/a,b\""), Ok(Mount::Bind { target, .. }) if target == "/a,b"));
+        assert!(
+            matches!(mount("\"target=/a,b\""), Ok(Mount::Bind { target, .. }) if target == "/a,b")
+        );
         let flag = MountFlag::parse("type=$T,target=/$X").unwrap();
         let expand = |text: &str| Ok::<_, String>(text.replace("$T", "tmpfs").replace("$X", "y"));
         let mount = flag.expanded(expand).unwrap().resolve().unwrap();

@@ -65,7 +65,8 @@ fn here_documents_of_run_and_copy() {
     let Instruction::Run(run) = last("RUN <<EOF\nset -e\necho $HOME\nEOF\n") else { panic!() };
     assert_eq!(run.documents[0].content, "set -e\necho $HOME\n");
     assert_eq!(run.command, Command::Shell("<<EOF".into()));
-    let Instruction::Run(run) = last("RUN --network=none cat <<A && cat \\\n <<B\na\nA\nb\nB\n") else {
+    let Instruction::Run(run) = last("RUN --network=none cat <<A && cat \\\n <<B\na\nA\nb\nB\n")
+    else {
         panic!()
     };
     assert_eq!(run.command, Command::Shell("cat <<A && cat  <<B".into()));

@@ -38,11 +38,7 @@ impl Files {
     }
 }
 
-fn answer(
-    mut stream: TcpStream,
-    files: &[(String, String, Vec<u8>)],
-    log: &Mutex<Vec<String>>,
-) {
+fn answer(mut stream: TcpStream, files: &[(String, String, Vec<u8>)], log: &Mutex<Vec<String>>) {
     let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
     let first = lines.next().unwrap().unwrap();
     let path = first.split(' ').nth(1).unwrap().to_owned();

@@ -139,8 +139,9 @@ impl Recorder {
 
     pub(crate) fn labels(&self, outcome: Outcome, kind: impl Fn(TaskKind) -> bool) -> Vec<String> {
         let tasks = self.tasks.lock().unwrap();
-        let fits =
-            |(task, ended): &&(Task, Option<Outcome>)| kind(task.kind.clone()) && *ended == Some(outcome);
+        let fits = |(task, ended): &&(Task, Option<Outcome>)| {
+            kind(task.kind.clone()) && *ended == Some(outcome)
+        };
         tasks.iter().filter(fits).map(|(task, _)| task.label.clone()).collect()
     }
 
