@@ -65,11 +65,6 @@ impl Layout {
         Ok(layers)
     }
 
-    /// Whether the cache entry at `path` leads to a layer that is here.
-    pub(crate) fn cached_layer_is_here(&self, path: &Path) -> bool {
-        self.cached_layer_at(path).is_some()
-    }
-
     /// The layer of the entry at `path`, if it is here.
     pub(crate) fn cached_layer_at(&self, path: &Path) -> Option<CachedLayer> {
         let layer: CachedLayer = serde_json::from_slice(&fs_err::read(path).ok()?).ok()?;

@@ -34,7 +34,11 @@ pub struct RegistryServer {
 
 /// Where a registry keeps what it has; several may have it one after the other.
 #[derive(Debug, Clone)]
-pub struct Data(PathBuf, Option<Arc<TempDir>>);
+pub struct Data {
+    path: PathBuf,
+    /// Removes it with the last clone.
+    _folder: Option<Arc<TempDir>>,
+}
 
 impl Data {
     /// A new folder, removed with its last clone.
@@ -45,19 +49,19 @@ impl Data {
     pub fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("berth-registry-").tempdir();
         let folder = Arc::new(folder.expect("make a folder for a registry"));
-        Self(folder.path().to_owned(), Some(folder))
+        Self { path: folder.path().to_owned(), _folder: Some(folder) }
     }
 
     /// A folder that is somebody else's.
     #[must_use]
     pub fn at(path: &Path) -> Self {
-        Self(path.to_owned(), None)
+        Self { path: path.to_owned(), _folder: None }
     }
 
     /// The folder.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// The blobs in the store, each checked: it is what its name says.
@@ -67,7 +71,7 @@ impl Data {
     #[must_use]
     pub fn blobs(&self) -> Vec<String> {
         use sha2::{Digest, Sha256};
-        let folder = self.0.join("images/content/sha256");
+        let folder = self.path.join("images/content/sha256");
         let entries = fs_err::read_dir(folder).expect("list the blobs");
         let names = entries.map(|entry| entry.expect("a blob").path());
         names
