@@ -151,6 +151,7 @@ fn a_name_that_no_longer_fits_on_the_disk_leaves_the_old_one_as_it_was() {
     let (filler, chunk) = (path.join("filler"), [0; 4096]);
     let mut file = fs_err::File::create(&filler).unwrap();
     while std::io::Write::write_all(&mut file, &chunk).is_ok() {}
+    drop(file);
     let name: Reference = "app:1".parse().unwrap();
     let error = store.tag(&name, &new).unwrap_err();
     assert!(error.to_string().contains("the disk is full"), "{error}");

@@ -100,10 +100,15 @@ fn a_layer_that_was_not_on_disk_when_the_system_went_down_is_unpacked_anew() {
     let (name, place) = (registry.name("a/b:v1"), place());
     let image = place.store.pull(&name, &options(), &Silent).unwrap();
     drop(registry);
-    let top = &image.layers[0];
+    let (top, marks) = (&image.layers[0], place.store.dir().join("unsynced"));
+    // Taken off in the background, when all is on disk.
+    let started = Instant::now();
+    while !names(&marks).is_empty() {
+        assert!(started.elapsed() < Duration::from_secs(60));
+        std::thread::yield_now();
+    }
     fs_err::write(top.join("server"), "").unwrap();
-    let mark = place.store.dir().join("unsynced").join(top.file_name().unwrap());
-    fs_err::write(mark, "another boot").unwrap();
+    fs_err::write(marks.join(top.file_name().unwrap()), "another boot").unwrap();
     assert_is_the_image(&place.store.image(&name).unwrap().unwrap());
 }
 
