@@ -9,7 +9,7 @@ mod lock;
 mod packages;
 pub(crate) mod progress;
 pub(crate) mod project;
-mod run_step;
+pub(crate) mod run_step;
 mod scheduled;
 pub(crate) mod session;
 pub(crate) mod signals;
