@@ -245,7 +245,7 @@ fn stored_image(store: &ImageStore, setup: &Setup) -> Image {
     let dockerfile = context.path().join("Dockerfile");
     fs_err::write(&dockerfile, text).unwrap();
     let mut request = image::BuildRequest::new(dockerfile, context.path());
-    request.tag = Some("test".parse().unwrap());
+    request.tags = vec!["test".parse().unwrap()];
     store.build(&request, &NoRun, &image::Silent).unwrap()
 }
 
