@@ -16,7 +16,7 @@ fn build(project: &Project, args: &[&str]) -> Berth {
 fn a_build_shows_its_steps_and_runs_none_twice() {
     let project = Project::empty();
     let dockerfile = "FROM busybox AS tools\n\
-                      RUN cat <<EOF > /script && chmod +x /script\n#!/bin/sh\necho \"made by $0\"\nEOF\n\
+                      RUN cat <<'EOF' > /script && chmod +x /script\n#!/bin/sh\necho \"made by $0\"\nEOF\n\
                       FROM busybox\nARG WHO\nCOPY --from=tools /script /script\n\
                       RUN /script && echo \"hello $WHO\" | tee /out\n";
     project.write("Dockerfile", dockerfile);
@@ -25,7 +25,7 @@ fn a_build_shows_its_steps_and_runs_none_twice() {
     let first = build(&project, &args).run();
     first.assert_succeeds();
     for text in
-        ["[tools 2/2] RUN cat <<EOF", "made by /script", "hello world", "DONE", "e2e/steps:2"]
+        ["[tools 2/2] RUN cat <<'EOF'", "made by /script", "hello world", "DONE", "e2e/steps:2"]
     {
         assert!(first.stderr.contains(text), "{text}: {first}");
     }
