@@ -91,21 +91,28 @@ impl Needed {
 }
 
 impl Layout {
-    /// Everything that a name leads to.
+    /// Everything that a name leads to, here or in a repository.
     pub(crate) fn named(&self) -> Result<Needed, StoreError> {
-        let mut needed = Needed::default();
+        let mut needed = self.in_repositories()?;
         self.records()?.iter().for_each(|record| self.mark(&record.digest, &mut needed));
+        Ok(needed)
+    }
+
+    /// Everything that a repository leads to.
+    pub(crate) fn in_repositories(&self) -> Result<Needed, StoreError> {
+        let mut needed = Needed::default();
+        let (manifests, blobs) = self.linked_by_repositories()?;
+        manifests.iter().for_each(|digest| self.mark(digest, &mut needed));
+        needed.blobs.extend(blobs.iter().map(|blob| blob.hex().to_owned()));
         Ok(needed)
     }
 
     /// Everything that something leads to.
     fn needed(&self, roots: &[Digest], cache: bool) -> Result<Needed, StoreError> {
         let mut needed = self.named()?;
-        let (manifests, blobs) = self.linked_by_repositories()?;
-        for digest in self.leased()?.iter().chain(roots).chain(&manifests) {
+        for digest in self.leased()?.iter().chain(roots) {
             self.mark(digest, &mut needed);
         }
-        needed.blobs.extend(blobs.iter().map(|blob| blob.hex().to_owned()));
         if cache {
             for layer in self.cached_layers()? {
                 needed.blobs.insert(layer.blob.digest.hex().to_owned());

@@ -35,6 +35,8 @@ pub struct Usage {
     pub snapshots: UsageRow,
     /// Layers that the build cache has and no image.
     pub build_cache: UsageRow,
+    /// What the registry's repositories have and no image, snapshot or build; the registry prunes it.
+    pub registry: UsageRow,
     /// Content that nothing leads to, and downloads that were not finished.
     pub unused: UsageRow,
 }
@@ -68,6 +70,8 @@ impl ImageStore {
         let idle = of_images.without(&[&of_used, &of_snapshots]);
         let own_snapshots = of_snapshots.without(&[&of_images]);
         let own_cache = of_cache.without(&[&of_images, &of_snapshots]);
+        let of_registry = layout.in_repositories()?;
+        let own_registry = of_registry.without(&[&of_images, &of_snapshots, &of_cache]);
         let unpacked = |needed: &Needed| {
             let snapshots = needed.snapshots.clone();
             layout.bytes(&Needed { snapshots, ..Needed::default() })
@@ -96,6 +100,12 @@ impl ImageStore {
                 active: of_cache.blobs.len() - own_cache.blobs.len(),
                 size: bytes(&own_cache)?,
                 reclaimable: bytes(&own_cache)?,
+            },
+            registry: UsageRow {
+                total: of_registry.blobs.len(),
+                active: of_registry.blobs.len(),
+                size: bytes(&own_registry)?,
+                reclaimable: 0,
             },
             unused: layout.unused(&[&of_images, &of_snapshots, &of_cache])?,
         })

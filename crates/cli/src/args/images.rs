@@ -90,9 +90,12 @@ pub(crate) struct PruneArgs {
     /// `until=24h` (made before), `label=KEY[=VALUE]` or `reference=PATTERN`; may be given again.
     #[arg(long = "filter", value_name = "KEY=VALUE", value_parser = parse_build_arg)]
     pub(crate) filters: Vec<Filter>,
-    /// The build cache as well.
+    /// The build cache as well; of it, `until` means not used for so long.
     #[arg(long)]
     pub(crate) build_cache: bool,
+    /// Keep so much of the build cache, such as `10GB`: what was used last.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, requires = "build_cache")]
+    pub(crate) keep_storage: Option<u64>,
     /// How old content must be that belongs to no image, such as what is just being pushed here.
     #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "1h")]
     pub(crate) grace: Duration,

@@ -17,6 +17,7 @@ pub(super) fn run(args: &DfArgs, context: &Context) -> Result<(), CliError> {
         ("  Layers, unpacked", usage.layers),
         ("Snapshots", usage.snapshots),
         ("Build cache", usage.build_cache),
+        ("Registry", usage.registry),
         ("Unused", usage.unused),
     ];
     if args.json {

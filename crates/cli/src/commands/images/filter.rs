@@ -65,6 +65,13 @@ impl Filters {
         Ok(all)
     }
 
+    /// How old something is at least that was made before `until`.
+    pub(super) fn age(&self) -> Option<Duration> {
+        let now = jiff::Timestamp::now().as_second();
+        let age = now.saturating_sub(self.before?);
+        Some(Duration::from_secs(u64::try_from(age).unwrap_or(0)))
+    }
+
     /// A name alone, as `ls NAME` has it.
     pub(super) fn name(&mut self, name: &str) {
         self.references.push(name.to_owned());

@@ -1,6 +1,7 @@
 //! `berth images prune`: removes what is not needed.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use image::{Digest, ImageSummary, PruneRequest, Reference};
 use serde_json::json;
@@ -39,25 +40,38 @@ pub(super) fn run(args: &PruneArgs, context: &Context) -> Result<(), CliError> {
     for name in &plan.untag {
         context.store.untag(name).map_err(failed)?;
     }
+    let cache = prune_cache(args, &filters, context)?;
     let roots = running.into_iter().chain(plan.keep).collect();
-    let request = PruneRequest { roots, grace: args.grace, build_cache: args.build_cache };
+    let request = PruneRequest { roots, grace: args.grace, ..PruneRequest::default() };
     let pruned = context.store.prune(&request, &context.progress("prune")).map_err(failed)?;
     let freed = pruned.bytes + pruned.unpacked;
     let untagged: Vec<String> = plan.untag.iter().map(Reference::familiar).collect();
     if args.json {
         let value = json!({
             "untagged": untagged, "deleted": plan.delete, "freed": freed,
-            "build_cache_entries": pruned.cached,
+            "build_cache_entries": cache,
         });
         return print_json(&value, printer);
     }
     untagged.iter().for_each(|name| printer.data(format_args!("Untagged: {name}")));
     plan.delete.iter().for_each(|digest| printer.data(format_args!("Deleted: {digest}")));
-    if pruned.cached > 0 {
-        printer.data(format_args!("Build cache: {} entries", pruned.cached));
+    if cache > 0 {
+        printer.data(format_args!("Build cache: {cache} entries"));
     }
     printer.data(format_args!("Total reclaimed space: {}", size(freed)));
     Ok(())
+}
+
+/// Removes of the build cache what is asked for, all of it when nothing is said; returns how much
+/// that was. Its layers go with everything else that nothing leads to.
+fn prune_cache(args: &PruneArgs, filters: &Filters, context: &Context) -> Result<usize, CliError> {
+    if !args.build_cache {
+        return Ok(0);
+    }
+    let everything = (args.keep_storage.is_none()).then_some(Duration::ZERO);
+    let pruned = context.store.prune_build_cache(args.keep_storage, filters.age().or(everything));
+    let pruned = pruned.map_err(|error| store_failed("prune the build cache", error))?;
+    Ok(pruned.steps + pruned.mounts)
 }
 
 fn question(args: &PruneArgs) -> &'static str {
