@@ -142,6 +142,31 @@ fn layers_stay_in_their_directory() {
 }
 
 #[test]
+fn archives_of_images_are_imported_or_refused() {
+    hold("image_archive");
+}
+
+#[test]
+fn pushed_manifests_are_kept_or_refused() {
+    hold("pushed_manifest");
+}
+
+#[test]
+fn paths_of_the_registry_lead_nowhere_else() {
+    hold("registry_path");
+}
+
+#[test]
+fn ranges_stay_in_their_blob() {
+    hold("registry_range");
+}
+
+#[test]
+fn nothing_unsigned_is_a_credential() {
+    hold("registry_authorization");
+}
+
+#[test]
 fn dockerfiles_are_parsed_or_refused() {
     hold("dockerfile");
 }
