@@ -48,8 +48,9 @@ impl Fixture {
         manifest: &serde_json::Value,
     ) -> RepositoryManifest {
         let tags: Vec<Tag> = tags.iter().map(|tag| tag.parse().unwrap()).collect();
+        let bytes = manifest.to_string();
         let put = PutManifest {
-            bytes: manifest.to_string().as_bytes(),
+            bytes: bytes.as_bytes(),
             media_type: kind,
             digest: None,
             tags: &tags,
