@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
-use image::{Collected, StoreError};
+use image::Collected;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -47,9 +47,7 @@ async fn collect(api: &Arc<Api>) -> Result<Collected, ApiError> {
     // Whoever asks meanwhile waits, and then finds nothing to do.
     let _turn = api.collecting.lock().await;
     let inner = Arc::clone(api);
-    let collected = blocking(move || {
-        inner.repositories.collect(&(inner.options.roots)()).map_err(StoreError::from)
-    });
+    let collected = blocking(move || inner.repositories.collect(&(inner.options.roots)()));
     let collected = collected.await?;
     if collected != Collected::default() {
         api.quota.forget();

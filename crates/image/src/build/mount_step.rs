@@ -71,14 +71,16 @@ impl Builder<'_> {
         Ok(match mount {
             Mount::Bind { from, source, target, .. } => {
                 let from = self.source_of(index, from.as_deref())?;
-                let digest =
-                    self.sources_digest(&from, &[source.clone()], &Selection::default())?.0;
+                let digest = self
+                    .sources_digest(&from, std::slice::from_ref(source), &Selection::default())?
+                    .0;
                 format!("bind {target} {digest}")
             }
             Mount::Cache(Cache { id, target, from: Some(from), source, .. }) => {
                 let from = self.source_of(index, Some(from))?;
-                let digest =
-                    self.sources_digest(&from, &[source.clone()], &Selection::default())?.0;
+                let digest = self
+                    .sources_digest(&from, std::slice::from_ref(source), &Selection::default())?
+                    .0;
                 format!("cache {id} {target} {digest}")
             }
             Mount::Cache(Cache { id, target, .. }) => format!("cache {id} {target}"),

@@ -130,7 +130,7 @@ fn a_tag_that_is_deleted_frees_what_nothing_else_needs() {
         fixture.age(repository);
     }
     // An instance runs on it.
-    fixture.repositories.collect(&[shared.content.clone()]).unwrap();
+    fixture.repositories.collect(std::slice::from_ref(&shared.content)).unwrap();
     assert_eq!(fixture.blobs(), 4);
     // It has ended.
     fixture.repositories.collect(&[]).unwrap();

@@ -307,7 +307,7 @@ fn bc2_what_does_not_go_with_named_images_is_named() {
     let long = "n".repeat(129);
     let table = [
         (
-            format!(r#""images": {{ "a": {{ "image": "docker.io/x/y:1" }} }}, "image": "a.b/c:1""#),
+            format!("{image}, \"image\": \"a.b/c:1\""),
             "\"containers.images\" can only be used with \"scheduling_policy\": \"durable_object\". Use \"image\" instead.".to_owned(),
         ),
         (
