@@ -79,7 +79,9 @@ impl Sandbox {
         let cgroups = self.handle().cgroups;
         let files: Vec<Freezer> = cgroups.iter().filter_map(|dir| freezer(dir)).collect();
         if files.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "the host has no freezer"));
+            let what = "let its processes stand still: there is no cgroup freezer (an ordinary user \
+                        has one where cgroups are delegated)";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, what));
         }
         // Dropped on the way out of an error, it lets them go on.
         let paused = Paused { files };

@@ -9,7 +9,7 @@ use crate::{chaos, conformance, guest, prerequisites, say, tidy};
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     ("format", || repository::run("cargo", &["fmt", "--all", "--check"])),
     ("tidy", tidy::run),
     ("prerequisites of the tests", || prerequisites::install(&prerequisites::OF_THE_TESTS)),
@@ -27,6 +27,11 @@ const STEPS: [Step; 10] = [
     }),
     ("dependencies", dependencies),
     ("tests", || repository::run("cargo", &["test", "--release", "--workspace", "--locked"])),
+    ("tests as an ordinary user", || {
+        let cargo = ["cargo", "test", "--release", "--workspace", "--locked"];
+        let test = [&["BERTH_TEST_USER=ordinary"], &cargo[..], &["--test", "durable_object"]];
+        repository::run("env", &test.concat())
+    }),
     ("conformance of the registry", conformance::run),
     ("chaos", chaos::run_briefly),
     ("sandboxes in a guest with cgroup v2", guest::run),

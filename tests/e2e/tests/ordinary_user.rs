@@ -1,5 +1,6 @@
 //! `berth dev` by an ordinary user: no root, no help but what every distribution gives its users.
-//! What it promises everybody is tested as such a user too (`BERTH_TEST_USER=ordinary`, in CI).
+//! Other promises can be tested as such a user too, with `BERTH_TEST_USER=ordinary`; CI does that with
+//! those of `ctx.container`.
 
 use std::os::unix::fs::MetadataExt;
 

@@ -45,9 +45,15 @@ struct Wanted {
     tag: String,
 }
 
-/// The name by which workerd asks for one of several images.
+/// The name by which workerd asks for one of several images, and what it is called in the store when it
+/// is built. Its name in the configuration is any text; an image's is not, and workerd insists.
 pub(crate) fn choice_name(application: &Application, name: &str) -> String {
-    format!("berth.local/{}/{name}:dev", application.name)
+    let plain = format!("berth.local/{}/{name}:dev", application.name);
+    if plain.parse::<Reference>().is_ok() {
+        return plain;
+    }
+    let digest = Digest::of(plain.as_bytes());
+    format!("berth.local/named/{}:dev", &digest.hex()[..16])
 }
 
 fn wanted(application: &Application) -> Vec<Wanted> {
@@ -63,19 +69,10 @@ fn wanted(application: &Application) -> Vec<Wanted> {
                 source: source.clone(),
                 choice: Some(choice_name(application, name)),
                 label: format!("{} {name}", application.name),
-                tag: tag(application, name),
+                tag: choice_name(application, name),
             };
             sources.iter().map(one).collect()
         }
-    }
-}
-
-/// A name is any text, a tag is not.
-fn tag(application: &Application, name: &str) -> String {
-    let plain = choice_name(application, name);
-    match plain.parse::<Reference>() {
-        Ok(_) => plain,
-        Err(_) => choice_name(application, &Digest::of(name.as_bytes()).hex()[..12]),
     }
 }
 
