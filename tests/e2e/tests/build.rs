@@ -14,7 +14,8 @@ fn build(project: &Project, args: &[&str]) -> Berth {
 
 #[test]
 fn a_build_shows_its_steps_and_runs_none_twice() {
-    let project = Project::empty();
+    // With a cache of its own, in which nothing is yet.
+    let project = Project::empty().with_own_home();
     let dockerfile = "FROM busybox AS tools\n\
                       RUN cat <<'EOF' > /script && chmod +x /script\n#!/bin/sh\necho \"made by $0\"\nEOF\n\
                       FROM busybox\nARG WHO\nCOPY --from=tools /script /script\n\

@@ -2,9 +2,11 @@
 //! place to the next, which clears it.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use image::Digest;
 use runtime::{Runtime, RuntimeConfig};
 
 use crate::error::{CliError, Kind};
@@ -30,7 +32,7 @@ impl Workplace {
         let dir = places().join(number.to_string());
         let config = RuntimeConfig {
             dir: dir.clone(),
-            cgroup: format!("berth/build-{number}"),
+            cgroup: cgroup(&dir),
             parked: PARKED,
             disks: Vec::new(),
             layers: vec![paths::Shared::under(&paths::home()).images],
@@ -55,6 +57,12 @@ impl Workplace {
             tracing::debug!("{error}");
         }
     }
+}
+
+/// A name that no other home's places have: cgroups are the machine's.
+fn cgroup(place: &Path) -> String {
+    let digest = Digest::of(place.as_os_str().as_bytes());
+    format!("berth/build-{}", &digest.hex()[..12])
 }
 
 fn places() -> PathBuf {
