@@ -1,6 +1,8 @@
 //! Snapshots of containers and directories, and what else `start()` is given (features BB5–BB7,
 //! BB10), through the unmodified workerd.
 
+use std::time::{Duration, SystemTime};
+
 use e2e::{Berth, Dev, Process, Project, until};
 use fs_err as fs;
 use serde_json::{Value, json};
@@ -169,6 +171,9 @@ fn bb6_snapshots_are_listed_removed_and_gone_after_thirty_days() {
             let updated = record["updated"].as_i64().expect("a time");
             record["updated"] = (updated - 31 * 24 * 60 * 60).into();
             fs::write(&path, record.to_string()).expect("write a name");
+            let file = fs::File::options().write(true).open(&path).expect("open a name");
+            let then = SystemTime::now() - Duration::from_hours(31 * 24);
+            file.file().set_modified(then).expect("change a name's time");
         }
     }
     let mount = json!({ "directorySnapshots": [{ "snapshot": old }] });
