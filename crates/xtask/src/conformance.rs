@@ -61,7 +61,8 @@ fn too_old() -> Result<Option<String>> {
 }
 
 fn is_too_old(version: &str) -> bool {
-    let mut numbers = version.trim_start_matches("go").split(['.', ' ', '-']);
+    // `go1.24`, `go1.26.8`, `go1.25rc1 X:nocoverage`
+    let mut numbers = version.trim_start_matches("go").split(|c: char| !c.is_ascii_digit());
     let mut next = || numbers.next().and_then(|number| number.parse::<u32>().ok()).unwrap_or(0);
     (next(), next()) < GO
 }
