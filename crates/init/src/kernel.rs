@@ -1,5 +1,7 @@
 //! Which kernel this is. Asked only where trying would not tell, or would leave traces in its log.
 
+use std::sync::OnceLock;
+
 /// The first user namespace, the same on every machine (`PROC_USER_INIT_INO`).
 const FIRST_USER_NAMESPACE: &[u8] = b"user:[4026531837]";
 
@@ -16,10 +18,14 @@ fn is_at_least(release: &str, wanted: (u32, u32)) -> bool {
     }
 }
 
-/// Whether root here is not the machine's root.
+/// Whether root here is not the machine's root. Asked of the kernel once: a program that is PID 1
+/// gets a `/proc` in which its init is not to be found.
 pub(crate) fn in_a_user_namespace() -> bool {
-    let name = rustix::fs::readlink("/proc/self/ns/user", Vec::new());
-    name.is_ok_and(|name| name.as_bytes() != FIRST_USER_NAMESPACE)
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let name = rustix::fs::readlink("/proc/self/ns/user", Vec::new());
+        name.is_ok_and(|name| name.as_bytes() != FIRST_USER_NAMESPACE)
+    })
 }
 
 #[cfg(test)]

@@ -3,12 +3,16 @@
 //! Inside, it may make all that sandboxes need but cgroups nobody has delegated to it, disks and
 //! further user namespaces for programs. Root in an instance is then the user outside, no more.
 
+mod standing;
+
 use std::io::{self, Write};
+use std::os::fd::AsFd as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 use fs_err as fs;
 use rustix::process::{getgid, getuid};
+use rustix::thread::LinkNameSpaceType;
 
 use crate::sys;
 
@@ -43,8 +47,8 @@ pub fn ids() -> Option<&'static Ids> {
     BECAME.get()
 }
 
-/// Moves this process, which must have one thread, into a new user namespace and a new mount
-/// namespace, as root there.
+/// Moves this process, which must have one thread, into a user namespace and a new mount namespace,
+/// as root there. The user namespace is that of instances which are there already, or a new one.
 ///
 /// # Errors
 /// The host does not let ordinary users make user namespaces.
@@ -52,6 +56,20 @@ pub fn become_root() -> Result<&'static Ids, OrdinaryUserError> {
     let at = |step| move |source| OrdinaryUserError { step, source };
     let (uid, gid) = (getuid().as_raw(), getgid().as_raw());
     let mappers = Mappers::start(uid, gid);
+    if let Some(namespace) = standing::find(mappers.is_ok()) {
+        let user = Some(LinkNameSpaceType::User);
+        let joined = rustix::thread::move_into_link_name_space(namespace.as_fd(), user);
+        joined.map_err(|e| at("join the user namespace of what runs")(e.into()))?;
+        sys::unshare_mounts().map_err(at("make a mount namespace"))?;
+        let ids = match mappers {
+            Ok(mappers) => {
+                mappers.send_away();
+                Ids::Subordinate
+            }
+            Err(reason) => Ids::RootAlone { reason },
+        };
+        return Ok(BECAME.get_or_init(|| ids));
+    }
     sys::unshare_user_and_mounts().map_err(at("make a user namespace"))?;
     let ids = match mappers.and_then(Mappers::map) {
         Ok(()) => Ids::Subordinate,
@@ -86,6 +104,14 @@ impl Mappers {
         };
         let users = start("newuidmap", uid, "/etc/subuid")?;
         Ok(Self([users, start("newgidmap", gid, "/etc/subgid")?]))
+    }
+
+    /// Ends them: there is nothing to write.
+    fn send_away(self) {
+        for mut child in self.0 {
+            drop(child.stdin.take());
+            let _ = child.wait();
+        }
     }
 
     /// Lets them write, now that this process is in its namespace.

@@ -4,7 +4,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd};
 
 use libc::{c_int, c_void};
 use tokio::io::Interest;
@@ -131,6 +131,24 @@ pub(crate) fn unshare_user_and_mounts() -> io::Result<()> {
     // SAFETY: no memory is involved; descriptors and file system attributes stay shared as they were.
     let result = unsafe { libc::unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Moves this process, which must have one thread, into a new mount namespace.
+pub(crate) fn unshare_mounts() -> io::Result<()> {
+    // SAFETY: no memory is involved; descriptors and file system attributes stay shared as they were.
+    let result = unsafe { libc::unshare(libc::CLONE_NEWNS) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// The user namespace that a user namespace was made in (`ioctl_ns(2)`).
+pub(crate) fn parent_user_namespace(namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    /// `_IO(0xb7, 2)`
+    const NS_GET_PARENT: u32 = 0xb702;
+    // SAFETY: the call takes no argument, and gives a new descriptor that nobody else has.
+    unsafe {
+        let fd = libc::ioctl(namespace.as_raw_fd(), NS_GET_PARENT as _);
+        if fd < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(fd)) }
+    }
 }
 
 /// Receives a datagram: its length, its source, and where it was sent to.

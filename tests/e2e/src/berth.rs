@@ -39,7 +39,7 @@ impl Berth {
     pub fn new<A: AsRef<OsStr>>(project: &Project, args: impl IntoIterator<Item = A>) -> Self {
         if user::is_ordinary() {
             project.open_to_all();
-            let wrapper = user::with_subordinate_ids(project.path());
+            let wrapper = user::with_ids_and_cgroups(project.path());
             let wrapper: Vec<&str> = wrapper.iter().map(String::as_str).collect();
             return Self::wrapped(project, &wrapper, &[]).args(args).env("HOME", project.home());
         }

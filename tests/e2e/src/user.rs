@@ -19,15 +19,51 @@ pub const FIRST_SUBORDINATE: u32 = 1_900_000_000;
 /// nobody else is let in. Its path is short, as sockets want it.
 const FOLDER: &str = "/var/tmp/berth-e2e-user";
 
+/// Cgroups that are the user's, below the root of each hierarchy. `cargo xtask ci` removes them.
+const DELEGATED: &str = "e2e-user";
+
+/// Gives the user a cgroup in each hierarchy, as an administrator or systemd would, and enters it. In
+/// v2 each command has its own: one with processes cannot have others below it.
+const DELEGATE: &str = "
+while read -r _ dir kind _; do
+    # One of cpuset takes no process before it is given processors.
+    case $kind-$dir in
+        *cpuset*) continue ;;
+    esac
+    case $kind in
+        cgroup) own=$dir/DELEGATED ;;
+        cgroup2) own=$dir/DELEGATED-$$ ;;
+        *) continue ;;
+    esac
+    mkdir -p $own && chown USER:USER $own $own/cgroup.procs || exit 1
+    for file in tasks cgroup.threads cgroup.subtree_control; do
+        test ! -e $own/$file || chown USER:USER $own/$file || exit 1
+    done
+    echo $$ > $own/cgroup.procs || exit 1
+done < /proc/mounts
+";
+
 /// Runs a command in a mount namespace of its own in which the user has subordinate ids: it is in the
 /// files that administrators keep. The command follows.
 #[must_use]
 pub fn with_subordinate_ids(folder: &std::path::Path) -> Vec<String> {
+    wrapper(folder, "")
+}
+
+/// The same with cgroups of the user's own.
+pub(crate) fn with_ids_and_cgroups(folder: &std::path::Path) -> Vec<String> {
+    let user = ORDINARY.to_string();
+    wrapper(folder, &DELEGATE.replace("DELEGATED", DELEGATED).replace("USER", &user))
+}
+
+fn wrapper(folder: &std::path::Path, first: &str) -> Vec<String> {
     let file = folder.join("subordinate");
     fs::write(&file, format!("{ORDINARY}:{FIRST_SUBORDINATE}:65536\n")).expect("write the ids");
-    let mount = "for file in subuid subgid; do mount --bind \"$0\" /etc/$file; done; exec \"$@\"";
+    let mount = format!(
+        "{first}for file in subuid subgid; do mount --bind \"$0\" /etc/$file; done; exec \"$@\""
+    );
     let file = file.to_str().expect("a path in UTF-8");
-    let wrapper = ["unshare", "--mount", "sh", "-c", mount, file].into_iter().chain(AS_ORDINARY);
+    let wrapper = ["unshare", "--mount", "sh", "-c", &mount, file].into_iter().chain(AS_ORDINARY);
     wrapper.map(str::to_owned).collect()
 }
 

@@ -74,7 +74,8 @@ fn bb2_64_mib_each_way_pass_without_growing_berths_memory() {
     let counted = json!({ "stdout": "67108864\n", "stderr": "", "exitCode": 0 });
     assert_eq!(run(&dev, "in64"), counted);
     assert_eq!(run(&dev, "both64"), json!({ "bytes": 67_108_864, "exitCode": 0 }));
-    let growth = peak(&dev) - before;
+    // The kernel counts on each processor and adds up when it finds time, so there may be less.
+    let growth = peak(&dev).saturating_sub(before);
     assert!(growth < MOST_GROWTH, "{growth} bytes more");
     dev.stop();
 }
@@ -91,7 +92,8 @@ fn bb2_output_that_nobody_reads_stops_its_program_and_no_other() {
         assert_eq!(run(&dev, "others"), 20);
     }
     assert!(flood.is_alive(), "64 MiB fit nowhere between it and a reader that does not read");
-    let growth = peak(&dev) - before;
+    // The kernel counts on each processor and adds up when it finds time, so there may be less.
+    let growth = peak(&dev).saturating_sub(before);
     assert!(growth < MOST_GROWTH, "{growth} bytes more");
     assert_eq!(run(&dev, "readFlood"), json!({ "bytes": 67_108_864, "exitCode": 0 }));
     dev.stop();

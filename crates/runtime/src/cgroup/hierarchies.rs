@@ -1,11 +1,14 @@
 //! Which cgroup hierarchies the host has, and the parent cgroup of our sandboxes in each.
+//!
+//! Root's sandboxes have theirs below a hierarchy's root. An ordinary user's have them below the
+//! cgroup that this process was started in, if it was delegated: if the user may write to it.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use crate::Warning;
+use crate::{Warning, ordinary_user};
 
 /// The controllers that limits need.
 const WANTED: [&str; 3] = ["cpu", "memory", "pids"];
@@ -15,6 +18,9 @@ const OPTIONAL: [&str; 1] = ["io"];
 
 /// The v1 controllers sandboxes join; the freezer is for pausing.
 pub(super) const V1: [&str; 6] = ["cpu", "cpuacct", "memory", "pids", "freezer", "blkio"];
+
+/// Where this process goes to leave a delegated cgroup to its sandboxes.
+const OWN: &str = "berth-own";
 
 /// The mounted hierarchies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,13 +32,16 @@ pub(crate) struct Hierarchies {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct V1Mount {
     dir: PathBuf,
+    /// Below which our cgroups are.
+    root: PathBuf,
     /// Its mount options that name controllers.
     controllers: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct V2Mount {
-    dir: PathBuf,
+    /// Below which our cgroups are.
+    root: PathBuf,
     /// Controllers our sandboxes can have, known after [`Hierarchies::prepare`].
     controllers: Vec<String>,
 }
@@ -42,21 +51,24 @@ impl Hierarchies {
     /// it.
     pub(crate) fn prepare(parent: &str) -> io::Result<(Self, Vec<Warning>)> {
         let mut found = Self::parse(&fs::read_to_string("/proc/self/mountinfo")?);
+        if ordinary_user::ids().is_some() {
+            found.use_delegated(&fs::read_to_string("/proc/self/cgroup")?);
+        }
         let mut reasons = Vec::new();
         if let Some(v2) = &mut found.v2 {
-            let available = fs::read_to_string(v2.dir.join("cgroup.controllers"))?;
+            let available = fs::read_to_string(v2.root.join("cgroup.controllers"))?;
             for controller in WANTED.into_iter().chain(OPTIONAL) {
                 if !available.split_whitespace().any(|c| c == controller) {
                     continue;
                 }
-                match enable(&v2.dir, parent, controller) {
+                match enable(&v2.root, parent, controller) {
                     Ok(()) => v2.controllers.push(controller.to_owned()),
                     Err(e) => reasons.push((controller, e.to_string())),
                 }
             }
         }
         // A directory that cannot be made is a controller we do not have.
-        found.v1.retain(|mount| match fs::create_dir_all(mount.dir.join(parent)) {
+        found.v1.retain(|mount| match fs::create_dir_all(mount.root.join(parent)) {
             Ok(()) => true,
             Err(e) => {
                 let missing = WANTED.iter().filter(|c| mount.controllers.iter().any(|o| o == *c));
@@ -85,7 +97,7 @@ impl Hierarchies {
             let dir = PathBuf::from(unescape(dir));
             match kind {
                 "cgroup2" if found.v2.is_none() => {
-                    found.v2 = Some(V2Mount { dir, controllers: Vec::new() });
+                    found.v2 = Some(V2Mount { root: dir, controllers: Vec::new() });
                 }
                 "cgroup" => {
                     let ours = |option: &&str| V1.contains(option);
@@ -93,7 +105,7 @@ impl Hierarchies {
                         options.split(',').filter(ours).map(str::to_owned).collect();
                     let known = controllers.iter().any(|c| found.v1_mount(c).is_some());
                     if !controllers.is_empty() && !known {
-                        found.v1.push(V1Mount { dir, controllers });
+                        found.v1.push(V1Mount { root: dir.clone(), dir, controllers });
                     }
                 }
                 _ => {}
@@ -102,21 +114,45 @@ impl Hierarchies {
         found
     }
 
-    /// The mount point of a v1 controller.
+    /// Goes below this process's own cgroups, of which `own` is the list in `/proc/self/cgroup`, where
+    /// it may write to them.
+    fn use_delegated(&mut self, own: &str) {
+        let writable = |dir: &PathBuf| rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok();
+        for mount in &mut self.v1 {
+            let path = mount.controllers.iter().find_map(|controller| own_path(own, controller));
+            let own = path.map(|path| mount.root.join(path)).filter(writable);
+            mount.root = own.unwrap_or_else(|| mount.root.clone());
+        }
+        if let Some(v2) = &mut self.v2
+            && let Some(own) = own_path(own, "").map(|path| v2.root.join(path)).filter(writable)
+        {
+            // Only a cgroup without processes may share its controllers among those below it.
+            let leaf = own.join(OWN);
+            let pid = std::process::id().to_string();
+            let moved = fs::create_dir_all(&leaf)
+                .and_then(|()| fs::write(leaf.join("cgroup.procs"), pid));
+            if let Err(error) = moved {
+                tracing::debug!(%error, "the delegated cgroup cannot be left");
+            }
+            v2.root = own;
+        }
+    }
+
+    /// Below which our cgroups of a v1 controller are.
     pub(super) fn v1_mount(&self, controller: &str) -> Option<&Path> {
         let has = |mount: &&V1Mount| mount.controllers.iter().any(|c| c == controller);
-        self.v1.iter().find(has).map(|mount| mount.dir.as_path())
+        self.v1.iter().find(has).map(|mount| mount.root.as_path())
     }
 
-    /// The v2 mount point, if it has that controller.
+    /// Below which our v2 cgroups are, if they have that controller.
     pub(super) fn v2_mount(&self, controller: &str) -> Option<&Path> {
         let v2 = self.v2.as_ref()?;
-        v2.controllers.iter().any(|c| c == controller).then_some(v2.dir.as_path())
+        v2.controllers.iter().any(|c| c == controller).then_some(v2.root.as_path())
     }
 
-    /// The v2 mount point, if any of its controllers is used.
+    /// Below which our v2 cgroups are, if any controller of theirs is used.
     pub(super) fn v2_in_use(&self) -> Option<&Path> {
-        self.v2.as_ref().filter(|v2| !v2.controllers.is_empty()).map(|v2| v2.dir.as_path())
+        self.v2.as_ref().filter(|v2| !v2.controllers.is_empty()).map(|v2| v2.root.as_path())
     }
 
     fn has(&self, controller: &str) -> bool {
@@ -154,8 +190,20 @@ impl Hierarchies {
     }
 
     fn mounts(&self) -> impl Iterator<Item = &PathBuf> {
-        self.v1.iter().map(|m| &m.dir).chain(self.v2.as_ref().map(|m| &m.dir))
+        self.v1.iter().map(|m| &m.root).chain(self.v2.as_ref().map(|m| &m.root))
     }
+}
+
+/// The path of this process's cgroup in the hierarchy of a v1 controller, or of v2 if that is empty;
+/// relative. `own` is the text of `/proc/self/cgroup`.
+fn own_path<'a>(own: &'a str, controller: &str) -> Option<&'a str> {
+    own.lines().find_map(|line| {
+        // number:controller,…:/path
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(':')?;
+        let is_it = controllers.split(',').any(|one| one == controller);
+        is_it.then(|| path.trim_start_matches('/'))
+    })
 }
 
 /// Makes `parent` below the v2 root, with `controller` turned on for its children.
@@ -211,12 +259,21 @@ mod tests {
 42 31 0:32 / /mnt/my\\040memory rw,relatime - cgroup cgroup rw,memory";
 
     #[test]
+    fn a_process_finds_its_own_cgroup_in_each_hierarchy() {
+        let own = "4:cpu,cpuacct:/user/a\n3:memory:/\n1:name=systemd:/x\n0::/user.slice/b\n";
+        assert_eq!(own_path(own, "cpuacct"), Some("user/a"));
+        assert_eq!(own_path(own, "memory"), Some(""));
+        assert_eq!(own_path(own, ""), Some("user.slice/b"));
+        assert_eq!(own_path(own, "pids"), None);
+    }
+
+    #[test]
     fn a_host_that_mixes_versions_has_both() {
         let found = Hierarchies::parse(HYBRID);
         assert_eq!(found.v1_mount("cpu"), Some(Path::new("/sys/fs/cgroup/cpu,cpuacct")));
         assert_eq!(found.v1_mount("memory"), Some(Path::new("/sys/fs/cgroup/memory")));
         assert_eq!(found.v1_mount("pids"), None);
-        assert_eq!(found.v2.as_ref().unwrap().dir, Path::new("/sys/fs/cgroup/unified"));
+        assert_eq!(found.v2.as_ref().unwrap().root, Path::new("/sys/fs/cgroup/unified"));
         assert_eq!(found.v2_in_use(), None);
         let shown = found.shown_inside();
         assert_eq!(shown[0], ("cpu,cpuacct".to_owned(), "cpu,cpuacct".to_owned()));
