@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::repository;
-use crate::{chaos, conformance, guest, prerequisites, say, tidy};
+use crate::{chaos, conformance, guest, ordinary_user, prerequisites, say, tidy};
 
 type Step = (&'static str, fn() -> Result<()>);
 
@@ -27,11 +27,7 @@ const STEPS: [Step; 11] = [
     }),
     ("dependencies", dependencies),
     ("tests", || repository::run("cargo", &["test", "--release", "--workspace", "--locked"])),
-    ("tests as an ordinary user", || {
-        let cargo = ["cargo", "test", "--release", "--workspace", "--locked"];
-        let test = [&["BERTH_TEST_USER=ordinary"], &cargo[..], &["--test", "durable_object"]];
-        repository::run("env", &test.concat())
-    }),
+    ("tests as an ordinary user", ordinary_user::run),
     ("conformance of the registry", conformance::run),
     ("chaos", chaos::run_briefly),
     ("sandboxes in a guest with cgroup v2", guest::run),

@@ -8,6 +8,7 @@ mod enclosure;
 mod fixtures;
 mod guest;
 mod http;
+mod ordinary_user;
 mod prerequisites;
 mod programs;
 mod repository;

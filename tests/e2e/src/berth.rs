@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -53,7 +54,9 @@ impl Berth {
     pub fn wrapped(project: &Project, wrapper: &[&str], args: &[&str]) -> Self {
         let (program, first) = wrapper.split_first().expect("a wrapper has a name");
         // Other users may not be let into the folder of the build.
-        let binary = project.path().join("berth-of-all");
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let binary = project.path().join(format!("berth-of-all-{number}"));
         // By another process: a file that this one has open for writing can be open for a moment in the
         // fork of a test beside this one, and then cannot be executed.
         let copied = Command::new("cp").arg(berth_binary()).arg(&binary).status();

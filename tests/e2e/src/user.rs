@@ -2,6 +2,8 @@
 //! nothing but what every distribution gives its users.
 
 use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
 
 use fs_err as fs;
 use fs_err::os::unix::fs::chown;
@@ -10,7 +12,8 @@ use fs_err::os::unix::fs::chown;
 pub const ORDINARY: u32 = 65_534;
 
 /// Runs a command as that user.
-pub const AS_ORDINARY: [&str; 4] = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+pub const AS_ORDINARY: [&str; 4] =
+    ["/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
 
 /// The first of the user's subordinate ids, where it has some.
 pub const FIRST_SUBORDINATE: u32 = 1_900_000_000;
@@ -50,25 +53,50 @@ pub fn with_subordinate_ids(folder: &std::path::Path) -> Vec<String> {
     wrapper(folder, "")
 }
 
-/// The same with cgroups of the user's own.
+/// The same with cgroups of the user's own, and with Rust.
 pub(crate) fn with_ids_and_cgroups(folder: &std::path::Path) -> Vec<String> {
-    let user = ORDINARY.to_string();
-    wrapper(folder, &DELEGATE.replace("DELEGATED", DELEGATED).replace("USER", &user))
+    let (user, rust) = (ORDINARY.to_string(), rust());
+    let delegate = DELEGATE.replace("DELEGATED", DELEGATED).replace("USER", &user);
+    let (from, to) = (rust.from.display(), rust.to.display());
+    wrapper(folder, &format!("{delegate}mount --bind {from} {to} || exit 1\npath={to}/bin:$path"))
+}
+
+/// Where rustc is, which the examples' builds run, and where the user finds it: its own place may be
+/// in root's home.
+struct Rust {
+    from: PathBuf,
+    to: PathBuf,
+}
+
+fn rust() -> &'static Rust {
+    static RUST: OnceLock<Rust> = OnceLock::new();
+    RUST.get_or_init(|| {
+        let output = Command::new("rustc").args(["--print", "sysroot"]).output();
+        let output = output.expect("ask rustc where it is").stdout;
+        let to = folder().join("rust");
+        fs::create_dir_all(&to).expect("make a folder for Rust");
+        Rust { from: String::from_utf8(output).expect("a path").trim().into(), to }
+    })
 }
 
 fn wrapper(folder: &std::path::Path, first: &str) -> Vec<String> {
     let file = folder.join("subordinate");
     fs::write(&file, format!("{ORDINARY}:{FIRST_SUBORDINATE}:65536\n")).expect("write the ids");
-    let mount = format!(
-        "{first}for file in subuid subgid; do mount --bind \"$0\" /etc/$file; done; exec \"$@\""
+    // A test may give the command a PATH on which nothing is found.
+    let script = format!(
+        "path=$PATH PATH=/usr/sbin:/usr/bin:/sbin:/bin\n{first}\n\
+         for file in subuid subgid; do mount --bind \"$0\" /etc/$file || exit 1; done\n\
+         PATH=$path; exec \"$@\""
     );
     let file = file.to_str().expect("a path in UTF-8");
-    let wrapper = ["unshare", "--mount", "sh", "-c", &mount, file].into_iter().chain(AS_ORDINARY);
+    let start = ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", &script, file];
+    let wrapper = start.into_iter().chain(AS_ORDINARY);
     wrapper.map(str::to_owned).collect()
 }
 
 /// Whether the tests run as an ordinary user.
-pub(crate) fn is_ordinary() -> bool {
+#[must_use]
+pub fn is_ordinary() -> bool {
     std::env::var_os("BERTH_TEST_USER").is_some_and(|user| user == "ordinary")
 }
 

@@ -1,6 +1,6 @@
 //! `berth dev` by an ordinary user: no root, no help but what every distribution gives its users.
-//! Other promises can be tested as such a user too, with `BERTH_TEST_USER=ordinary`; CI does that with
-//! those of `ctx.container`.
+//! All other promises are kept for a user with delegated cgroups too, `BERTH_TEST_USER=ordinary`; CI
+//! tries some of them so.
 
 use std::os::unix::fs::MetadataExt;
 
@@ -38,7 +38,9 @@ fn a_user_with_one_id_runs_containers_and_nothing_stays_behind() {
     let project = project();
     let dev = start(&project, &AS_ORDINARY);
     assert_eq!(owner(&process_of(&dev)), ORDINARY, "root inside is the user outside");
-    for missing in ["images' users other than root", "limit of `memory`", "limit of `pids`"] {
+    let missing =
+        ["users other than root", "limit of `memory`", "limit of `pids`", "limit of disk"];
+    for missing in missing {
         assert_eq!(dev.lines_with(missing).len(), 1, "it is said once: {missing}");
     }
     let footprint = dev.footprint();

@@ -117,7 +117,8 @@ impl Hierarchies {
     /// Goes below this process's own cgroups, of which `own` is the list in `/proc/self/cgroup`, where
     /// it may write to them.
     fn use_delegated(&mut self, own: &str) {
-        let writable = |dir: &PathBuf| rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok();
+        let writable =
+            |dir: &PathBuf| rustix::fs::access(dir, rustix::fs::Access::WRITE_OK).is_ok();
         for mount in &mut self.v1 {
             let path = mount.controllers.iter().find_map(|controller| own_path(own, controller));
             let own = path.map(|path| mount.root.join(path)).filter(writable);
@@ -129,8 +130,8 @@ impl Hierarchies {
             // Only a cgroup without processes may share its controllers among those below it.
             let leaf = own.join(OWN);
             let pid = std::process::id().to_string();
-            let moved = fs::create_dir_all(&leaf)
-                .and_then(|()| fs::write(leaf.join("cgroup.procs"), pid));
+            let moved =
+                fs::create_dir_all(&leaf).and_then(|()| fs::write(leaf.join("cgroup.procs"), pid));
             if let Err(error) = moved {
                 tracing::debug!(%error, "the delegated cgroup cannot be left");
             }

@@ -35,8 +35,7 @@ fn namespace_of(pid: &str, own: &Stat, subordinate: bool) -> Option<OwnedFd> {
         return None;
     }
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let namespace =
-        rustix::fs::open(format!("/proc/{pid}/ns/user"), flags, Mode::empty()).ok()?;
+    let namespace = rustix::fs::open(format!("/proc/{pid}/ns/user"), flags, Mode::empty()).ok()?;
     let parent = sys::parent_user_namespace(namespace.as_fd()).ok()?;
     let parent = rustix::fs::fstat(parent).ok()?;
     let is_child = (parent.st_dev, parent.st_ino) == (own.st_dev, own.st_ino);

@@ -1,0 +1,47 @@
+//! Promises kept for an ordinary user: end-to-end tests run as `nobody`, who has cgroups of its own.
+
+use std::path::Path;
+
+use anyhow::Result;
+use fs_err as fs;
+
+use crate::repository;
+
+/// Those of everything that is other for such a user: user namespace, cgroups, adoption. The rest
+/// passes too, and takes ten minutes.
+const PROMISES: [&str; 5] = ["durable_object", "snapshots", "pid1", "oom_and_fresh_disk", "crash"];
+
+/// Where hierarchies are mounted.
+const CGROUPS: &str = "/sys/fs/cgroup";
+/// What the tests' cgroups are called (`tests/e2e/src/user.rs`).
+const DELEGATED: &str = "e2e-user";
+
+pub(crate) fn run() -> Result<()> {
+    let cargo = ["BERTH_TEST_USER=ordinary", "cargo", "test", "--release", "--workspace", "--locked"];
+    let tests = PROMISES.iter().flat_map(|promise| ["--test", promise]);
+    let done = repository::run("env", &cargo.into_iter().chain(tests).collect::<Vec<_>>());
+    remove_cgroups();
+    done
+}
+
+/// The user cannot remove the cgroups it was given, nor leave them.
+fn remove_cgroups() {
+    let mounts = folders(Path::new(CGROUPS));
+    for mount in mounts.iter().map(|mount| mount.as_path()).chain([Path::new(CGROUPS)]) {
+        let delegated = folders(mount).into_iter().filter(|folder| {
+            folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with(DELEGATED))
+        });
+        for folder in delegated {
+            for below in folders(&folder) {
+                let _ = fs::remove_dir(below);
+            }
+            let _ = fs::remove_dir(folder);
+        }
+    }
+}
+
+fn folders(path: &Path) -> Vec<std::path::PathBuf> {
+    let Ok(entries) = fs::read_dir(path) else { return Vec::new() };
+    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    paths.filter(|path| path.is_dir()).collect()
+}
