@@ -42,7 +42,7 @@ impl Footprint {
             self.networks
                 .extend(process.network_namespace().filter(|net| Some(net) != own.as_ref()));
             let cgroups = process.cgroups();
-            let ours = cgroups.iter().filter(|cgroup| cgroup.contains("/berth"));
+            let ours = cgroups.iter().filter(|cgroup| cgroup.contains("/berth/"));
             self.cgroups.extend(ours.flat_map(|cgroup| cgroup_folders(cgroup)));
             self.processes.insert(process);
         }
@@ -105,9 +105,9 @@ fn cgroup_folders(cgroup: &str) -> Vec<PathBuf> {
         roots.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
     }
     let relative = Path::new(cgroup.trim_start_matches('/'));
-    // The topmost folder, `berth`, is shared by all sessions.
-    let ours = relative.ancestors().filter(|path| path.components().count() >= 2);
-    let ours: Vec<&Path> = ours.filter(|path| path.starts_with("berth")).collect();
+    // The topmost folder, `berth`, is shared by all sessions; an ordinary user's is in its own cgroup.
+    let is_shared = |path: &Path| path.ends_with("berth");
+    let ours: Vec<&Path> = relative.ancestors().take_while(|path| !is_shared(path)).collect();
     let folders = roots.iter().flat_map(|root| ours.iter().map(|path| root.join(path)));
     folders.filter(|folder| folder.exists()).collect()
 }
