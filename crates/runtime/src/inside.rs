@@ -28,6 +28,9 @@ enum Freezer {
     V2(PathBuf),
 }
 
+/// The map of who has no other users and groups than we do.
+const SAME: &str = "0 0 4294967295";
+
 impl Sandbox {
     /// The root directory as the main program sees it, with everything mounted there.
     ///
@@ -39,13 +42,19 @@ impl Sandbox {
         self.still_runs().map(|()| root)
     }
 
-    /// The texts of the main program's `uid_map` and `gid_map`: which users of the host are its own.
+    /// The main program's maps of users and groups, as `uid_map` and `gid_map` have them: which of
+    /// those that this process sees are its own.
     ///
     /// # Errors
     /// `NotConnected` when the program has ended.
     pub fn id_maps(&self) -> io::Result<[String; 2]> {
-        let maps =
-            [fs::read_to_string(self.proc("uid_map"))?, fs::read_to_string(self.proc("gid_map"))?];
+        let namespace = fs::read_link(self.proc("ns/user"))?;
+        let maps = if namespace == fs::read_link("/proc/self/ns/user")? {
+            // An ordinary user's: to those in it, the files tell of the namespace above.
+            [SAME, SAME].map(str::to_owned)
+        } else {
+            [fs::read_to_string(self.proc("uid_map"))?, fs::read_to_string(self.proc("gid_map"))?]
+        };
         self.still_runs().map(|()| maps)
     }
 
