@@ -7,6 +7,7 @@ mod bare;
 mod cold_start;
 mod density;
 mod docker;
+mod images;
 mod load;
 mod machine;
 mod memory;
@@ -47,6 +48,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let peer = prepare::find_peer(options)?;
     let enclosure = Enclosure::make("berth-bench", Some(&workshop.home()))?;
     workshop.prepare(enclosure.dir())?;
+    if options.part == Part::Images {
+        images::prepare(&workshop, options)?;
+    }
     let more: &[String] = if peer { &[] } else { &["--no-peer".to_owned()] };
     enclosure.run(more)
 }
@@ -86,6 +90,7 @@ fn measure(workshop: Workshop, dir: &Path, options: &Options) -> Result<()> {
         Part::Warm => warm::measure(&inside, options, &mut report)?,
         Part::Burst => cold_start::measure_burst(&inside, options, &mut report)?,
         Part::Density => density::measure(&inside, options, &mut report)?,
+        Part::Images => images::measure(&inside, options, &mut report)?,
     }
     let text = if options.json { format!("{:#}\n", report.json()) } else { report.markdown() };
     io::stdout().write_all(text.as_bytes()).context("print the report")

@@ -7,14 +7,16 @@ use anyhow::{Result, bail};
 use crate::{repository, say};
 
 /// Programs that the tests run, and the Debian packages that bring them.
-pub(crate) const OF_THE_TESTS: [(&str, &str); 16] = [
+pub(crate) const OF_THE_TESTS: [(&str, &str); 19] = [
     ("apt-get", "apt"),
     ("buildah", "buildah"),
+    ("bzip2", "bzip2"),
     ("cc", "gcc"),
     ("chroot", "coreutils"),
     ("dpkg-deb", "dpkg"),
     ("git", "git"),
     ("ip", "iproute2"),
+    ("mmdebstrap", "mmdebstrap"),
     ("mount", "mount"),
     ("newuidmap", "uidmap"),
     ("npm", "npm"),
@@ -24,6 +26,7 @@ pub(crate) const OF_THE_TESTS: [(&str, &str); 16] = [
     ("skopeo", "skopeo"),
     ("tar", "tar"),
     ("unshare", "util-linux"),
+    ("xz", "xz-utils"),
 ];
 
 /// Installs what is missing of `(program, Debian package)`, with apt as root; elsewhere names it.

@@ -16,7 +16,7 @@ use crate::cache::entry;
 use oci::{Config, Layout};
 
 /// Raised whenever a recipe below changes.
-const RECIPES: u32 = 1;
+const RECIPES: u32 = 2;
 
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 

@@ -23,7 +23,11 @@ pub fn cache_dir() -> PathBuf {
 }
 
 /// The `berth` under test: `BERTH_BIN`, or the one built beside the tests.
-pub(crate) fn berth_binary() -> PathBuf {
+///
+/// # Panics
+/// It is not built.
+#[must_use]
+pub fn berth_binary() -> PathBuf {
     let binary = std::env::var_os("BERTH_BIN")
         .map_or_else(|| target_dir().join("release/berth"), PathBuf::from);
     assert!(
@@ -57,7 +61,10 @@ pub(crate) fn repository() -> PathBuf {
 }
 
 /// The folder of cache entry `name`, made by `make` unless it is there.
-pub(crate) fn entry(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
+///
+/// # Panics
+/// The cache can't be written.
+pub fn entry(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
     let cache = cache_dir();
     let folder = cache.join(name);
     if folder.exists() {

@@ -14,9 +14,10 @@ pub(crate) struct Options {
     #[arg(long, value_enum)]
     pub(crate) peer: Option<Peer>,
     /// Install the peer with apt-get where it is missing.
-    #[arg(long, requires = "peer")]
+    #[arg(long)]
     pub(crate) install_peer: bool,
-    /// How many new IDs in turn [default: 50], or warm requests on each path [default: 4000].
+    /// How many new IDs in turn [default: 50], warm requests on each path [default: 4000], or builds
+    /// of each kind [default: 10]; half as many pushes and pulls.
     #[arg(long)]
     pub(crate) count: Option<usize>,
     /// How many new IDs at once.
@@ -46,6 +47,9 @@ pub(crate) enum Part {
     Burst,
     /// New instances beside hundreds that run, and their memory.
     Density,
+    /// Builds, pushes and pulls, and how soon a pushed image answers; beside buildah and Debian's
+    /// docker-registry where they are installed.
+    Images,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -73,6 +77,16 @@ impl Options {
         }
         instances.sort_unstable();
         instances
+    }
+
+    /// How many builds of each kind.
+    pub(crate) fn builds(&self) -> usize {
+        self.count.unwrap_or(10)
+    }
+
+    /// How many pushes and as many pulls.
+    pub(crate) fn transfers(&self) -> usize {
+        self.builds().div_ceil(2)
     }
 
     /// How many warm requests on each path.

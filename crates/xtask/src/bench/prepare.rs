@@ -38,6 +38,11 @@ impl Workshop {
         Ok(Self { target: target.to_owned(), dir: target.join("bench") })
     }
 
+    /// For what is made once and kept.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     pub(crate) fn berth(&self) -> PathBuf {
         self.target.join("release/berth")
     }

@@ -41,6 +41,8 @@ pub(crate) enum Figure {
     Count(usize),
     Time(Duration),
     PerSecond(f64),
+    /// A second.
+    Megabytes(f64),
     Kibibytes(f64),
     Ratio(f64),
 }
@@ -168,6 +170,12 @@ impl Figure {
         time.map_or(Self::Missing, Self::Time)
     }
 
+    /// A size.
+    pub(crate) fn bytes(size: u64) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "a size far below 2^52")]
+        Self::Kibibytes(size as f64 / 1024.0)
+    }
+
     fn text(self) -> String {
         match self {
             Self::Missing => "-".to_owned(),
@@ -176,6 +184,7 @@ impl Figure {
             Self::Time(_) if self.number() < 100.0 => format!("{:.1} ms", self.number()),
             Self::Time(_) => format!("{:.0} ms", self.number()),
             Self::PerSecond(rate) => format!("{rate:.0} /s"),
+            Self::Megabytes(rate) => format!("{rate:.0} MB/s"),
             Self::Kibibytes(size) if size.abs() < 10_240.0 => format!("{size:.0} KiB"),
             Self::Kibibytes(size) => format!("{:.1} MiB", size / 1024.0),
             Self::Ratio(ratio) if !ratio.is_finite() => "-".to_owned(),
@@ -191,6 +200,7 @@ impl Figure {
             Self::Count(_) => "",
             Self::Time(_) => "_ms",
             Self::PerSecond(_) => "_per_second",
+            Self::Megabytes(_) => "_mb_per_second",
             Self::Kibibytes(_) => "_kib",
             Self::Ratio(_) => "_ratio",
         }
@@ -202,7 +212,10 @@ impl Figure {
             #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
             Self::Count(count) => count as f64,
             Self::Time(time) => time.as_secs_f64() * 1e3,
-            Self::PerSecond(number) | Self::Kibibytes(number) | Self::Ratio(number) => number,
+            Self::PerSecond(number)
+            | Self::Megabytes(number)
+            | Self::Kibibytes(number)
+            | Self::Ratio(number) => number,
         }
     }
 }

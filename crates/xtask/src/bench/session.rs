@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use super::prepare::Workshop;
+use super::{ADDRESS, Inside};
 use crate::http;
 use crate::programs::Program;
 
@@ -56,20 +57,43 @@ impl Session {
         scratch: &Path,
         address: SocketAddr,
     ) -> Result<Self> {
-        let number = fs::read_dir(scratch)?.count();
-        let log = scratch.join(format!("{number}-{}.log", engine.name()));
         let config = write_config(workshop, engine)?;
+        let home = workshop.home();
+        let mut session = Self::launch(workshop, engine.name(), &config, &home, scratch, address)?;
+        session.wait_until_ready()?;
+        thread::sleep(SETTLE);
+        Ok(session)
+    }
+
+    /// Starts it with containers of a registry's image and waits for nothing.
+    pub(crate) fn of_image(inside: &Inside, image: &str, home: &Path) -> Result<Self> {
+        let config = config_of_image(&inside.workshop, "image", image, None)?;
+        Self::launch(&inside.workshop, "image", &config, home, &inside.dir, ADDRESS)
+    }
+
+    fn launch(
+        workshop: &Workshop,
+        name: &str,
+        config: &Path,
+        home: &Path,
+        scratch: &Path,
+        address: SocketAddr,
+    ) -> Result<Self> {
+        let number = fs::read_dir(scratch)?.count();
+        let log = scratch.join(format!("{number}-{name}.log"));
         let mut command = Command::new(workshop.berth());
         command.arg("dev").arg(config).arg("--persist-to").arg(scratch.join(format!("o{number}")));
         command.arg("--ip").arg(address.ip().to_string());
         command.arg("--port").arg(address.port().to_string());
-        command.current_dir(workshop.project()).env("BERTH_HOME", workshop.home());
+        command.current_dir(workshop.project()).env("BERTH_HOME", home);
         command.env_remove("CLOUDFLARE_ENV");
         let program = Program::start(&mut command, &log)?;
-        let mut session = Self { program, address, log };
-        session.wait_until_ready()?;
-        thread::sleep(SETTLE);
-        Ok(session)
+        Ok(Self { program, address, log })
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        !matches!(self.program.ended(), Ok(None))
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
@@ -136,13 +160,27 @@ fn write_config(workshop: &Workshop, engine: &Engine) -> Result<PathBuf> {
     let project = workshop.project();
     let file = project.join("wrangler.jsonc");
     let Engine::Socket { name, socket } = engine else { return Ok(file) };
-    let config = fs::read_to_string(&file)?;
-    let mut config: Value = serde_json::from_str(&config).context("read wrangler.jsonc as JSON")?;
-    config["containers"][0]["image"] = json!(SERVER_IMAGE);
     let socket = format!("unix://{}", socket.display());
-    config["dev"] = json!({ "container_engine": { "localDocker": {
+    let engine = json!({ "container_engine": { "localDocker": {
         "socketPath": socket, "containerEgressInterceptorImage": SIDECAR_IMAGE,
     }}});
+    config_of_image(workshop, name, SERVER_IMAGE, Some(engine))
+}
+
+/// The same with an image of a registry, and with `dev` if it is given.
+fn config_of_image(
+    workshop: &Workshop,
+    name: &str,
+    image: &str,
+    dev: Option<Value>,
+) -> Result<PathBuf> {
+    let project = workshop.project();
+    let config = fs::read_to_string(project.join("wrangler.jsonc"))?;
+    let mut config: Value = serde_json::from_str(&config).context("read wrangler.jsonc as JSON")?;
+    config["containers"][0]["image"] = json!(image);
+    if let Some(dev) = dev {
+        config["dev"] = dev;
+    }
     let file = project.join(format!("wrangler.{name}.jsonc"));
     fs::write(&file, serde_json::to_vec_pretty(&config)?)?;
     Ok(file)

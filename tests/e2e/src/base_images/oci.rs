@@ -67,6 +67,8 @@ impl Layout {
                 "type": "layers",
                 "diff_ids": layers.iter().map(|layer| &layer.diff_id).collect::<Vec<_>>(),
             },
+            // Builders that add layers count those that a base image tells of.
+            "history": layers.iter().map(|_| json!({ "created_by": "debian" })).collect::<Vec<_>>(),
         });
         let config = self.blob(CONFIG, config.to_string().as_bytes());
         let layers: Vec<&Value> = layers.iter().map(|layer| &layer.descriptor).collect();

@@ -1,0 +1,1 @@
+"""The program of the benchmark's image."""

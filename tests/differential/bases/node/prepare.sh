@@ -1,0 +1,2 @@
+npm pack --silent npm@10.9.2
+mv npm-10.9.2.tgz context/npm.tgz

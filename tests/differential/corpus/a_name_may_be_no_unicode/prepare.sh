@@ -1,0 +1,1 @@
+touch "context/$(printf 'latin-\351')"

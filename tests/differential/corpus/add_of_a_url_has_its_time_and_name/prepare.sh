@@ -1,0 +1,2 @@
+mkdir x && echo inside > x/inside
+tar -C x -czf served/archive.tar.gz .

@@ -1,0 +1,2 @@
+chmod 600 context/a
+chmod 711 context/d

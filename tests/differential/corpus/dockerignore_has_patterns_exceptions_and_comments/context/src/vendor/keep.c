@@ -1,0 +1,1 @@
+src/vendor/keep.c

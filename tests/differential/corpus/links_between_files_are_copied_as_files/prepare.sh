@@ -1,0 +1,1 @@
+echo shared > context/a && ln context/a context/b

@@ -1,0 +1,2 @@
+#!/bin/sh
+. /srv/common/lib.sh; echo api

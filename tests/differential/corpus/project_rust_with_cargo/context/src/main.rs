@@ -1,0 +1,5 @@
+//! A program with one dependency.
+
+fn main() {
+    println!("hello {}", itoa::Buffer::new().format(42));
+}
