@@ -59,7 +59,7 @@ impl Image {
         Self::read(folder, &folder.join("manifest.json"))
     }
 
-    pub(crate) fn read(blobs: &Path, manifest: &Path) -> Self {
+    fn read(blobs: &Path, manifest: &Path) -> Self {
         let manifest: Manifest = read(manifest);
         let config: Value = read(&blobs.join(hex(&manifest.config)));
         let mut tree = Tree::default();

@@ -38,13 +38,17 @@ pub fn berth_binary() -> PathBuf {
     binary
 }
 
-/// Berth's home for all tests: they share its installed toolchain and its images.
-pub(crate) fn berth_home() -> PathBuf {
-    let home = cache_dir().join("home");
+/// A home of Berth for all tests that name it: they share its installed toolchain and its images.
+///
+/// # Panics
+/// It can't be made.
+#[must_use]
+pub fn berth_home(name: &str) -> PathBuf {
+    let home = cache_dir().join(name);
     let home = if home.as_os_str().len() <= LONGEST_HOME {
         home
     } else {
-        PathBuf::from("/var/tmp/berth-e2e")
+        PathBuf::from(format!("/var/tmp/berth-e2e-{name}"))
     };
     fs::create_dir_all(&home).expect("make Berth's home");
     if user::is_ordinary() {

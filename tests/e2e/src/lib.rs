@@ -22,7 +22,7 @@ pub mod user;
 mod wait;
 
 pub use berth::{Berth, Outcome};
-pub use cache::{berth_binary, cache_dir, entry as cache_entry};
+pub use cache::{berth_binary, berth_home, cache_dir, entry as cache_entry};
 pub use client::{Client, Reply, WebSocket};
 pub use dev::Dev;
 pub use internet::Internet;

@@ -11,6 +11,9 @@ use tempfile::TempDir;
 
 use crate::cache::{berth_home, entry, repository};
 
+/// The home that all projects share.
+const HOME: &str = "home";
+
 /// A project that no other test sees. Its folder goes with the last of its clones; a running
 /// `berth dev` holds one.
 #[derive(Debug, Clone)]
@@ -117,7 +120,7 @@ impl Project {
     pub fn empty() -> Self {
         let folder = tempfile::Builder::new().prefix("berth-e2e-").tempdir();
         let folder = Arc::new(folder.expect("make a folder for a project"));
-        Self { folder, home: berth_home() }
+        Self { folder, home: berth_home(HOME) }
     }
 
     /// Gives the project a `BERTH_HOME` of its own, so that it shares no image with others; the
@@ -128,7 +131,7 @@ impl Project {
     #[must_use]
     pub fn with_own_home(self) -> Self {
         let this = self.with_bare_home();
-        let shared = berth_home().join("toolchain");
+        let shared = berth_home(HOME).join("toolchain");
         fs::create_dir_all(&shared).expect("make the toolchain's folder");
         fs::os::unix::fs::symlink(shared, this.home.join("toolchain")).expect("link the toolchain");
         this
