@@ -265,8 +265,8 @@ impl<'a> Plan<'a> {
         let groups: Vec<Gid> = self.user.groups.iter().map(|&id| Gid::from_raw(id)).collect();
         let (uid, gid) = (Uid::from_raw(self.user.uid), Gid::from_raw(self.user.gid));
         match rustix::thread::set_thread_groups(&groups) {
-            // An ordinary user with one id of its own may not change groups: there are none to have.
-            Err(rustix::io::Errno::PERM) if groups.is_empty() => {}
+            // An ordinary user with one id of its own may not change groups, and has that one anyway.
+            Err(rustix::io::Errno::PERM) if groups == [gid] => {}
             result => result.map_err(at(ChildStep::Ids))?,
         }
         rustix::thread::set_thread_res_gid(gid, gid, gid).map_err(at(ChildStep::Ids))?;

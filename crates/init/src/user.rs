@@ -19,7 +19,7 @@ const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 pub(crate) struct User {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
-    /// Supplementary groups.
+    /// Supplementary groups; `gid` is the first of them.
     pub(crate) groups: Vec<u32>,
     /// Home directory.
     pub(crate) home: String,
@@ -68,7 +68,8 @@ fn read(path: &str) -> String {
 }
 
 /// Docker's rules: a number need not be in the files and has group 0 then; an explicit group
-/// replaces all supplementary ones.
+/// replaces all supplementary ones. The program's own group is a supplementary one too: otherwise a
+/// set-group-ID program would lose what is denied to that group (CVE-2023-25173).
 fn find(user: &str, passwd: &str, group: &str) -> Option<User> {
     let (user, wanted_group) = match user.split_once(':') {
         Some((user, group)) => (user, Some(group)),
@@ -83,15 +84,17 @@ fn find(user: &str, passwd: &str, group: &str) -> Option<User> {
         .find(|fields| fields[0] == user || id(user).is_some_and(|uid| id(fields[2]) == Some(uid)));
     let uid = entry.as_ref().and_then(|fields| id(fields[2])).or_else(|| id(user))?;
     let mut gid = entry.as_ref().and_then(|fields| id(fields[3])).unwrap_or(0);
-    let mut groups = Vec::new();
+    let mut others = Vec::new();
     match wanted_group.filter(|group| !group.is_empty()) {
         Some(wanted) => gid = find_group(wanted, group)?,
         None => {
             if let Some(fields) = &entry {
-                groups = groups_of(fields[0], group);
+                others = groups_of(fields[0], group);
             }
         }
     }
+    others.retain(|other| *other != gid);
+    let groups = [vec![gid], others].concat();
     let home = entry.map_or("/", |fields| fields[5]);
     let home = if home.is_empty() { "/" } else { home }.to_owned();
     Some(User { uid, gid, groups, home, namespace: None })
@@ -141,20 +144,20 @@ mod tests {
     #[test]
     fn a_name_gives_its_ids_groups_and_home() {
         assert_eq!(found("app"), Some((1000, 100, vec![100, 10, 44], "/home/app".into())));
-        assert_eq!(found(""), Some((0, 0, vec![10], "/root".into())));
+        assert_eq!(found(""), Some((0, 0, vec![0, 10], "/root".into())));
     }
 
     #[test]
     fn a_number_in_the_file_counts_as_its_name_and_another_has_group_0() {
         assert_eq!(found("1000"), found("app"));
-        assert_eq!(found("1234"), Some((1234, 0, vec![], "/".into())));
+        assert_eq!(found("1234"), Some((1234, 0, vec![0], "/".into())));
     }
 
     #[test]
     fn an_explicit_group_replaces_all_others() {
-        assert_eq!(found("app:video"), Some((1000, 44, vec![], "/home/app".into())));
-        assert_eq!(found("5:6"), Some((5, 6, vec![], "/".into())));
-        assert_eq!(found(":10"), Some((0, 10, vec![], "/root".into())));
+        assert_eq!(found("app:video"), Some((1000, 44, vec![44], "/home/app".into())));
+        assert_eq!(found("5:6"), Some((5, 6, vec![6], "/".into())));
+        assert_eq!(found(":10"), Some((0, 10, vec![10], "/root".into())));
     }
 
     #[test]

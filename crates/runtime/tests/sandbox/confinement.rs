@@ -40,11 +40,11 @@ async fn a_user_has_its_ids_groups_and_home_and_no_capabilities() {
     }
     let host = Host::open().await;
     for (user, ids, groups) in [
-        ("", "0 0", ""),
-        ("app", "1000 1001", "44"),
-        ("1000", "1000 1001", "44"),
-        ("app:video", "1000 44", ""),
-        ("77:88", "77 88", ""),
+        ("", "0 0", "0"),
+        ("app", "1000 1001", "44 1001"),
+        ("1000", "1000 1001", "44 1001"),
+        ("app:video", "1000 44", "44"),
+        ("77:88", "77 88", "88"),
     ] {
         let run = async |args: &[&str]| {
             let mut spec = host.spec(args);
