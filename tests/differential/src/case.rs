@@ -75,7 +75,8 @@ impl Case {
         copy(source, folder.path());
         fs::create_dir_all(folder.path().join("context")).expect("make the context");
         if folder.path().join("prepare.sh").exists() {
-            let script = Command::new("sh").args(["-eu", "prepare.sh"]).current_dir(&folder).output();
+            let script =
+                Command::new("sh").args(["-eu", "prepare.sh"]).current_dir(&folder).output();
             let script = script.expect("run prepare.sh");
             let said = String::from_utf8_lossy(&script.stderr);
             assert!(script.status.success(), "prepare.sh of {name}: {said}");
@@ -116,9 +117,10 @@ impl Expect {
             self.differences.iter().any(|listed| fits(&listed.at, &difference.at))
         };
         let new = found.iter().filter(|difference| !listed(difference)).map(ToString::to_string);
-        let unseen = self.differences.iter().filter(|listed| {
-            !found.iter().any(|difference| fits(&listed.at, &difference.at))
-        });
+        let unseen = self
+            .differences
+            .iter()
+            .filter(|listed| !found.iter().any(|difference| fits(&listed.at, &difference.at)));
         let unseen =
             unseen.map(|listed| format!("{} is listed as a difference, and is none", listed.at));
         new.chain(unseen).collect()
@@ -158,7 +160,8 @@ fn copy(from: &Path, to: &Path) {
             fs::os::unix::fs::symlink(target, &copied).expect("copy a link");
             continue;
         }
-        let executable = entry.metadata().expect("look at a file").permissions().mode() & 0o100 != 0;
+        let executable =
+            entry.metadata().expect("look at a file").permissions().mode() & 0o100 != 0;
         let mode = if kind.is_dir() {
             fs::create_dir(&copied).expect("make a folder of a case");
             copy(&path, &copied);

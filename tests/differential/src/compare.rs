@@ -27,7 +27,7 @@ const CONFIG: [&str; 12] = [
 ];
 
 /// What buildah makes so that something can be mounted there while a step runs, and leaves behind.
-const MOUNT_POINTS: [&str; 8] = [
+const MOUNT_POINTS: [&str; 10] = [
     "/dev",
     "/etc",
     "/etc/hostname",
@@ -35,6 +35,8 @@ const MOUNT_POINTS: [&str; 8] = [
     "/etc/resolv.conf",
     "/proc",
     "/run",
+    "/run/buildkit",
+    "/run/secrets",
     "/sys",
 ];
 
@@ -114,6 +116,7 @@ pub fn contradictions(image: &Image) -> Option<String> {
 }
 
 fn compare_configs(ours: &Value, theirs: &Value) -> Vec<Difference> {
+    let (ours, theirs) = (&sorted(ours), &sorted(theirs));
     let own = ["architecture", "os"].map(|field| (field, &ours[field], &theirs[field]));
     let run = CONFIG.map(|field| (field, &ours["config"][field], &theirs["config"][field]));
     let fields = own.into_iter().chain(run);
@@ -124,6 +127,16 @@ fn compare_configs(ours: &Value, theirs: &Value) -> Vec<Difference> {
         theirs: their.to_string(),
     };
     different.map(difference).collect()
+}
+
+/// With the environment sorted: buildah 1.28 moves a variable that is set again to the end, BuildKit
+/// replaces it where it stands, and no program can tell.
+fn sorted(config: &Value) -> Value {
+    let mut config = config.clone();
+    if let Some(variables) = config.pointer_mut("/config/Env").and_then(Value::as_array_mut) {
+        variables.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+    }
+    config
 }
 
 /// Nothing, in whatever way it is written, is nothing.
@@ -238,6 +251,17 @@ mod tests {
     fn a_field_without_a_value_is_the_same_as_none() {
         let config = json!({ "User": "1", "Cmd": null, "Env": [], "Labels": {}, "WorkingDir": "" });
         assert_eq!(found(config, |_| {}, &[]), [""; 0]);
+    }
+
+    #[test]
+    fn variables_may_stand_in_another_order_and_not_be_others() {
+        let differences = |ours: Value, theirs: Value| {
+            let config = |env| json!({ "config": { "Env": env } });
+            compare_configs(&config(ours), &config(theirs)).len()
+        };
+        assert_eq!(differences(json!(["A=1", "B=2"]), json!(["B=2", "A=1"])), 0);
+        assert_eq!(differences(json!(["A=1", "B=2"]), json!(["B=2", "A=2"])), 1);
+        assert_eq!(differences(json!(["A=1"]), json!(["A=1", "B="])), 1);
     }
 
     #[test]

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-
 macro_rules! cases {
     ($($name:ident)*) => {
         const CASES: &[&str] = &[$(stringify!($name)),*];
