@@ -18,10 +18,10 @@ use super::Inside;
 use super::options::Options;
 use super::prepare::Workshop;
 use super::report::Report;
-use server::Kind;
 use crate::prerequisites;
 use crate::programs::run;
 use crate::{repository, say};
+use server::Kind;
 
 /// The client of both registries.
 const CLIENT: (&str, &str) = ("skopeo", "skopeo");

@@ -90,7 +90,10 @@ fn make_context(dir: &Path) -> Result<PathBuf> {
             let mut text = String::new();
             for function in 0..FUNCTIONS {
                 let number = (package * MODULES + module) * FUNCTIONS + function;
-                writeln!(text, "def f{function}(value):\n    return value * {number} + {module}\n")?;
+                writeln!(
+                    text,
+                    "def f{function}(value):\n    return value * {number} + {module}\n"
+                )?;
             }
             fs::write(folder.join(format!("module{module}.py")), text)?;
         }

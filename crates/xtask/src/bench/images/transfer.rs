@@ -59,11 +59,7 @@ pub(super) fn measure(inside: &Inside, options: &Options, report: &mut Report) -
 }
 
 /// Copies an image by skopeo, which trusts whatever it gets.
-pub(super) fn copy(
-    inside: &Inside,
-    from: &str,
-    to: &str,
-) -> Result<Result<timed::Run, String>> {
+pub(super) fn copy(inside: &Inside, from: &str, to: &str) -> Result<Result<timed::Run, String>> {
     let mut skopeo = Command::new("skopeo");
     skopeo.args(["--insecure-policy", "copy", "--quiet"]);
     skopeo.args(["--src-tls-verify=false", "--dest-tls-verify=false", from, to]);
