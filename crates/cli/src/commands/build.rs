@@ -3,7 +3,10 @@
 mod other;
 mod progress;
 mod request;
+mod steps;
 mod workplace;
+
+use std::sync::Arc;
 
 use fs_err as fs;
 use image::{BuildError, Image, ImageStore, Progress};
@@ -11,14 +14,13 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::{BuildArgs, ImageBuilder, ProgressKind};
-use crate::commands::doctor;
-use crate::dev::run_step::SandboxRunStep;
+use crate::commands::doctor::{self, Needs};
 use crate::dev::signals;
 use crate::error::{CliError, Kind};
 use crate::paths;
 use crate::printer::Printer;
 use progress::{JsonProgress, PlainProgress, TtyProgress};
-use workplace::Workplace;
+use steps::Steps;
 
 pub(crate) async fn run(args: BuildArgs, printer: &Printer) -> Result<(), CliError> {
     if args.builder != ImageBuilder::Berth {
@@ -26,18 +28,16 @@ pub(crate) async fn run(args: BuildArgs, printer: &Printer) -> Result<(), CliErr
     }
     let request = request::request(&args)?;
     let allow = request::egress_allow(&args)?;
-    doctor::require(true)?;
+    doctor::require(Needs::Containers)?;
     let stop = signals::stop_token()?;
     let store = open_store()?;
-    let workplace = Workplace::open(printer).await?;
-    let handle = tokio::runtime::Handle::current();
-    let run = SandboxRunStep { runtime: workplace.runtime(), allow, handle };
+    let steps = Arc::new(Steps::new(allow, printer));
     let progress = progress(&args, printer, stop);
-    let (tags, to_build) = (request.tags.clone(), store.clone());
-    let built = tokio::task::spawn_blocking(move || to_build.build(&request, &run, &*progress));
+    let (tags, to_build, run) = (request.tags.clone(), store.clone(), Arc::clone(&steps));
+    let built = tokio::task::spawn_blocking(move || to_build.build(&request, &*run, &*progress));
     let built = built.await;
     // Also after a failure: nothing of a step may stay.
-    workplace.close().await;
+    steps.close().await;
     let built = built.map_err(|error| CliError::failure("build the image", error))?;
     let image = built.map_err(failed)?;
     let names: Vec<String> = tags.iter().map(ToString::to_string).collect();

@@ -17,7 +17,7 @@ use crate::printer::{Printer, style, styled};
 const DISK_FREE_MIN_BYTES: u64 = 2 * 1_000_000_000;
 
 pub(crate) async fn run(args: &DoctorArgs, printer: &Printer) -> Result<(), CliError> {
-    let mut facts = Facts::gather();
+    let mut facts = Facts::gather(version("npm"));
     if facts.root {
         facts.lacking = examine().await;
     }
@@ -49,12 +49,24 @@ async fn examine() -> Option<Vec<Warning>> {
     Runtime::examine(&config).await.ok()
 }
 
-/// What `berth dev` cannot do without, as one error.
-pub(crate) fn require(containers: bool) -> Result<(), CliError> {
-    let facts = Facts::gather();
+/// Who is about to need the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// A Worker without containers.
+    Worker,
+    /// A Worker with containers.
+    WorkerAndContainers,
+    /// Containers without a Worker.
+    Containers,
+}
+
+/// What they cannot do without, as one error.
+pub(crate) fn require(needs: Needs) -> Result<(), CliError> {
+    // Asking npm for its version takes longer than all else.
+    let facts = Facts::gather(in_path("npm"));
     let missing: Vec<Finding> = judge(&facts)
         .into_iter()
-        .filter(|finding| finding.verdict == Verdict::Missing && (containers || finding.worker))
+        .filter(|finding| finding.verdict == Verdict::Missing && finding.is_for(needs))
         .collect();
     let Some(first) = missing.first() else { return Ok(()) };
     let names: Vec<String> =
@@ -98,18 +110,28 @@ struct Finding {
     detail: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     fix: Option<String>,
-    /// Whether even a Worker without containers needs it.
+    /// Whether a Worker without containers needs it.
     #[serde(skip)]
     worker: bool,
+    /// Whether containers without a Worker need it.
+    #[serde(skip)]
+    containers: bool,
 }
 
 impl Finding {
     fn new(name: &'static str, found: Result<String, (Verdict, String, String)>) -> Self {
-        match found {
-            Ok(detail) => Self { name, verdict: Verdict::Ok, detail, fix: None, worker: false },
-            Err((verdict, detail, fix)) => {
-                Self { name, verdict, detail, fix: Some(fix), worker: false }
-            }
+        let (verdict, detail, fix) = match found {
+            Ok(detail) => (Verdict::Ok, detail, None),
+            Err((verdict, detail, fix)) => (verdict, detail, Some(fix)),
+        };
+        Self { name, verdict, detail, fix, worker: false, containers: true }
+    }
+
+    fn is_for(&self, needs: Needs) -> bool {
+        match needs {
+            Needs::Worker => self.worker,
+            Needs::WorkerAndContainers => true,
+            Needs::Containers => self.containers,
         }
     }
 }
@@ -134,7 +156,7 @@ struct Facts {
 }
 
 impl Facts {
-    fn gather() -> Self {
+    fn gather(npm: Option<String>) -> Self {
         let home = paths::home();
         let (cgroup, controllers_missing) = cgroups();
         Self {
@@ -148,7 +170,7 @@ impl Facts {
             controllers_missing,
             overlayfs: overlayfs(),
             seccomp: Path::new("/proc/sys/kernel/seccomp/actions_avail").exists(),
-            npm: version("npm"),
+            npm,
             workerd_override: std::env::var_os("BERTH_WORKERD").is_some()
                 && std::env::var_os("BERTH_ESBUILD").is_some(),
             disk_free: home
@@ -191,7 +213,7 @@ fn judge(facts: &Facts) -> Vec<Finding> {
                 ))
             },
         ),
-        Finding { worker: true, ..Finding::new("npm", npm(facts)) },
+        Finding { worker: true, containers: false, ..Finding::new("npm", npm(facts)) },
         Finding { worker: true, ..Finding::new("disk", disk(facts)) },
     ];
     if let Some(lacking) = &facts.lacking {
@@ -350,6 +372,14 @@ fn version(program: &str) -> Option<String> {
     output.status.success().then(|| text.lines().next_back().unwrap_or_default().trim().to_owned())
 }
 
+/// Where a program is found by its name.
+fn in_path(program: &str) -> Option<String> {
+    let path = std::env::var_os("PATH")?;
+    let found = std::env::split_paths(&path).map(|folder| folder.join(program));
+    let mut found = found.filter(|path| path.is_file());
+    found.next().map(|path| path.display().to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -380,6 +410,20 @@ mod tests {
     #[test]
     fn a_good_machine_lacks_nothing() {
         assert!(judge(&good()).iter().all(|finding| finding.verdict == Verdict::Ok));
+    }
+
+    #[test]
+    fn a_build_needs_no_npm_and_a_worker_no_overlayfs() {
+        let bare = Facts { npm: None, overlayfs: false, ..good() };
+        let lacks = |needs| -> Vec<&str> {
+            let missing = judge(&bare).into_iter();
+            let missing = missing.filter(|f| f.verdict == Verdict::Missing && f.is_for(needs));
+            missing.map(|finding| finding.name).collect()
+        };
+        assert_eq!(lacks(Needs::Containers), ["overlayfs"]);
+        assert_eq!(lacks(Needs::Worker), ["npm"]);
+        assert_eq!(lacks(Needs::WorkerAndContainers), ["overlayfs", "npm"]);
+        assert!(in_path("sh").is_some() && in_path("no-such-program").is_none());
     }
 
     #[test]

@@ -22,7 +22,7 @@ use super::watch::Watch;
 use super::worker::Engine;
 use super::{lines, packages, project, scheduled, worker};
 use crate::args::{DevArgs, LogLevel};
-use crate::commands::doctor;
+use crate::commands::doctor::{self, Needs};
 use crate::error::{CliError, Kind};
 use crate::paths;
 use crate::printer::{Printer, style, styled};
@@ -55,7 +55,10 @@ impl Session {
     ) -> Result<(Self, Watch), CliError> {
         let config = project::load(&args, printer)?;
         let applications = project::applications(&config, &args);
-        doctor::require(!applications.is_empty())?;
+        doctor::require(match applications.as_slice() {
+            [] => Needs::Worker,
+            _ => Needs::WorkerAndContainers,
+        })?;
         let (paths, mut lock) = lock(&args, &config)?;
         let scratch = Scratch::make(&paths.scratch, printer)?;
         let (ip, port) = project::address(&config, &args)?;

@@ -19,6 +19,7 @@ const PARKED: usize = 2;
 const PLACES: u32 = 256;
 
 /// A place that is ours.
+#[derive(Debug)]
 pub(super) struct Workplace {
     runtime: Runtime,
     dir: PathBuf,
@@ -51,8 +52,8 @@ impl Workplace {
     }
 
     /// Ends what is left of the sandboxes and takes their folder away.
-    pub(super) async fn close(self) {
-        self.runtime.close().await;
+    pub(super) async fn close(&self) {
+        self.runtime.clone().close().await;
         if let Err(error) = fs::remove_dir_all(&self.dir) {
             tracing::debug!("{error}");
         }
