@@ -21,6 +21,7 @@ mod mount_step;
 mod pattern;
 mod plan;
 mod redact;
+mod registry_cache;
 mod remote;
 mod run_step;
 mod ssh;
@@ -80,11 +81,14 @@ pub(crate) fn build(
     let imported = Imported::pull(layout, request, progress);
     let (plan, contexts, checks) = (&plan, &contexts, &checks);
     let inputs = Inputs { file: &file, plan, contexts, checks, imported: &imported };
-    let state = builder::build(layout, request, inputs, runner, progress)?;
+    let stages = builder::build(layout, request, inputs, runner, progress)?;
     if checks.fail() {
         return Err(warned());
     }
-    finish(layout, request, state, progress).map_err(finished_early)
+    let target = stages.last().expect("the target is among the stages that were built");
+    let image = finish(layout, request, State::clone(target), progress).map_err(finished_early)?;
+    registry_cache::export(layout, request, &stages, progress)?;
+    Ok(image)
 }
 
 /// Everything a build makes of a Dockerfile's and of an ignore file's text before it runs a step; see
@@ -107,7 +111,7 @@ pub(crate) fn fuzz(text: &str) {
     }
 }
 
-/// Writes config and manifest, and gives the image its name.
+/// Writes the image, and gives it its names.
 fn finish(
     layout: &Layout,
     request: &BuildRequest,
@@ -118,6 +122,16 @@ fn finish(
     if request.inline_cache {
         inline_cache::write(&mut state);
     }
+    let digest = write_image(layout, state)?;
+    let image = layout.assemble(&digest, request.pull.limits, progress)?;
+    for tag in &request.tags {
+        layout.record(tag, &digest)?;
+    }
+    Ok(image)
+}
+
+/// Writes config and manifest.
+fn write_image(layout: &Layout, state: State) -> Result<Digest, StoreError> {
     let (document, layers) = state.into_document();
     let config = serde_json::to_vec(&document).map_err(io::Error::from)?;
     let digest = layout.write_blob(&config)?;
@@ -132,12 +146,7 @@ fn finish(
         },
         layers,
     };
-    let digest = layout.write_blob(&serde_json::to_vec(&manifest).map_err(io::Error::from)?)?;
-    let image = layout.assemble(&digest, request.pull.limits, progress)?;
-    for tag in &request.tags {
-        layout.record(tag, &digest)?;
-    }
-    Ok(image)
+    layout.write_blob(&serde_json::to_vec(&manifest).map_err(io::Error::from)?)
 }
 
 impl ImageStore {

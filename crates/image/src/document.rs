@@ -18,6 +18,7 @@ pub(crate) const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 pub(crate) const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 pub(crate) const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 pub(crate) const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 
 /// Points to a blob.
@@ -43,12 +44,22 @@ pub(crate) struct PlatformDocument {
 }
 
 impl Descriptor {
+    /// The media type that a layer has once it is compressed by gzip; nothing if it is compressed,
+    /// or is no layer.
+    pub(crate) fn compressed_type(&self) -> Option<String> {
+        match self.media_type.as_str() {
+            OCI_LAYER => Some(format!("{OCI_LAYER}+gzip")),
+            DOCKER_LAYER => Some(format!("{DOCKER_LAYER}.gzip")),
+            _ => None,
+        }
+    }
+
     /// The same layer under OCI's media type: our manifests do not mix dialects.
     pub(crate) fn into_oci(self) -> Self {
         let suffix = match self.media_type.as_str() {
             "application/vnd.docker.image.rootfs.diff.tar.gzip" => "+gzip",
             "application/vnd.docker.image.rootfs.diff.tar.zstd" => "+zstd",
-            "application/vnd.docker.image.rootfs.diff.tar" => "",
+            DOCKER_LAYER => "",
             _ => return self,
         };
         Self { media_type: format!("{OCI_LAYER}{suffix}"), ..self }

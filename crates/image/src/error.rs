@@ -65,6 +65,9 @@ pub enum BuildError {
     /// Building needs root: owners and overlay mounts cannot be made without it.
     #[error("build an image: it needs root, for file owners and overlay mounts")]
     NotRoot,
+    /// The image is built and named, and its cache could not be pushed.
+    #[error("push the build cache")]
+    CacheExport(#[source] Box<PushError>),
     /// The store could not take the result.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -98,6 +101,7 @@ impl BuildError {
         match self {
             Self::NotRoot => Some("run as root".to_owned()),
             Self::Store(error) => error.hint(),
+            Self::CacheExport(error) => error.hint(),
             Self::Step(step) => match &step.problem {
                 StepProblem::Pull(error) => error.hint(),
                 StepProblem::Store(error) => error.hint(),

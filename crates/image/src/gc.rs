@@ -114,9 +114,15 @@ impl Layout {
             self.mark(digest, &mut needed);
         }
         if cache {
-            for layer in self.cached_layers()? {
+            let cached = self.cached_layers()?;
+            for layer in cached.of_steps {
                 needed.blobs.insert(layer.blob.digest.hex().to_owned());
                 needed.snapshots.insert(layer.diff_id.hex().to_owned());
+            }
+            for (plain, compressed) in cached.compressed {
+                if needed.blobs.contains(&plain) {
+                    needed.blobs.insert(compressed.hex().to_owned());
+                }
             }
         }
         Ok(needed)

@@ -77,8 +77,8 @@ pub use image::{ExposedPort, ExposedPortError, Image, ImageConfig, Protocol};
 pub use list::{Found, HistoryStep, ImageSummary};
 pub use live::{Archived, LiveTree};
 pub use options::{
-    BuildRequest, Credentials, NamedContext, Platform, PullOptions, PushOptions, SecretSource,
-    UnpackLimits,
+    BuildRequest, CacheExport, Credentials, NamedContext, Platform, PullOptions, PushOptions,
+    SecretSource, UnpackLimits,
 };
 pub use progress::{Outcome, Progress, Silent, Stream, Task, TaskId, TaskKind};
 pub use reference::{DOCKER_HUB, Reference, ReferenceError};

@@ -13,6 +13,7 @@ use crate::document::{ConfigDocument, Manifest, OCI_MANIFEST, Top, is_image_conf
 use crate::error::StoreError;
 use crate::gc::Needed;
 use crate::layout::Layout;
+use crate::options::Platform;
 use crate::reference::Reference;
 use crate::snapshots::is_snapshot;
 use crate::store::{ImageRecord, ImageStore};
@@ -63,26 +64,37 @@ pub struct HistoryStep {
 }
 
 impl ImageStore {
-    /// All images, newest first, also those that have no name (any more). One that is damaged is
-    /// left out; snapshots are no images here.
+    /// All images, newest first, also those that have no name (any more), or one in our own registry
+    /// alone. One that is damaged is left out; snapshots are no images here.
     ///
     /// # Errors
     /// The store cannot be read.
     pub fn list(&self) -> Result<Vec<ImageSummary>, StoreError> {
         let layout = self.layout();
-        let mut names: BTreeMap<Digest, BTreeSet<Reference>> = BTreeMap::new();
+        let mut named = BTreeMap::new();
         for ImageRecord { reference, digest, .. } in layout.records()? {
             if !is_snapshot(&reference) {
-                names.entry(digest).or_default().insert(reference);
+                named.insert(reference, digest);
             }
         }
-        for digest in layout.dangling(&layout.named()?)? {
-            names.entry(digest).or_default();
+        for (reference, digest) in layout.names_in_repositories(Platform::host())? {
+            // A name may lead to one image here and to another there: the newer one counts.
+            let digest = layout.find(&reference)?.unwrap_or(digest);
+            named.insert(reference, digest);
+        }
+        let mut names: BTreeMap<Digest, BTreeSet<Reference>> = BTreeMap::new();
+        for (reference, digest) in named {
+            names.entry(digest).or_default().insert(reference);
         }
         let summary = |(digest, names): (&Digest, &BTreeSet<Reference>)| {
             layout.summary(digest, names.iter().cloned().collect()).ok()
         };
         let mut all: Vec<ImageSummary> = names.iter().filter_map(summary).collect();
+        // One that was pushed compressed has another manifest, and is the same image.
+        let named: BTreeSet<Digest> = all.iter().map(|image| image.id.clone()).collect();
+        let dangling = layout.dangling(&layout.named()?)?;
+        let dangling = dangling.iter().filter_map(|digest| layout.summary(digest, Vec::new()).ok());
+        all.extend(dangling.filter(|image| !named.contains(&image.id)));
         all.sort_by(|a, b| b.created.cmp(&a.created).then_with(|| a.references.cmp(&b.references)));
         Ok(all)
     }

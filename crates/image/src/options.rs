@@ -64,7 +64,10 @@ pub struct PushOptions {
     pub credentials: BTreeMap<String, Credentials>,
     /// A Docker `config.json` whose `auths` give more credentials; a missing file is fine.
     pub docker_config: Option<PathBuf>,
-    /// Layers uploaded at once.
+    /// Whether layers that are stored as plain archives are compressed. The image gets another digest
+    /// by that, and its name that digest.
+    pub compress: bool,
+    /// Layers compressed or uploaded at once.
     pub parallel: usize,
     /// Largest piece of a layer in one request; a layer goes in one piece when nothing is said here
     /// nor by the registry (`OCI-Chunk-Max-Length`).
@@ -77,6 +80,7 @@ impl Default for PushOptions {
             insecure: BTreeSet::new(),
             credentials: BTreeMap::new(),
             docker_config: default_docker_config(),
+            compress: true,
             parallel: 4,
             chunk: None,
         }
@@ -219,10 +223,21 @@ pub struct BuildRequest {
     pub cache_from: Vec<Reference>,
     /// Whether the image tells what its steps were, for [`Self::cache_from`] of later builds.
     pub inline_cache: bool,
+    /// Where the steps' layers are pushed, for [`Self::cache_from`] of later builds.
+    pub cache_to: Vec<CacheExport>,
     /// The names to give the image in the store.
     pub tags: Vec<Reference>,
     /// How base images are pulled.
     pub pull: PullOptions,
+}
+
+/// A build cache in a registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheExport {
+    /// Its name there.
+    pub reference: Reference,
+    /// Whether the steps of all stages are in it, not those of the target alone.
+    pub all_stages: bool,
 }
 
 /// A build context beside the main one.
@@ -264,6 +279,7 @@ impl BuildRequest {
             parallel: 4,
             cache_from: Vec::new(),
             inline_cache: false,
+            cache_to: Vec::new(),
             tags: Vec::new(),
             pull: PullOptions::default(),
         }

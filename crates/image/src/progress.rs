@@ -27,6 +27,8 @@ pub enum TaskKind {
     Resolve,
     /// Downloading a layer or a config; advances in bytes.
     Download,
+    /// Compressing a layer for its upload; advances in bytes of the plain layer.
+    Compress,
     /// Uploading a layer, a config or a manifest; advances in bytes.
     Upload,
     /// Reading an archive of images; advances in bytes.

@@ -1,8 +1,10 @@
 //! Pushes images by the OCI distribution API: layers and config, several at once, then the manifest.
 //!
-//! The manifest is sent as it is stored, so what was pulled arrives with the digest it came with.
+//! What was pulled is sent as it is stored, so it arrives with the digest it came with. Layers that
+//! are stored as plain archives are compressed first, unless the caller wants their digests kept.
 
 mod blob;
+mod compress;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Mutex;
@@ -18,6 +20,7 @@ use crate::options::PushOptions;
 use crate::progress::{Outcome, Progress, Task, TaskKind, next_task};
 use crate::reference::Reference;
 use crate::workers::{each, pop};
+use compress::Sent;
 
 /// Where a registry may say what it stored.
 const CONTENT_DIGEST: &str = "docker-content-digest";
@@ -29,20 +32,38 @@ pub(crate) fn push(
     options: &PushOptions,
     progress: &dyn Progress,
 ) -> Result<Digest, PushError> {
-    let boxed = || Box::new(reference.clone());
+    let found = layout
+        .find(reference)
+        .map_err(|source| PushError::Store { reference: Box::new(reference.clone()), source })?;
+    let here =
+        found.ok_or_else(|| PushError::NotHere { reference: Box::new(reference.clone()) })?;
+    send(layout, reference, &here, options, progress)
+}
+
+/// Pushes the image with that digest under a name, which here leads then to what it does there.
+pub(crate) fn send(
+    layout: &Layout,
+    reference: &Reference,
+    digest: &Digest,
+    options: &PushOptions,
+    progress: &dyn Progress,
+) -> Result<Digest, PushError> {
     let client = Client::new(reference, &options.access())
-        .map_err(|reason| PushError::Settings { reference: boxed(), reason })?;
+        .map_err(|reason| PushError::Settings { reference: Box::new(reference.clone()), reason })?;
     let push = Push { layout, reference, options, client };
     let _lock = layout.lock_content(&|| progress.cancelled()).map_err(|e| push.store_error(e))?;
-    let digest = layout
-        .find(reference)
-        .map_err(|e| push.store_error(e))?
-        .ok_or_else(|| PushError::NotHere { reference: boxed() })?;
-    let bytes = layout.read_document(&digest).map_err(|e| push.store_error(e))?;
-    let manifest = layout.manifest(&digest).map_err(|e| push.store_error(e))?;
-    push.blobs(&manifest, progress)?;
-    push.manifest(&manifest, &digest, &bytes, progress)?;
-    Ok(digest)
+    let bytes = layout.read_document(digest).map_err(|e| push.store_error(e))?;
+    let manifest = layout.manifest(digest).map_err(|e| push.store_error(e))?;
+    let mut sent = Sent { manifest, bytes, digest: digest.clone() };
+    if options.compress {
+        sent = push.compressed(sent, progress)?;
+    }
+    push.blobs(&sent.manifest, progress)?;
+    push.manifest(&sent, progress)?;
+    if reference.digest().is_none() {
+        layout.record(reference, &sent.digest).map_err(|error| push.store_error(error))?;
+    }
+    Ok(sent.digest)
 }
 
 struct Push<'a> {
@@ -109,29 +130,18 @@ impl Push<'_> {
         Ok(sources)
     }
 
-    fn manifest(
-        &self,
-        manifest: &Manifest,
-        digest: &Digest,
-        bytes: &[u8],
-        progress: &dyn Progress,
-    ) -> Result<(), PushError> {
-        let (id, label) = (next_task(), format!("manifest {}", digest.short()));
-        let total = Some(bytes.len() as u64);
+    fn manifest(&self, sent: &Sent, progress: &dyn Progress) -> Result<(), PushError> {
+        let (id, label) = (next_task(), format!("manifest {}", sent.digest.short()));
+        let total = Some(sent.bytes.len() as u64);
         progress.begin(&Task { id, kind: TaskKind::Upload, label, total });
-        let result = self.put_manifest(manifest, digest, bytes, progress);
+        let result = self.put_manifest(sent, progress);
         let outcome = if result.is_ok() { Outcome::Done } else { Outcome::Failed };
         progress.finish(id, outcome);
         result
     }
 
-    fn put_manifest(
-        &self,
-        manifest: &Manifest,
-        digest: &Digest,
-        bytes: &[u8],
-        progress: &dyn Progress,
-    ) -> Result<(), PushError> {
+    fn put_manifest(&self, sent: &Sent, progress: &dyn Progress) -> Result<(), PushError> {
+        let Sent { manifest, bytes, digest } = sent;
         let version = self.reference.tag().unwrap_or(digest.as_str());
         let target = format!("manifests/{version}");
         let media_type = manifest.media_type.as_deref().unwrap_or(OCI_MANIFEST);

@@ -12,24 +12,29 @@ use crate::reference::Reference;
 use crate::store::ImageRecord;
 
 impl Layout {
-    fn record_path(&self, reference: &Reference) -> PathBuf {
+    pub(crate) fn record_path(&self, reference: &Reference) -> PathBuf {
         let name = Digest::of(reference.to_string().as_bytes());
         self.images().join(format!("{}.json", name.hex()))
     }
 
     /// The manifest a reference leads to. A digest that is here needs no name.
     pub(crate) fn find(&self, reference: &Reference) -> Result<Option<Digest>, StoreError> {
-        if let Some(digest) = self.find_in_repositories(reference, Platform::host())? {
+        let pushed = self.find_in_repositories(reference, Platform::host())?;
+        let record = self.record_of(reference)?;
+        // An image of our own registry may be pushed there, or built or named here, later.
+        let tagged = if pushed.is_some() { self.tagged_at(reference)? } else { None };
+        let record = record.filter(|record| tagged.is_none_or(|tagged| tagged <= record.updated));
+        if let Some(digest) = record.map(|record| record.digest).or(pushed) {
             return Ok(Some(digest));
-        }
-        if let Some(record) = read_record(&self.record_path(reference))? {
-            return Ok(Some(record.digest));
         }
         Ok(reference.digest().filter(|digest| self.manifest(digest).is_ok()).cloned())
     }
 
-    /// Gives a manifest a name.
+    /// Gives a manifest a name. One that it has already costs no wait for the disk.
     pub(crate) fn record(&self, reference: &Reference, digest: &Digest) -> Result<(), StoreError> {
+        if self.record_of(reference)?.is_some_and(|record| record.digest == *digest) {
+            return self.touch(reference);
+        }
         let updated = jiff::Timestamp::now().as_second();
         let record = ImageRecord { reference: reference.clone(), digest: digest.clone(), updated };
         let bytes = serde_json::to_vec(&record).expect("a record has only strings and numbers");
@@ -92,4 +97,28 @@ fn read_record(path: &Path) -> Result<Option<ImageRecord>, StoreError> {
 fn seconds(time: SystemTime) -> i64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_given_again_to_the_same_image_is_not_written_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::open(dir.path()).unwrap();
+        let (name, image) = ("a/b:1".parse::<Reference>().unwrap(), Digest::of(b"image"));
+        let file = || {
+            std::os::unix::fs::MetadataExt::ino(
+                &fs_err::metadata(layout.record_path(&name)).unwrap(),
+            )
+        };
+        layout.record(&name, &image).unwrap();
+        let first = file();
+        layout.record(&name, &image).unwrap();
+        assert_eq!(file(), first);
+        let other = Digest::of(b"other");
+        layout.record(&name, &other).unwrap();
+        assert_eq!(layout.record_of(&name).unwrap().unwrap().digest, other);
+    }
 }

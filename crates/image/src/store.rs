@@ -13,6 +13,7 @@ use crate::layout::Layout;
 use crate::options::{BuildRequest, PullOptions, PushOptions, UnpackLimits};
 use crate::progress::{Progress, Silent};
 use crate::reference::Reference;
+use crate::repositories::Version;
 use crate::run_step::RunStep;
 
 /// Images in one directory. Clones share it; threads and processes may use it at once.
@@ -98,12 +99,17 @@ impl ImageStore {
         self.layout.record(reference, digest)
     }
 
-    /// Takes a name away; its content stays until [`Self::prune`]. Returns whether it was there.
+    /// Takes a name away, also from our own registry if it is one of its names; its content stays
+    /// until [`Self::prune`]. Returns whether it was there.
     ///
     /// # Errors
     /// The store cannot be written.
     pub fn untag(&self, reference: &Reference) -> Result<bool, StoreError> {
-        self.layout.unrecord(reference)
+        let pushed = match self.layout.own_tag(reference)? {
+            Some((name, tag)) => self.repositories()?.remove_manifest(&name, &Version::Tag(tag))?,
+            None => false,
+        };
+        Ok(self.layout.unrecord(reference)? || pushed)
     }
 
     /// Pulls an image from its registry or a mirror: what is here already is not transferred. A
@@ -120,8 +126,10 @@ impl ImageStore {
         crate::pull::pull(&self.layout, reference, options, progress)
     }
 
-    /// Pushes the image of that name to its registry, byte for byte as it is here: what the registry
-    /// has, or has in another repository, is not transferred. Returns the manifest's digest.
+    /// Pushes the image of that name to its registry: what the registry has, or has in another
+    /// repository, is not transferred. Layers that were pulled arrive byte for byte as they are here,
+    /// those that were built compressed ([`PushOptions::compress`]). Returns the digest that the
+    /// manifest has in the registry, which the name leads to from then on.
     ///
     /// # Errors
     /// See [`PushError`].

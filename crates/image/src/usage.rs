@@ -61,7 +61,7 @@ impl ImageStore {
         let of_snapshots = layout.marked(&snapshots);
         let of_used = layout.marked(&used);
         let mut of_cache = Needed::default();
-        for layer in layout.cached_layers()? {
+        for layer in layout.cached_layers()?.of_steps {
             of_cache.blobs.insert(layer.blob.digest.hex().to_owned());
             of_cache.snapshots.insert(layer.diff_id.hex().to_owned());
         }

@@ -67,10 +67,11 @@ pub(crate) struct BuildArgs {
     /// Write what is known of the image to this file, as JSON.
     #[arg(long, value_name = "FILE")]
     pub(crate) metadata_file: Option<PathBuf>,
-    /// An image whose inline cache spares steps: `IMAGE` or `type=registry,ref=IMAGE`.
+    /// An image or a cache in a registry that spares steps: `IMAGE` or `type=registry,ref=IMAGE`.
     #[arg(long, value_name = "IMAGE", value_parser = CacheFrom::parse)]
     pub(crate) cache_from: Vec<CacheFrom>,
-    /// Where the cache goes: `type=inline` writes it into the image.
+    /// Where the cache goes: `type=inline` writes it into the image,
+    /// `type=registry,ref=IMAGE[,mode=max]` pushes it, with `mode=max` that of every stage.
     #[arg(long, value_name = "TYPE", value_parser = CacheTo::parse)]
     pub(crate) cache_to: Vec<CacheTo>,
     /// Which program builds.
@@ -185,18 +186,29 @@ impl CacheFrom {
 }
 
 /// `--cache-to`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CacheTo {
     Inline,
+    Registry { reference: String, all_stages: bool },
 }
 
 impl CacheTo {
     fn parse(text: &str) -> Result<Self, String> {
-        match fields(text).as_slice() {
-            [("type", "inline")] => Ok(Self::Inline),
-            _ => Err("only `type=inline` is supported: push the image, and name it in \
-                      `--cache-from` of the next build"
-                .to_owned()),
+        let usage = || "only `type=inline` and `type=registry,ref=IMAGE[,mode=max]` are supported";
+        let (mut kind, mut reference, mut all_stages) = ("", None, false);
+        for (key, value) in fields(text) {
+            match (key, value) {
+                ("type", value) => kind = value,
+                ("ref", value) if !value.is_empty() => reference = Some(value.to_owned()),
+                ("mode", "min") => all_stages = false,
+                ("mode", "max") => all_stages = true,
+                _ => return Err(usage().to_owned()),
+            }
+        }
+        match (kind, reference) {
+            ("inline", None) => Ok(Self::Inline),
+            ("registry", Some(reference)) => Ok(Self::Registry { reference, all_stages }),
+            _ => Err(usage().to_owned()),
         }
     }
 }
@@ -259,7 +271,13 @@ mod tests {
         assert_eq!(CacheFrom::parse("type=registry,ref=a/b:1"), image);
         assert!(CacheFrom::parse("type=gha").is_err());
         assert_eq!(CacheTo::parse("type=inline"), Ok(CacheTo::Inline));
-        assert!(CacheTo::parse("type=local,dest=x").is_err());
+        let registry = |all_stages| Ok(CacheTo::Registry { reference: "r/c:1".into(), all_stages });
+        assert_eq!(CacheTo::parse("type=registry,ref=r/c:1"), registry(false));
+        assert_eq!(CacheTo::parse("mode=max,ref=r/c:1,type=registry"), registry(true));
+        for bad in ["type=local,dest=x", "type=registry", "type=inline,ref=x", "r/c:1", "mode=all"]
+        {
+            assert!(CacheTo::parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

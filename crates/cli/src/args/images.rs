@@ -139,6 +139,9 @@ pub(crate) struct PushArgs {
     /// Largest piece of a layer in one request, such as `50MB` [default: as the registry asks].
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) chunk_size: Option<u64>,
+    /// Send layers as they are stored, those of builds uncompressed: the image keeps its digest.
+    #[arg(long)]
+    pub(crate) preserve_digest: bool,
     /// Print what was pushed as JSON.
     #[arg(long)]
     pub(crate) json: bool,

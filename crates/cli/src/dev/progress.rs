@@ -120,7 +120,10 @@ impl Progress for ImageProgress {
 
 /// Whether a task is told of where no bars are drawn: the steps and the downloads.
 fn worth_a_line(task: &Task) -> bool {
-    matches!(task.kind, TaskKind::Step { .. } | TaskKind::Download | TaskKind::Upload)
+    matches!(
+        task.kind,
+        TaskKind::Step { .. } | TaskKind::Download | TaskKind::Compress | TaskKind::Upload
+    )
 }
 
 fn number(task: &Task) -> String {
@@ -135,6 +138,7 @@ pub(crate) fn label(task: &Task) -> String {
     match &task.kind {
         TaskKind::Resolve => format!("resolving {}", task.label),
         TaskKind::Download => format!("pulling {}", task.label),
+        TaskKind::Compress => format!("compressing {}", task.label),
         TaskKind::Upload => format!("pushing {}", task.label),
         TaskKind::Import => format!("reading {}", task.label),
         TaskKind::Export => format!("writing {}", task.label),

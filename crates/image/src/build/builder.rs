@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::checks::{Checks, Warning};
 use super::contexts::Contexts;
@@ -93,14 +93,14 @@ impl Numbers {
     }
 }
 
-/// Builds all planned stages and returns the target. The first failure ends the others.
+/// Builds all planned stages and returns them, the target last. The first failure ends the others.
 pub(super) fn build(
     layout: &Layout,
     request: &BuildRequest,
     inputs: Inputs<'_>,
     runner: &dyn RunStep,
     progress: &dyn Progress,
-) -> Result<State, BuildError> {
+) -> Result<Vec<Arc<State>>, BuildError> {
     let Inputs { file, plan, contexts, checks, imported } = inputs;
     let given = request.build_args.get(SOURCE_DATE_EPOCH).cloned();
     let epoch = given.or_else(|| std::env::var(SOURCE_DATE_EPOCH).ok());
@@ -133,9 +133,9 @@ pub(super) fn build(
     for name in plan.unused() {
         progress.log(&format!("build argument {name} is not used by the Dockerfile"));
     }
-    let (target, _) = plan.stages.last().expect("the target is among the planned stages");
-    let state = shared.finished.wait(*target, &|| true).map_err(|_| BuildError::Cancelled)?;
-    Ok(State::clone(&state))
+    let finished = |(index, _): &(usize, Base)| shared.finished.wait(*index, &|| true);
+    let stages: Result<_, _> = plan.stages.iter().map(finished).collect();
+    stages.map_err(|_| BuildError::Cancelled)
 }
 
 impl Builder<'_> {

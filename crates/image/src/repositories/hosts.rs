@@ -1,6 +1,8 @@
 //! Hosts under which the repositories are served: an image of one of them is on this machine
 //! already, and is neither asked for nor transferred.
 
+use std::time::UNIX_EPOCH;
+
 use super::files::read;
 use super::{ContentDigest, Repositories, RepositoryName, Tag};
 use crate::digest::Digest;
@@ -26,10 +28,54 @@ impl Repositories {
 impl Layout {
     /// Whether a registry's host means the repositories of this store.
     pub(crate) fn is_own_registry(&self, host: &str) -> Result<bool, StoreError> {
+        Ok(self.own_hosts()?.iter().any(|own| own == host))
+    }
+
+    fn own_hosts(&self) -> Result<Vec<String>, StoreError> {
         let bytes = read(&self.repositories().join(HOSTS))?;
-        let hosts: Vec<String> =
-            bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        Ok(hosts.iter().any(|own| own == host))
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default())
+    }
+
+    /// Every tag of the repositories as the name of an image of our first host, with its manifest.
+    pub(crate) fn names_in_repositories(
+        &self,
+        platform: Platform,
+    ) -> Result<Vec<(Reference, Digest)>, StoreError> {
+        let hosts = self.own_hosts()?;
+        let Some(host) = hosts.first() else { return Ok(Vec::new()) };
+        let mut names = Vec::new();
+        for repository in self.repository_names()? {
+            for tag in self.tag_names(&repository)? {
+                // What is no image's name is nothing to run by it.
+                let name = format!("{host}/{repository}:{tag}").parse::<Reference>();
+                let found = name.ok().and_then(|name| {
+                    let digest = self.find_in_repositories(&name, platform).ok()??;
+                    Some((name, digest))
+                });
+                names.extend(found);
+            }
+        }
+        Ok(names)
+    }
+
+    /// When a name of one of our hosts was given to what it leads to, in seconds since 1970.
+    pub(crate) fn tagged_at(&self, reference: &Reference) -> Result<Option<i64>, StoreError> {
+        let Some((name, tag)) = self.own_tag(reference)? else { return Ok(None) };
+        let modified = fs_err::metadata(self.tag_path(&name, &tag))?.modified()?;
+        let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(i64::try_from(since.as_secs()).ok())
+    }
+
+    /// The repository and the tag that a name of one of our hosts means.
+    pub(crate) fn own_tag(
+        &self,
+        reference: &Reference,
+    ) -> Result<Option<(RepositoryName, Tag)>, StoreError> {
+        if reference.digest().is_some() || !self.is_own_registry(reference.registry())? {
+            return Ok(None);
+        }
+        let name = reference.repository().parse().ok();
+        Ok(name.zip(reference.tag().unwrap_or("latest").parse().ok()))
     }
 
     /// The image's manifest in one of the repositories, if the reference is to one of our hosts.

@@ -103,6 +103,40 @@ fn an_image_of_one_of_our_hosts_is_found_in_the_store_and_no_other_is() {
 }
 
 #[test]
+fn an_image_of_our_own_registry_is_listed_until_its_name_is_taken_away() {
+    let fixture = fixture();
+    let pushed = fixture.image("acc/app", &["v1"], "one").content;
+    let other = fixture.image("acc/other", &["v1"], "other").content;
+    let listed = || -> Vec<(String, Digest)> {
+        let images = fixture.store.list().unwrap().into_iter();
+        let named = images.filter(|image| !image.references.is_empty());
+        named.map(|image| (image.references[0].to_string(), image.digest)).collect()
+    };
+    assert_eq!(listed(), []);
+    fixture.repositories.serve_as(&["localhost:5000".to_owned()]).unwrap();
+    let name = |name: &str| format!("localhost:5000/acc/{name}:v1");
+    assert_eq!(listed(), [(name("app"), pushed.clone()), (name("other"), other.clone())]);
+    // Built or tagged here since then, the name leads to that, and to what is pushed after that.
+    let reference: Reference = name("app").parse().unwrap();
+    fixture.store.tag(&reference, &other).unwrap();
+    assert_eq!(fixture.store.layout().find(&reference).unwrap(), Some(other.clone()));
+    assert_eq!(listed(), [(name("app"), other.clone())]);
+    let record = fixture.store.layout().record_path(&reference);
+    let record = fs_err::File::options().write(true).open(record).unwrap();
+    let json = fs_err::read_to_string(record.path()).unwrap();
+    let updated = fixture.store.images().unwrap()[0].updated;
+    let old = json.replace(&updated.to_string(), &(updated - 100).to_string());
+    fs_err::write(record.path(), old).unwrap();
+    record
+        .set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(100))
+        .unwrap();
+    assert_eq!(fixture.store.layout().find(&reference).unwrap(), Some(pushed));
+    assert!(fixture.store.untag(&reference).unwrap());
+    assert_eq!(listed(), [(name("other"), other)]);
+    assert!(!fixture.store.untag(&reference).unwrap());
+}
+
+#[test]
 fn pruning_the_store_takes_nothing_that_a_repository_has() {
     let fixture = fixture();
     fixture.image("acc/app", &["v1"], "one");

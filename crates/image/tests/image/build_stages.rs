@@ -197,3 +197,44 @@ fn an_inline_cache_spares_another_machine_the_work() {
     let log = Mutex::new(second.try_build(text, none).unwrap().progress.log());
     assert!(log.into_inner().unwrap().contains("no cache is taken from"));
 }
+
+#[test]
+fn a_cache_in_a_registry_spares_another_machine_the_work_of_every_stage() {
+    use berth_image::CacheExport;
+
+    use crate::support::registry::{Behaviour, Registry};
+    let registry = Registry::start(Behaviour::default());
+    let text = "FROM scratch AS one\nCOPY f /f\nRUN one\nFROM scratch\nCOPY --from=one /f /g\n";
+    let export = |all_stages| {
+        let reference = registry.name(if all_stages { "a/b:max" } else { "a/b:min" });
+        move |request: &mut BuildRequest| {
+            request.pull.docker_config = None;
+            request.cache_to = vec![CacheExport { reference: reference.clone(), all_stages }];
+        }
+    };
+    let first = Project::new(&[("f", "f"), ("Dockerfile", text)]);
+    for all_stages in [true, false] {
+        let mut request = first.request();
+        export(all_stages)(&mut request);
+        first.store.build(&request, &together(1), &Silent).unwrap();
+    }
+    for (tag, left) in [("max", 0), ("min", 2)] {
+        let second = Project::new(&[("f", "f"), ("Dockerfile", text)]);
+        let name = registry.name(&format!("a/b:{tag}"));
+        let mut request = BuildRequest { cache_from: vec![name], ..second.request() };
+        request.pull.docker_config = None;
+        let progress = crate::support::Recorder::default();
+        second.store.build(&request, &together(1), &progress).unwrap();
+        let done = progress.steps(Outcome::Done).into_iter();
+        let done: Vec<String> = done.filter(|step| !step.starts_with("FROM")).collect();
+        assert_eq!(done.len(), left, "{tag}: {done:?}");
+    }
+    // The image is there although its cache could not be pushed.
+    let mut request = first.request();
+    let nowhere = "127.0.0.1:1/a/b:1".parse().unwrap();
+    request.cache_to = vec![CacheExport { reference: nowhere, all_stages: true }];
+    request.tags = vec!["built:1".parse().unwrap()];
+    let error = first.store.build(&request, &together(1), &Silent).unwrap_err();
+    assert!(matches!(error, BuildError::CacheExport(_)), "{error}");
+    assert!(first.store.image(&request.tags[0]).unwrap().is_some());
+}

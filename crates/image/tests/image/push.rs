@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use berth_image::{
-    Credentials, ImageStore, Outcome, PushError, PushOptions, Reference, Silent, TaskKind,
+    Credentials, Digest, ImageStore, Outcome, PushError, PushOptions, Reference, Silent, TaskKind,
 };
 
 use crate::support::registry::{Behaviour, Registry};
@@ -20,7 +20,7 @@ fn layers() -> Vec<Vec<u8>> {
 }
 
 fn push_options() -> PushOptions {
-    PushOptions { docker_config: None, ..PushOptions::default() }
+    PushOptions { docker_config: None, compress: false, ..PushOptions::default() }
 }
 
 /// A store with an image of that form, pulled from a registry that is gone, under the name.
@@ -49,6 +49,38 @@ fn what_was_pulled_is_pushed_byte_for_byte() {
         assert_eq!(registry.manifest(digest.as_str()).unwrap().1, image.manifest);
         assert!(registry.requests().last().unwrap().path.ends_with("/manifests/v2"));
     }
+}
+
+#[test]
+fn plain_layers_are_compressed_once_and_the_name_leads_to_what_the_registry_has() {
+    let registry = Registry::start(Behaviour::default());
+    let name = registry.name("a/b:v2");
+    let (place, image) = place(Form::OciPlain, &name);
+    let options = PushOptions { compress: true, ..push_options() };
+    let compressions = |progress: &Recorder| {
+        progress.labels(Outcome::Done, |kind| kind == TaskKind::Compress).len()
+    };
+    let progress = Recorder::default();
+    let digest = place.store.push(&name, &options, &progress).unwrap();
+    assert_eq!(compressions(&progress), 2);
+    let (_, manifest) = registry.manifest("v2").unwrap();
+    assert_ne!(manifest, image.manifest);
+    assert_eq!(String::from_utf8_lossy(&manifest).matches("tar+gzip\"").count(), 2);
+    assert_eq!(place.store.images().unwrap()[0].digest, digest);
+    // The image as it was built, pushed once more: nothing is compressed again.
+    place.store.tag(&name, &Digest::of(&image.manifest)).unwrap();
+    let progress = Recorder::default();
+    assert_eq!(place.store.push(&name, &options, &progress).unwrap(), digest);
+    assert_eq!(compressions(&progress), 0);
+    // Another store takes it, and its layers are what they were.
+    let dir = tempfile::tempdir().unwrap();
+    let other = ImageStore::open(dir.path()).unwrap();
+    let pulled = other.pull(&name, &crate::support::options(), &Silent).unwrap();
+    assert_eq!(pulled.digest, digest);
+    // What a layer became stays as long as the layer, and goes with it.
+    place.store.untag(&name).unwrap();
+    place.store.prune(&berth_image::PruneRequest::default(), &Silent).unwrap();
+    assert_eq!(fs_err::read_dir(place.store.dir().join("content/sha256")).unwrap().count(), 0);
 }
 
 #[test]

@@ -239,6 +239,8 @@ impl Progress for JsonProgress {
         let kind = match task.kind {
             TaskKind::Resolve => "resolve",
             TaskKind::Download => "download",
+            TaskKind::Compress => "compress",
+            TaskKind::Upload => "upload",
             TaskKind::Unpack => "unpack",
             TaskKind::Context => "context",
             TaskKind::Step { .. } => "step",

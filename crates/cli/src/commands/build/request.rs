@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use agent::Network;
 use image::{
-    BuildRequest, NamedContext, Platform, PullOptions, Reference, RunNetwork, SecretSource,
+    BuildRequest, CacheExport, NamedContext, Platform, PullOptions, Reference, RunNetwork,
+    SecretSource,
 };
 
 use crate::args::{self, BuildArgs, CacheTo, SecretFrom};
@@ -45,6 +46,12 @@ pub(super) fn request(args: &BuildArgs) -> Result<BuildRequest, CliError> {
     request.allow_host_network = !args.allow.is_empty() || args.network == args::Network::Host;
     request.cache_from = references(args.cache_from.iter().map(|cache| cache.0.as_str()))?;
     request.inline_cache = args.cache_to.contains(&CacheTo::Inline);
+    for cache in &args.cache_to {
+        if let CacheTo::Registry { reference: name, all_stages } = cache {
+            let (reference, all_stages) = (reference(name)?, *all_stages);
+            request.cache_to.push(CacheExport { reference, all_stages });
+        }
+    }
     request.tags = references(args.tags.iter().map(String::as_str))?;
     request.pull = PullOptions {
         mirrors: args.registry_mirrors.iter().cloned().collect(),
@@ -157,6 +164,7 @@ mod tests {
             "--network=none",
             "--cache-from=a/b:1",
             "--cache-to=type=inline",
+            "--cache-to=type=registry,ref=a/cache:1",
         ])
         .unwrap();
         let tags: Vec<String> = request.tags.iter().map(ToString::to_string).collect();
@@ -171,7 +179,7 @@ mod tests {
         assert!(request.no_cache && request.always_pull && request.inline_cache);
         assert_eq!(request.pull.platform, Platform::Arm64);
         assert_eq!((request.network, request.allow_host_network), (RunNetwork::None, false));
-        assert_eq!(request.cache_from.len(), 1);
+        assert_eq!((request.cache_from.len(), request.cache_to.len()), (1, 1));
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub(super) fn run(args: &PushArgs, context: &Context) -> Result<(), CliError> {
     let options = PushOptions {
         insecure: args.insecure.iter().cloned().collect(),
         chunk: args.chunk_size,
+        compress: !args.preserve_digest,
         ..PushOptions::default()
     };
     let progress = context.progress(&args.name.familiar());
