@@ -178,6 +178,7 @@ impl Layout {
         let lock = self.lock_content_for_pruning(&|| false)?;
         let mut sweep = Sweep::new(self)?;
         let (needed, mut had) = (self.needed(roots, true)?, Needed::default());
+        let images = self.with_other_manifests(images, &needed)?;
         images.iter().for_each(|image| self.mark(image, &mut had));
         // Parts first: half-removed, an image can still be told what it had.
         for name in had.snapshots.difference(&needed.snapshots) {
@@ -191,6 +192,22 @@ impl Layout {
         }
         drop(lock);
         sweep.finish()
+    }
+
+    /// With the manifests that the images have beside these and that nothing leads to: one that was
+    /// pushed compressed has two.
+    fn with_other_manifests(
+        &self,
+        images: &[Digest],
+        needed: &Needed,
+    ) -> Result<Vec<Digest>, StoreError> {
+        let config = |image: &Digest| Some(self.manifest(image).ok()?.config.digest);
+        let configs: HashSet<Digest> = images.iter().filter_map(config).collect();
+        let mut others = self.dangling(needed)?;
+        others.retain(|other| {
+            !images.contains(other) && config(other).is_some_and(|own| configs.contains(&own))
+        });
+        Ok([images, &others].concat())
     }
 
     /// Notes everything an image consists of. An image that is damaged keeps what can be told.

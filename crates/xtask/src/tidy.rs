@@ -14,6 +14,9 @@ use anyhow::{Result, bail};
 
 use crate::{repository, say};
 
+/// Projects that tests build: no part of Berth.
+const CORPUS: &str = "tests/differential/corpus";
+
 /// A text file of the repository.
 #[derive(Debug)]
 struct File {

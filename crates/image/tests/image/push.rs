@@ -77,9 +77,10 @@ fn plain_layers_are_compressed_once_and_the_name_leads_to_what_the_registry_has(
     let other = ImageStore::open(dir.path()).unwrap();
     let pulled = other.pull(&name, &crate::support::options(), &Silent).unwrap();
     assert_eq!(pulled.digest, digest);
-    // What a layer became stays as long as the layer, and goes with it.
+    // It is one image, however it is stored, and is removed as one.
+    assert_eq!(place.store.list().unwrap().len(), 1);
     place.store.untag(&name).unwrap();
-    place.store.prune(&berth_image::PruneRequest::default(), &Silent).unwrap();
+    place.store.reclaim(&[digest], &[]).unwrap();
     assert_eq!(fs_err::read_dir(place.store.dir().join("content/sha256")).unwrap().count(), 0);
 }
 

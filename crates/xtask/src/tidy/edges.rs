@@ -2,7 +2,7 @@
 
 use toml::Table;
 
-use super::{File, Finding};
+use super::{CORPUS, File, Finding};
 
 /// Each room (or package) with those it may import. Rooms on one level never import each other.
 const EDGES: [(&str, &[&str]); 17] = [
@@ -30,9 +30,6 @@ const EDGES: [(&str, &[&str]); 17] = [
     ("fuzzing", &["agent", "image", "init", "project", "registry"]),
     ("fuzz", &["fuzzing"]),
 ];
-
-/// Projects that tests build: no part of Berth.
-const CORPUS: &str = "tests/differential/corpus";
 
 const KINDS: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
 

@@ -64,7 +64,7 @@ fn remove(text: &str, force: bool, context: &Context, done: &mut Done) -> Result
     let freed = freed.map_err(failed)?;
     if freed.blobs == 0 {
         let text =
-            "its content stays while something runs on it; `berth images prune` frees it later";
+            "its content stays while something has need of it; `berth images prune` frees it later";
         context.printer.info(text);
         return Ok(());
     }
