@@ -17,6 +17,9 @@ use crate::bases::Bases;
 use crate::case::Case;
 use crate::image::Image;
 
+/// Its storage where the disk allows it.
+const OVERLAY: &str = "overlay";
+
 /// buildah with its storage and a registry in place of Docker Hub.
 #[derive(Debug)]
 pub struct Buildah {
@@ -54,7 +57,7 @@ impl Buildah {
         let registries = memfd_create("registries.conf", MemfdFlags::CLOEXEC);
         let mut registries = File::from(registries.expect("make registries.conf"));
         registries.write_all(text.as_bytes()).expect("write registries.conf");
-        let mut buildah = Self { storage: folder.join("buildah"), driver: "overlay", registries };
+        let mut buildah = Self { storage: folder.join("buildah"), driver: OVERLAY, registries };
         let info = buildah.command().arg("info").output().expect("run buildah");
         if !info.status.success() {
             // Where the disk is an overlay itself, each layer is a copy.
@@ -102,6 +105,10 @@ impl Buildah {
         command.arg("--runroot").arg(self.storage.join("run"));
         let registries = format!("/proc/{}/fd/{}", std::process::id(), self.registries.as_raw_fd());
         command.args(["--storage-driver", self.driver, "--registries-conf", &registries]);
+        if self.driver == OVERLAY {
+            // Otherwise a mount of its own folder stays when it has ended.
+            command.args(["--storage-opt", "overlay.skip_mount_home=true"]);
+        }
         command.stdin(Stdio::null());
         command
     }
