@@ -1,7 +1,8 @@
 //! The builder under test, as a user calls it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use fs_err as fs;
 
@@ -41,7 +42,15 @@ fn berth() -> Command {
     command
 }
 
-/// Not that of the end-to-end tests: images of one name are others here.
-fn home() -> PathBuf {
-    e2e::berth_home("differential-home")
+/// Not that of the end-to-end tests: images of one name are others here. What the last run's builds
+/// left in the cache, which none takes anything from, goes.
+fn home() -> &'static Path {
+    static HOME: OnceLock<PathBuf> = OnceLock::new();
+    HOME.get_or_init(|| {
+        let home = e2e::berth_home("differential-home");
+        let mut prune = Command::new(e2e::berth_binary());
+        prune.args(["images", "prune", "--force", "--build-cache", "--grace=0s"]);
+        run(prune.env("BERTH_HOME", &home), "berth cannot prune its images");
+        home
+    })
 }
