@@ -17,7 +17,8 @@ const CGROUPS: &str = "/sys/fs/cgroup";
 const DELEGATED: &str = "e2e-user";
 
 pub(crate) fn run() -> Result<()> {
-    let cargo = ["BERTH_TEST_USER=ordinary", "cargo", "test", "--release", "--workspace", "--locked"];
+    let cargo =
+        ["BERTH_TEST_USER=ordinary", "cargo", "test", "--release", "--workspace", "--locked"];
     let tests = PROMISES.iter().flat_map(|promise| ["--test", promise]);
     let done = repository::run("env", &cargo.into_iter().chain(tests).collect::<Vec<_>>());
     remove_cgroups();
