@@ -5,7 +5,9 @@ mod auth;
 mod client;
 mod credentials;
 mod http;
+mod login;
 mod trouble;
 
 pub(crate) use client::{ATTEMPTS, Access, Client, Endpoint, Failure, Payload, Request, pause};
 pub(crate) use http::{agent_for, join};
+pub use login::{LoginError, log_in};

@@ -66,6 +66,7 @@ mod workers;
 pub use archive::{ArchiveFormat, Exported, ImportOptions, Imported, RootFileSystem};
 pub use cache_prune::PrunedCache;
 pub use digest::{Digest, DigestError};
+pub use distribution::{LoginError, log_in};
 pub use error::{
     ArchiveError, Attempt, BuildError, PullError, PushError, StepError, StepProblem, StoreError,
     UnpackError,
@@ -75,7 +76,7 @@ pub use graft::{graft, inject};
 pub use ids::Ids;
 pub use image::{ExposedPort, ExposedPortError, Image, ImageConfig, Protocol};
 pub use list::{Found, HistoryStep, ImageSummary};
-pub use live::{Archived, LiveTree};
+pub use live::{Archived, LiveTree, PathStat};
 pub use options::{
     BuildRequest, CacheExport, Credentials, NamedContext, Platform, PullOptions, PushOptions,
     SecretSource, UnpackLimits,

@@ -63,6 +63,22 @@ pub struct HistoryStep {
     pub diff_id: Option<Digest>,
 }
 
+impl ImageSummary {
+    /// Its names with a tag, as people write them.
+    #[must_use]
+    pub fn tags(&self) -> Vec<String> {
+        let tagged = self.references.iter().filter(|reference| reference.digest().is_none());
+        tagged.map(Reference::familiar).collect()
+    }
+
+    /// `name@sha256:…` for each repository it has a name in.
+    #[must_use]
+    pub fn repository_digests(&self) -> BTreeSet<String> {
+        let repositories = self.references.iter().map(Reference::familiar_repository);
+        repositories.map(|repository| format!("{repository}@{}", self.digest)).collect()
+    }
+}
+
 impl ImageStore {
     /// All images, newest first, also those that have no name (any more), or one in our own registry
     /// alone. One that is damaged is left out; snapshots are no images here.
@@ -128,7 +144,10 @@ impl ImageStore {
         let begins = |image: &&ImageSummary| {
             [&image.id, &image.digest].iter().any(|d| d.hex().starts_with(hex))
         };
-        let fitting: Vec<&ImageSummary> = all.iter().filter(begins).collect();
+        let mut fitting: Vec<&ImageSummary> = all.iter().filter(begins).collect();
+        // One image in two forms of transfer has one id. The one that has a name is meant.
+        fitting.sort_by(|a, b| a.id.cmp(&b.id).then(b.references.len().cmp(&a.references.len())));
+        fitting.dedup_by(|a, b| a.id == b.id);
         Ok(match fitting[..] {
             [] => Found::Nothing,
             [image] => Found::Image(Box::new(image.clone()), None),
@@ -187,12 +206,7 @@ impl ImageStore {
         // As its writer wrote it, with keys that nobody here knows.
         let config: Map<String, Value> = serde_json::from_slice(&config).unwrap_or_default();
         let text = |key: &str| config.get(key).and_then(Value::as_str).unwrap_or_default();
-        let tags: Vec<String> = image.references.iter().map(Reference::familiar).collect();
-        let digests: BTreeSet<String> = image
-            .references
-            .iter()
-            .map(|reference| format!("{}@{}", reference.familiar_repository(), image.digest))
-            .collect();
+        let (tags, digests) = (image.tags(), image.repository_digests());
         let size = layout.read_document(&image.digest)?.len();
         let media_type = manifest.media_type.as_deref().unwrap_or(OCI_MANIFEST);
         Ok(json!({

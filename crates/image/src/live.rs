@@ -25,6 +25,19 @@ pub struct LiveTree {
     ids: Ids,
 }
 
+/// What is at a path, links not followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathStat {
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its kind and permissions, as `st_mode` has them.
+    pub mode: u32,
+    /// When it was changed, in seconds since 1970.
+    pub modified: i64,
+    /// Where it points, if it is a link.
+    pub link: Option<PathBuf>,
+}
+
 /// An archive on its way out.
 #[derive(Debug)]
 pub struct Archived {
@@ -41,6 +54,32 @@ impl LiveTree {
     #[must_use]
     pub fn new(root: OwnedFd, ids: Ids) -> Self {
         Self { root: Root::of_program(root), ids }
+    }
+
+    /// What is at `path`; `None` when nothing is.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn stat(&self, path: &Path) -> io::Result<Option<PathStat>> {
+        let path = path.strip_prefix("/").unwrap_or(path);
+        let fd = match self.root.open_at(path, OFlags::PATH | OFlags::NOFOLLOW) {
+            Err(Errno::NOENT | Errno::NOTDIR) => return Ok(None),
+            result => result?,
+        };
+        let stat = rustix::fs::fstat(&fd)?;
+        let link = match kind(&stat) {
+            FileType::Symlink => {
+                let target = rustix::fs::readlinkat(&fd, "", Vec::new())?;
+                Some(PathBuf::from(OsStr::from_bytes(target.as_bytes())))
+            }
+            _ => None,
+        };
+        Ok(Some(PathStat {
+            size: u64::try_from(stat.st_size).unwrap_or_default(),
+            mode: stat.st_mode,
+            modified: stat.st_mtime,
+            link,
+        }))
     }
 
     /// Unpacks a tar archive into the directory `path`, which is made if it is missing. What the

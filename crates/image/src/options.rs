@@ -15,7 +15,8 @@ pub struct PullOptions {
     /// (`https://mirror.example/prefix`, `http://127.0.0.1:5000`); the registry itself is the
     /// fallback. A mirror is told the original host as `?ns=`, as containerd does.
     pub mirrors: BTreeMap<String, String>,
-    /// Registry hosts that are asked by plain HTTP. Those on this machine always are.
+    /// Registry hosts that are asked by plain HTTP. Those on this machine always are, unless they
+    /// answer to TLS alone.
     pub insecure: BTreeSet<String>,
     /// Registry host → credentials. They win over those of [`Self::docker_config`].
     pub credentials: BTreeMap<String, Credentials>,
@@ -58,7 +59,8 @@ impl PullOptions {
 /// How images are pushed.
 #[derive(Debug, Clone)]
 pub struct PushOptions {
-    /// Registry hosts that are spoken to by plain HTTP. Those on this machine always are.
+    /// Registry hosts that are spoken to by plain HTTP. Those on this machine always are, unless they
+    /// answer to TLS alone.
     pub insecure: BTreeSet<String>,
     /// Registry host → credentials. They win over those of [`Self::docker_config`].
     pub credentials: BTreeMap<String, Credentials>,

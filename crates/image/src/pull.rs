@@ -49,6 +49,15 @@ pub(crate) fn pull(
     Ok(image)
 }
 
+/// See [`crate::ImageStore::remote_manifest`].
+pub(crate) fn remote_manifest(
+    reference: &Reference,
+    options: &PullOptions,
+    progress: &dyn Progress,
+) -> Result<Vec<u8>, PullError> {
+    Source::new(reference, options)?.manifest(reference.version(), progress)
+}
+
 struct Pull<'a> {
     layout: &'a Layout,
     reference: &'a Reference,

@@ -126,6 +126,26 @@ impl ImageStore {
         crate::pull::pull(&self.layout, reference, options, progress)
     }
 
+    /// The manifest or index that a registry has under a name, byte for byte. Nothing is kept of it.
+    ///
+    /// # Errors
+    /// See [`PullError`].
+    pub fn remote_manifest(
+        reference: &Reference,
+        options: &PullOptions,
+        progress: &dyn Progress,
+    ) -> Result<Vec<u8>, PullError> {
+        crate::pull::remote_manifest(reference, options, progress)
+    }
+
+    /// The manifest of the image with that digest, byte for byte.
+    ///
+    /// # Errors
+    /// It is not here or damaged.
+    pub fn manifest(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        self.layout.read_document(digest)
+    }
+
     /// Pushes the image of that name to its registry: what the registry has, or has in another
     /// repository, is not transferred. Layers that were pulled arrive byte for byte as they are here,
     /// those that were built compressed ([`PushOptions::compress`]). Returns the digest that the

@@ -196,6 +196,8 @@ pub struct Start {
     pub confinement: Confinement,
     /// The main program.
     pub process: Process,
+    /// Whether a last descriptor follows: the main program's standard input. Else it is `/dev/null`.
+    pub stdin: bool,
 }
 
 /// Two directories of one mount.

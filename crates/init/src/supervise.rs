@@ -129,7 +129,8 @@ impl Init {
         }
     }
 
-    fn start(&mut self, stage: Stage, start: Start, fds: Vec<OwnedFd>) -> Result<(), Failure> {
+    fn start(&mut self, stage: Stage, start: Start, mut fds: Vec<OwnedFd>) -> Result<(), Failure> {
+        let stdin = if start.stdin { fds.pop() } else { None };
         let trees = Trees::take(&start, fds)?;
         let created = rootfs::enter(stage, &start, &trees, self.namespace.as_deref())?;
         self.disk = Some(trees.writable).filter(|_| start.writable.disk);
@@ -151,7 +152,8 @@ impl Init {
             rootfs::make_directory(&start.process.cwd)?;
         }
         let user = user::resolve(&start.process.user, self.namespace.as_ref())?;
-        let (running, terminal) = self.spawn(&start.process, &user, [None, None, None])?;
+        let streams = [stdin.as_ref().map(AsFd::as_fd), None, None];
+        let (running, terminal) = self.spawn(&start.process, &user, streams)?;
         let main = self.main.insert(Main { running, terminal });
         let mut fds = vec![main.running.pidfd.as_fd()];
         fds.extend(main.terminal.as_ref().map(AsFd::as_fd));
@@ -177,7 +179,8 @@ impl Init {
         Ok(())
     }
 
-    /// Starts a program with those streams; the main program's are the pipes, an exec's `/dev/null`.
+    /// Starts a program with those streams; where there is none, the main program's outputs are the
+    /// pipes, and everything else is `/dev/null`.
     fn spawn(
         &mut self,
         process: &Process,
@@ -199,7 +202,10 @@ impl Init {
             return Ok((running, Some(master)));
         }
         let files = match (&self.main, streams) {
-            (None, _) => [self.null.as_fd(), self.pipes[0].1.as_fd(), self.pipes[1].1.as_fd()],
+            (None, [stdin, ..]) => {
+                let stdin = stdin.unwrap_or(self.null.as_fd());
+                [stdin, self.pipes[0].1.as_fd(), self.pipes[1].1.as_fd()]
+            }
             (Some(_), streams) => streams.map(|fd| fd.unwrap_or(self.null.as_fd())),
         };
         for fd in files {

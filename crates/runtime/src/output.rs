@@ -5,17 +5,19 @@ use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use rustix::termios::{LocalModes, SpecialCodeIndex};
+use rustix::termios::{LocalModes, SpecialCodeIndex, Winsize};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, Interest, ReadBuf};
 
 use crate::sys;
 
-/// What the main program prints. Both ends of each pipe are also held by the sandbox's init, so
+/// What the main program prints, and what it reads. Both ends of its pipes are also held by the sandbox's init, so
 /// dropping this neither breaks the program nor loses bytes: they wait for the next adoption.
 /// End of file comes once the sandbox has ended and everything was read.
 #[derive(Debug)]
 pub struct Output {
+    /// Standard input: a terminal's, or a pipe that was asked for. Dropping a pipe's is its end.
+    pub stdin: Option<StreamWriter>,
     /// Standard output, or everything when the program has a terminal.
     pub stdout: StreamReader,
     /// Standard error; at its end from the start when the program has a terminal.
@@ -52,6 +54,15 @@ impl StreamWriter {
     pub(crate) fn new(fd: OwnedFd) -> io::Result<Self> {
         set_nonblocking(&fd)?;
         Ok(Self { fd: sys::watch(fd, Interest::WRITABLE)? })
+    }
+
+    /// Sets the size of the terminal this leads to.
+    ///
+    /// # Errors
+    /// It leads to none.
+    pub fn resize(&self, columns: u16, rows: u16) -> io::Result<()> {
+        let size = Winsize { ws_col: columns, ws_row: rows, ws_xpixel: 0, ws_ypixel: 0 };
+        Ok(rustix::termios::tcsetwinsize(self.fd.get_ref(), size)?)
     }
 
     /// Ends the input. A pipe is closed. A terminal that reads by lines gets its end-of-file

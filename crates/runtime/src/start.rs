@@ -19,7 +19,7 @@ use crate::runtime::Runtime;
 use crate::sandbox::Running;
 use crate::{
     EgressUnsupported, ExecError, ExecFailure, NAMESERVER, Output, Process, Sandbox, SandboxHandle,
-    SandboxSpec, StreamReader, sys,
+    SandboxSpec, StreamReader, StreamWriter, sys,
 };
 
 /// Longest name of a caller's upper directory: with its mount point it is an option of overlayfs, which
@@ -94,10 +94,32 @@ impl Runtime {
         parked: Parked,
         spec: SandboxSpec,
     ) -> Result<(Sandbox, Output), StartError> {
+        self.start_with(parked, spec, false).await
+    }
+
+    /// The same, with a standard input for the program where it has no terminal:
+    /// [`Output::stdin`]. It ends when that is dropped, so an agent that comes after has none.
+    ///
+    /// # Errors
+    /// As of [`Self::start`].
+    pub async fn start_with_stdin(
+        &self,
+        parked: Parked,
+        spec: SandboxSpec,
+    ) -> Result<(Sandbox, Output), StartError> {
+        self.start_with(parked, spec, true).await
+    }
+
+    async fn start_with(
+        &self,
+        parked: Parked,
+        spec: SandboxSpec,
+        stdin: bool,
+    ) -> Result<(Sandbox, Output), StartError> {
         let (done, started) = oneshot::channel();
         let runtime = self.clone();
         tokio::spawn(async move {
-            let result = runtime.start_to_the_end(parked, spec).await;
+            let result = runtime.start_to_the_end(parked, spec, stdin).await;
             if let Err(Ok((sandbox, _))) = done.send(result)
                 && let Err(e) = sandbox.destroy().await
             {
@@ -111,13 +133,22 @@ impl Runtime {
         &self,
         parked: Parked,
         spec: SandboxSpec,
+        stdin: bool,
     ) -> Result<(Sandbox, Output), StartError> {
         if spec.internet {
             parked.egress()?;
         }
+        let stdin = match stdin && spec.process.terminal.is_none() {
+            true => {
+                let pipe = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC);
+                Some(pipe.map_err(|e| StartError::step("make a pipe", e.into()))?)
+            }
+            false => None,
+        };
+        let (theirs, ours) = stdin.unzip();
         let (mut parts, _underway) = parked.into_parts();
-        match self.try_start(&mut parts, &spec).await {
-            Ok(started) => Ok(self.running(parts, started)?),
+        match self.try_start(&mut parts, &spec, theirs).await {
+            Ok(started) => Ok(self.running(parts, started, ours)?),
             Err(e) => {
                 parts.remove().await;
                 Err(e)
@@ -129,6 +160,7 @@ impl Runtime {
         &self,
         parts: &mut Parts,
         spec: &SandboxSpec,
+        stdin: Option<OwnedFd>,
     ) -> Result<Started, StartError> {
         let at = |step: &'static str| move |e| StartError::step(step, e);
         let footprint = &mut parts.footprint;
@@ -156,11 +188,16 @@ impl Runtime {
             handle.work.clone_from(&footprint.work);
             footprint::write_handle(&handle).map_err(at("write the sandbox's handle"))?;
         }
-        let start = self.message(spec, &writable);
+        let start = self.message(spec, &writable, stdin.is_some());
         let ended = |_| StartError::Ended;
         let (layers, binds) = trees.split_at(spec.layers.len());
-        let fds: Vec<_> =
-            layers.iter().chain([&writable.mount]).chain(binds).map(AsFd::as_fd).collect();
+        let fds: Vec<_> = layers
+            .iter()
+            .chain([&writable.mount])
+            .chain(binds)
+            .chain(&stdin)
+            .map(AsFd::as_fd)
+            .collect();
         parts.connection.send(&Request::Start(Box::new(start)), &fds).await.map_err(ended)?;
         match parts.connection.receive().await.map_err(ended)? {
             Some((Event::Started { created }, fds)) => {
@@ -173,7 +210,7 @@ impl Runtime {
         }
     }
 
-    fn message(&self, spec: &SandboxSpec, writable: &Writing) -> message::Start {
+    fn message(&self, spec: &SandboxSpec, writable: &Writing, stdin: bool) -> message::Start {
         let name = &spec.hostname;
         message::Start {
             layers: u16::try_from(spec.layers.len()).expect("checked by `trees`"),
@@ -204,19 +241,29 @@ impl Runtime {
                 .collect(),
             confinement: self.inner.confinement.clone(),
             process: spec.process.to_message(),
+            stdin,
         }
     }
 
     /// The sandbox and its output, once its program runs.
-    fn running(&self, parts: Parts, started: Started) -> Result<(Sandbox, Output), StartError> {
+    fn running(
+        &self,
+        parts: Parts,
+        started: Started,
+        stdin: Option<OwnedFd>,
+    ) -> Result<(Sandbox, Output), StartError> {
         let Started { handle, egress, disk, fds } = started;
         let mut fds = fds.into_iter();
         let (Some(main), terminal) = (fds.next(), fds.next()) else {
             return Err(StartError::Ended);
         };
         let at = |step: &'static str| move |e| StartError::step(step, e);
-        let output = output(parts.stdout, parts.stderr, terminal)
+        let mut output = output(parts.stdout, parts.stderr, terminal)
             .map_err(at("read the program's output"))?;
+        if let Some(stdin) = stdin {
+            let stdin = StreamWriter::new(stdin).map_err(at("write the program's input"))?;
+            output.stdin = Some(stdin);
+        }
         let running = Running {
             handle,
             footprint: parts.footprint,
@@ -249,10 +296,16 @@ pub(crate) fn output(
     terminal: Option<OwnedFd>,
 ) -> io::Result<Output> {
     Ok(match terminal {
-        Some(terminal) => {
-            Output { stdout: StreamReader::new(terminal)?, stderr: StreamReader::empty() }
-        }
-        None => Output { stdout: StreamReader::new(stdout)?, stderr: StreamReader::new(stderr)? },
+        Some(terminal) => Output {
+            stdin: Some(StreamWriter::new(terminal.try_clone()?)?),
+            stdout: StreamReader::new(terminal)?,
+            stderr: StreamReader::empty(),
+        },
+        None => Output {
+            stdin: None,
+            stdout: StreamReader::new(stdout)?,
+            stderr: StreamReader::new(stderr)?,
+        },
     })
 }
 
@@ -315,8 +368,9 @@ impl Writing {
 /// host.
 fn trees(spec: &SandboxSpec) -> Result<Vec<OwnedFd>, StartError> {
     let count = spec.layers.len() + spec.mounts.len();
-    if count >= FDS_MAX {
-        let what = format!("{count} layers and mounts, of which there can be {}", FDS_MAX - 1);
+    // One is where writes go, and one may be a standard input.
+    if count + 1 >= FDS_MAX {
+        let what = format!("{count} layers and mounts, of which there can be {}", FDS_MAX - 2);
         let source = io::Error::new(io::ErrorKind::ArgumentListTooLong, what);
         return Err(StartError::step("show the image", source));
     }

@@ -118,14 +118,14 @@ pub(super) fn token_url(realm: &str, service: Option<&str>, scopes: &[String]) -
 }
 
 /// What to ask a token for: what the registry says it wants, and at least `own`
-/// (`repository:name:actions`), so that one token serves for everything that follows.
+/// (`repository:name:actions`, or nothing), so that one token serves for everything that follows.
 pub(super) fn scopes(own: &str, challenge: Option<&str>) -> Vec<String> {
     let resource = own.rsplit_once(':').map_or(own, |(resource, _)| resource);
     let wanted = challenge.unwrap_or_default().split_ascii_whitespace();
     let others = wanted.filter(|scope| {
         scope.rsplit_once(':').is_none_or(|(theirs, _)| !theirs.eq_ignore_ascii_case(resource))
     });
-    std::iter::once(own).chain(others).map(str::to_owned).collect()
+    Some(own).filter(|own| !own.is_empty()).into_iter().chain(others).map(str::to_owned).collect()
 }
 
 /// Percent-encodes a query value.

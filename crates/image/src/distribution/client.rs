@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 /// How often a pause looks whether the caller asked to stop.
 const PAUSE_STEP: Duration = Duration::from_millis(20);
 
+/// What an endpoint is to its registry.
+const REGISTRY: &str = "registry";
+
 /// What a caller says about registries.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Access<'a> {
@@ -44,13 +48,31 @@ pub(crate) struct Access<'a> {
 #[derive(Debug)]
 pub(crate) struct Endpoint {
     role: &'static str,
-    /// Scheme, host and path, without `/v2` and without a slash at the end.
+    /// Scheme, host and path, without `/v2` and without a slash at the end; see [`Self::base`].
     base: String,
+    /// Whether TLS turned out to be what is spoken there, although nothing says so.
+    tls: AtomicBool,
     /// The registry a mirror stands for.
     namespace: Option<String>,
     credentials: Option<Credentials>,
     /// The `Authorization` that worked last.
     authorization: Mutex<Option<String>>,
+}
+
+impl Endpoint {
+    /// Scheme, host and path, without `/v2` and without a slash at the end.
+    pub(super) fn base(&self) -> String {
+        match self.base.strip_prefix("http://") {
+            Some(rest) if self.tls.load(Ordering::Relaxed) => format!("https://{rest}"),
+            _ => self.base.clone(),
+        }
+    }
+
+    /// Whether TLS may be spoken there all the same: a registry's own host may have a certificate
+    /// where none is asked for.
+    fn may_speak_tls(&self) -> bool {
+        self.role == REGISTRY && self.base.starts_with("http:") && !self.tls.load(Ordering::Relaxed)
+    }
 }
 
 /// Why a request gave nothing.
@@ -110,7 +132,15 @@ pub(crate) struct Client {
 impl Client {
     /// Fails with what is wrong in the settings.
     pub(crate) fn new(reference: &Reference, access: &Access<'_>) -> Result<Self, String> {
-        let registry = reference.registry();
+        Self::of(reference.registry(), reference.repository(), access)
+    }
+
+    /// The same of a registry itself, whatever its repositories.
+    pub(super) fn of_registry(registry: &str, access: &Access<'_>) -> Result<Self, String> {
+        Self::of(registry, "", access)
+    }
+
+    fn of(registry: &str, repository: &str, access: &Access<'_>) -> Result<Self, String> {
         let mut endpoints = Vec::new();
         if let Some(url) = access.mirrors.and_then(|mirrors| mirrors.get(registry)) {
             let base = url.trim_end_matches('/').trim_end_matches("/v2").to_owned();
@@ -124,6 +154,7 @@ impl Client {
                 namespace: Some(registry.to_owned()),
                 credentials: credentials::find(host, access)?,
                 authorization: Mutex::new(None),
+                tls: AtomicBool::new(false),
                 base,
             });
         }
@@ -135,15 +166,16 @@ impl Client {
             _ => format!("https://{registry}"),
         };
         endpoints.push(Endpoint {
-            role: "registry",
+            role: REGISTRY,
             base,
+            tls: AtomicBool::new(false),
             namespace: None,
             credentials: credentials::find(registry, access)?,
             authorization: Mutex::new(None),
         });
         let certificates = root_certificates();
         let (proxied, direct) = (agent(true, certificates.clone()), agent(false, certificates));
-        let repository = reference.repository().to_owned();
+        let repository = repository.to_owned();
         Ok(Self { repository, actions: access.actions, endpoints, proxied, direct })
     }
 
@@ -170,14 +202,14 @@ impl Client {
         request: &Request<'_>,
         progress: &dyn Progress,
     ) -> Result<Response<Body>, Failure> {
-        let url = self.url(endpoint, request.target);
+        let mut url = self.url(endpoint, request.target);
         let mut attempt = 0;
         loop {
             if progress.cancelled() {
                 return Err(Failure::Store(StoreError::Cancelled));
             }
             attempt += 1;
-            let trouble = match self.authorized(endpoint, &url, request) {
+            let mut trouble = match self.authorized(endpoint, &url, request) {
                 Ok(response)
                     if response.status().is_success()
                         || request.also == Some(response.status()) =>
@@ -189,6 +221,20 @@ impl Client {
             };
             if progress.cancelled() {
                 return Err(Failure::Store(StoreError::Cancelled));
+            }
+            if trouble.may_be_tls() {
+                if attempt == 1
+                    && endpoint.may_speak_tls()
+                    && let Err(tls) = self.try_tls(endpoint)
+                {
+                    trouble.also_by_tls(&tls);
+                }
+                // Another request may have found out as well.
+                let now = self.url(endpoint, request.target);
+                if now != url {
+                    url = now;
+                    continue;
+                }
             }
             if !trouble.transient || attempt >= request.attempts {
                 let Trouble { outcome, status, .. } = trouble;
@@ -206,6 +252,14 @@ impl Client {
         }
     }
 
+    /// Speaks TLS to an endpoint that was taken for one without, from now on if that works.
+    fn try_tls(&self, endpoint: &Endpoint) -> Result<(), Trouble> {
+        let url = format!("{}/v2/", endpoint.base.replacen("http:", "https:", 1));
+        self.send(&url, &Request::new(&Method::GET, &url), None)?;
+        endpoint.tls.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// One request, with a token or a password if the registry asks for it.
     fn authorized(
         &self,
@@ -214,7 +268,7 @@ impl Client {
         request: &Request<'_>,
     ) -> Result<Response<Body>, Trouble> {
         // What an answer leads to elsewhere, a storage bucket say, must not learn who we are.
-        let ours = origin(url).is_some() && origin(url) == origin(&endpoint.base);
+        let ours = origin(url).is_some() && origin(url) == origin(&endpoint.base());
         if !ours {
             return self.send(url, request, None);
         }
@@ -253,11 +307,14 @@ impl Client {
         if host(realm).is_none() {
             return Err(Trouble::of_text(format!("its token server \"{realm}\" is not a URL")));
         }
-        if endpoint.base.starts_with("https:") && !realm.starts_with("https:") {
+        if endpoint.base().starts_with("https:") && !realm.starts_with("https:") {
             let text = format!("its token server {realm} would get our password in the clear");
             return Err(Trouble::of_text(text));
         }
-        let own = format!("repository:{}:{}", self.repository, self.actions);
+        let own = match self.repository.as_str() {
+            "" => String::new(),
+            repository => format!("repository:{repository}:{}", self.actions),
+        };
         let url = auth::token_url(realm, service, &auth::scopes(&own, scope));
         let basic = endpoint.credentials.as_ref().map(credentials::basic);
         let response = self.send(&url, &Request::new(&Method::GET, &url), basic.as_deref())?;
@@ -307,7 +364,10 @@ impl Client {
         if host(target).is_some() {
             return target.to_owned();
         }
-        let mut url = format!("{}/v2/{}/{target}", endpoint.base, self.repository);
+        let mut url = match self.repository.as_str() {
+            "" => format!("{}/v2/{target}", endpoint.base()),
+            repository => format!("{}/v2/{repository}/{target}", endpoint.base()),
+        };
         if let Some(namespace) = &endpoint.namespace {
             url.push_str(if url.contains('?') { "&ns=" } else { "?ns=" });
             auth::encode(namespace, &mut url);

@@ -38,6 +38,19 @@ impl Trouble {
         Self { outcome, status: None, transient, retry_after: None }
     }
 
+    /// Whether somebody who speaks TLS may have answered so to who does not.
+    pub(super) fn may_be_tls(&self) -> bool {
+        self.status.is_none_or(|status| status == StatusCode::BAD_REQUEST.as_u16())
+    }
+
+    /// TLS did not work either. What is wrong is told by whoever got an answer of any kind.
+    pub(super) fn also_by_tls(&mut self, tls: &Self) {
+        if self.status.is_none() && self.outcome != tls.outcome {
+            self.outcome = format!("{}; with TLS: {}", self.outcome, tls.outcome);
+            self.transient = tls.transient;
+        }
+    }
+
     /// Of an answer that is no success, with what the registry says about it.
     pub(super) fn of(response: Response<Body>) -> Self {
         let status = response.status();
