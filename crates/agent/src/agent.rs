@@ -84,7 +84,7 @@ pub struct StopAll {
 /// The node agent; clones are the same one.
 #[derive(Debug, Clone)]
 pub struct Agent {
-    api: Arc<Api>,
+    pub(crate) api: Arc<Api>,
     /// What happened while it was opened, for the first reader.
     first_events: Arc<Mutex<Option<Events>>>,
 }
@@ -101,6 +101,16 @@ impl Agent {
     /// # Errors
     /// The directory cannot be used.
     pub async fn open(config: AgentConfig, runtime: Runtime) -> Result<Self, AgentError> {
+        let applications = Applications::new(config.applications.clone(), config.start_rate);
+        Self::open_with(config, applications, runtime).await
+    }
+
+    /// The same for applications that are known already.
+    pub(crate) async fn open_with(
+        config: AgentConfig,
+        applications: Applications,
+        runtime: Runtime,
+    ) -> Result<Self, AgentError> {
         fs_err::create_dir_all(&config.dir).map_err(AgentError::Directory)?;
         let node = Arc::new(Node {
             runtime,
@@ -116,7 +126,7 @@ impl Agent {
         let first_events = node.events.subscribe();
         let agent = Self {
             api: Arc::new(Api {
-                applications: Arc::new(Applications::new(config.applications, config.start_rate)),
+                applications: Arc::new(applications),
                 slots: Slots::new(Arc::clone(&node)),
                 execs: Execs::default(),
                 helpers: Helpers::default(),
@@ -240,7 +250,9 @@ impl Agent {
 
     /// Takes up one instance of a record; `false` when it is gone or not wanted.
     async fn adopt(&self, record: Record) -> bool {
-        let Some(application) = self.api.applications.find(&record.name) else { return false };
+        let Some(application) = self.api.applications.find_or_open(&record.name) else {
+            return false;
+        };
         let settings = application.settings();
         let same = |image: &Image| record.is_of(image.digest.as_str());
         let fits = record.restored || settings.image.as_ref().is_none_or(same);

@@ -1,6 +1,7 @@
 //! The applications whose instances the agent runs: found by key, limited in number and start rate.
 
 mod capacity;
+mod plain;
 mod rate;
 
 use std::collections::BTreeMap;
@@ -9,10 +10,13 @@ use std::time::{Duration, Instant};
 
 use image::Image;
 use model::instance::Refusal;
-use model::{Application, ContainerName, DurableObjectId};
+use model::{
+    Application, ApplicationImages, ContainerName, DurableObjectId, ImageSource, InstanceType,
+};
 use tokio::sync::oneshot;
 
 use capacity::{Answer, Capacity};
+pub(crate) use plain::Plain;
 use rate::Bucket;
 pub use rate::StartRate;
 
@@ -57,10 +61,22 @@ fn untagged(image: &str) -> &str {
 #[derive(Debug)]
 pub(crate) struct ApplicationSlot {
     settings: RwLock<Arc<ApplicationRuntime>>,
+    kind: Kind,
     capacity: Mutex<Capacity<Admission>>,
     rate: StartRate,
     starts: Mutex<Bucket>,
     told: Mutex<Option<(Refusal, Instant)>>,
+}
+
+/// Who an application's containers belong to.
+#[derive(Debug, Clone)]
+enum Kind {
+    /// Durable Objects; the image is the application's.
+    Configured,
+    /// Durable Objects of a workerd that says itself which image each container has.
+    Open,
+    /// Nobody: it is one container of its own.
+    Plain(Arc<Plain>),
 }
 
 /// A refusal is told of once in this time: the npm class tries again 27 times.
@@ -89,9 +105,10 @@ impl Drop for Admission {
 }
 
 impl ApplicationSlot {
-    fn new(settings: ApplicationRuntime, rate: StartRate) -> Self {
+    fn new(settings: ApplicationRuntime, kind: Kind, rate: StartRate) -> Self {
         Self {
             settings: RwLock::new(Arc::new(settings)),
+            kind,
             capacity: Mutex::default(),
             rate,
             starts: Mutex::new(Bucket::new(rate, Instant::now())),
@@ -102,6 +119,19 @@ impl ApplicationSlot {
     /// The application as it is configured now.
     pub(crate) fn settings(&self) -> Arc<ApplicationRuntime> {
         Arc::clone(&self.settings.read().expect("no holder of this lock panics"))
+    }
+
+    /// What it is beyond its configuration, if it is a container of its own.
+    pub(crate) fn plain(&self) -> Option<&Arc<Plain>> {
+        match &self.kind {
+            Kind::Plain(plain) => Some(plain),
+            Kind::Configured | Kind::Open => None,
+        }
+    }
+
+    /// Whether each container's image is named when it is created.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.kind, Kind::Open)
     }
 
     /// Changes the configuration; running instances keep what they were started with.
@@ -178,12 +208,58 @@ impl ApplicationSlot {
 pub(crate) struct Applications {
     slots: RwLock<Vec<Arc<ApplicationSlot>>>,
     rate: StartRate,
+    /// What applications are like that nobody has configured; `None` where there are none such.
+    open: Option<OpenApplications>,
+}
+
+/// The beginning of the key of an application that is a container of its own.
+pub(crate) const PLAIN_KEY: &str = "docker-";
+
+/// What an application is like that is known by its containers' names alone.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OpenApplications {
+    /// What each of its instances may use.
+    pub(crate) instance_type: InstanceType,
+    /// Time between SIGTERM and SIGKILL.
+    pub(crate) stop_grace: Duration,
 }
 
 impl Applications {
     pub(crate) fn new(applications: Vec<ApplicationRuntime>, rate: StartRate) -> Self {
-        let slots = applications.into_iter().map(|a| Arc::new(ApplicationSlot::new(a, rate)));
-        Self { slots: RwLock::new(slots.collect()), rate }
+        let slot = |a| Arc::new(ApplicationSlot::new(a, Kind::Configured, rate));
+        Self { slots: RwLock::new(applications.into_iter().map(slot).collect()), rate, open: None }
+    }
+
+    /// Applications that are known once their first container is created.
+    pub(crate) fn opened(open: OpenApplications, rate: StartRate) -> Self {
+        Self { open: Some(open), ..Self::new(Vec::new(), rate) }
+    }
+
+    /// As [`Self::find`]; where applications are open, one that is new is there from now on.
+    pub(crate) fn find_or_open(&self, name: &ContainerName) -> Option<Arc<ApplicationSlot>> {
+        // A container of its own is known or gone: it is nobody's to open.
+        if let (None, Some(open), false) =
+            (self.find(name), &self.open, name.key.starts_with(PLAIN_KEY))
+        {
+            let settings = open.application(&name.key);
+            self.push(ApplicationSlot::new(settings, Kind::Open, self.rate));
+        }
+        self.find(name)
+    }
+
+    /// Adds a container of its own.
+    pub(crate) fn add_plain(&self, settings: ApplicationRuntime, plain: Arc<Plain>) {
+        self.push(ApplicationSlot::new(settings, Kind::Plain(plain), self.rate));
+    }
+
+    /// Forgets the application with that key.
+    pub(crate) fn remove(&self, key: &str) {
+        let mut slots = self.slots.write().expect("no holder of this lock panics");
+        slots.retain(|slot| slot.settings().unique_key != key);
+    }
+
+    fn push(&self, slot: ApplicationSlot) {
+        self.slots.write().expect("no holder of this lock panics").push(Arc::new(slot));
     }
 
     /// The application a container's name belongs to. The name's key may have workerd's session in
@@ -216,8 +292,27 @@ impl Applications {
             // There may be more room now.
             return slot.hand_out();
         }
-        let slot = Arc::new(ApplicationSlot::new(application, self.rate));
-        self.slots.write().expect("no holder of this lock panics").push(slot);
+        self.push(ApplicationSlot::new(application, Kind::Configured, self.rate));
+    }
+}
+
+impl OpenApplications {
+    fn application(self, key: &str) -> ApplicationRuntime {
+        ApplicationRuntime {
+            application: Application {
+                name: key.to_owned(),
+                class_name: key.to_owned(),
+                images: ApplicationImages::One(ImageSource::Reference(String::new())),
+                instance_type: self.instance_type,
+                max_instances: u32::MAX,
+                stop_grace: self.stop_grace,
+            },
+            id: key.to_owned(),
+            unique_key: key.to_owned(),
+            image_name: None,
+            image: None,
+            choices: BTreeMap::new(),
+        }
     }
 }
 
@@ -227,8 +322,6 @@ fn is_suffix(name: &str, key: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use model::{ApplicationImages, ImageSource, InstanceType};
-
     use super::*;
 
     fn application(key: &str, max_instances: u32) -> ApplicationRuntime {
@@ -304,6 +397,22 @@ mod tests {
         assert!(slot.is_news(Refusal::MaxInstances));
         assert!(!slot.is_news(Refusal::MaxInstances));
         assert!(slot.is_news(Refusal::TooManyStarts));
+    }
+
+    #[test]
+    fn where_applications_are_open_a_new_name_makes_one() {
+        let closed = Applications::new(Vec::new(), StartRate::default());
+        assert!(closed.find_or_open(&name("s-a")).is_none());
+        let open = OpenApplications {
+            instance_type: InstanceType::Lite,
+            stop_grace: Duration::from_secs(1),
+        };
+        let all = Applications::opened(open, StartRate::default());
+        assert!(all.find(&name("s-a")).is_none());
+        let first = all.find_or_open(&name("s-a")).unwrap();
+        assert!(first.is_open() && Arc::ptr_eq(&first, &all.find_or_open(&name("s-a")).unwrap()));
+        all.remove("s-a");
+        assert!(all.find(&name("s-a")).is_none());
     }
 
     #[test]

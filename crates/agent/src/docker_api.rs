@@ -3,14 +3,14 @@
 //! One file for each resource. Names and limits come from the applications; what a caller says
 //! about networks, privileges and resources is not heard.
 
-mod archives;
+pub(crate) mod archives;
 mod containers;
-mod exec;
+pub(crate) mod exec;
 mod helpers;
 mod images;
 mod networks;
-mod path;
-mod reply;
+pub(crate) mod path;
+pub(crate) mod reply;
 mod request;
 mod signal;
 mod volumes;
@@ -27,7 +27,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 
-pub(crate) use helpers::Helpers;
+pub(crate) use helpers::{Helpers, is_helper};
 pub(crate) use images::is_snapshot;
 pub(crate) use request::{CreateContainer, CreateExec, DockerRequest, StartExec};
 pub(crate) use signal::parse as parse_signal;
@@ -77,7 +77,8 @@ pub(crate) async fn serve(stream: UnixStream, api: Arc<Api>, peer: Peer) {
 }
 
 impl Api {
-    async fn serve(&self, request: Request<Incoming>, peer: &Peer) -> HttpReply {
+    /// Answers one request, as a workerd sends it.
+    pub(crate) async fn serve(&self, request: Request<Incoming>, peer: &Peer) -> HttpReply {
         let (mut head, body) = request.into_parts();
         // An exec's start is upgraded; what follows its body belongs to the exec.
         let upgrade = head.extensions.remove::<hyper::upgrade::OnUpgrade>();
@@ -126,7 +127,8 @@ impl Api {
         reply
     }
 
-    async fn answer(&self, request: DockerRequest, caller: Caller) -> Reply {
+    /// Answers a call whose body was read and that has no streams.
+    pub(crate) async fn answer(&self, request: DockerRequest, caller: Caller) -> Reply {
         match request {
             DockerRequest::ListVolumes => volumes::list(self).await,
             DockerRequest::CreateVolume(name) => volumes::create(self, &name),

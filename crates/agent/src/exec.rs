@@ -3,7 +3,7 @@
 //! What workerd sends is a shell wrapper and a shell kill helper; see [`wrapper`] for why neither
 //! is run.
 
-mod frames;
+pub(crate) mod frames;
 mod streams;
 mod wrapper;
 

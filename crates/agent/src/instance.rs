@@ -159,9 +159,16 @@ pub(crate) struct Instance {
     /// Whether somebody who waited was told how it ended.
     told: Arc<AtomicBool>,
     pub(crate) stopwatch: Stopwatch,
+    /// Changes with each line written to its log.
+    printed: watch::Receiver<()>,
 }
 
 impl Instance {
+    /// Changes with each line written to its log.
+    pub(crate) fn printed(&self) -> watch::Receiver<()> {
+        self.printed.clone()
+    }
+
     /// Where it stands.
     pub(crate) fn published(&self) -> Published {
         self.published.borrow().clone()

@@ -4,6 +4,7 @@
 //!  workerd ──unix socket──▶ docker_api ──▶ slot ──▶ instance (a task each) ──▶ runtime's sandbox
 //!          ──127.0.0.1:n──▶ sidecar    ──▶ CONNECT, held until the port listens ──▶ program
 //!                           exec, output, egress: what goes in and out of a running program
+//!  docker  ──unix socket──▶ engine      ──▶ the same instances, and images and builds
 //! ```
 //!
 //! Instances outlive the agent: their records are on disk, and the next agent takes them up. This
@@ -15,6 +16,7 @@ mod application;
 mod certificate;
 mod docker_api;
 mod egress;
+pub mod engine;
 mod event;
 mod exec;
 pub mod fuzz;

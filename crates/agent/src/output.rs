@@ -3,6 +3,7 @@
 //! The program is slowed down by nothing but the disk: readers of events that are slow lose lines,
 //! and a flood of lines is shown in part ([`flood`]) and written whole.
 
+pub(crate) mod console;
 mod flood;
 mod lines;
 mod log_file;
@@ -14,9 +15,11 @@ use std::time::Instant;
 
 use runtime::{Output, StreamReader};
 use tokio::io::AsyncReadExt as _;
+use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::event::{AgentEvent, EventSender, Stream, Subject};
+use console::Console;
 use flood::{Flood, Shown};
 use lines::{Line, LineSplitter};
 use log_file::LogFile;
@@ -62,8 +65,8 @@ impl OutputPump {
     pub(crate) fn start(
         output: Output,
         directory: &Path,
-        subject: Subject,
-        events: EventSender,
+        readers: Readers,
+        console: Option<Arc<Console>>,
     ) -> Self {
         let log = LogFile::open(directory)
             .inspect_err(|error| tracing::error!(%error, "an instance's output is not kept"))
@@ -72,8 +75,8 @@ impl OutputPump {
             log,
             last_lines: LastLines::default(),
             flood: Flood::new(Instant::now()),
-            subject,
-            events,
+            readers,
+            console,
         };
         let last_lines = sink.last_lines.clone();
         Self { last_lines, task: AbortOnDropHandle::new(tokio::spawn(sink.run(output))) }
@@ -87,14 +90,24 @@ impl OutputPump {
     }
 }
 
+/// Who is told of lines.
+#[derive(Debug)]
+pub(crate) struct Readers {
+    pub(crate) subject: Subject,
+    pub(crate) events: EventSender,
+    /// Changes when lines were written to the log.
+    pub(crate) printed: watch::Sender<()>,
+}
+
 /// Where lines go.
 #[derive(Debug)]
 struct Sink {
     log: Option<LogFile>,
     last_lines: LastLines,
     flood: Flood,
-    subject: Subject,
-    events: EventSender,
+    readers: Readers,
+    /// Who else gets every byte.
+    console: Option<Arc<Console>>,
 }
 
 impl Sink {
@@ -103,10 +116,21 @@ impl Sink {
         let mut stderr = Some((output.stderr, LineSplitter::new()));
         let (mut out_buffer, mut err_buffer) = (vec![0; CHUNK], vec![0; CHUNK]);
         while stdout.is_some() || stderr.is_some() {
-            let (stream, lines) = tokio::select! {
-                lines = read_lines(&mut stdout, &mut out_buffer) => (Stream::Stdout, lines),
-                lines = read_lines(&mut stderr, &mut err_buffer) => (Stream::Stderr, lines),
+            let (stream, count) = tokio::select! {
+                count = read(&mut stdout, &mut out_buffer) => (Stream::Stdout, count),
+                count = read(&mut stderr, &mut err_buffer) => (Stream::Stderr, count),
             };
+            let (source, bytes) = match stream {
+                Stream::Stdout => (&mut stdout, &out_buffer[..count]),
+                Stream::Stderr => (&mut stderr, &err_buffer[..count]),
+            };
+            if let Some(console) = &self.console {
+                console.print(stream, bytes).await;
+            }
+            let lines = lines(source, bytes);
+            if lines.is_empty() {
+                continue;
+            }
             self = match tokio::task::spawn_blocking(move || self.take(stream, lines)).await {
                 Ok(sink) => sink,
                 Err(error) => return tracing::error!(%error, "the output of an instance is lost"),
@@ -121,6 +145,8 @@ impl Sink {
         {
             tracing::warn!(%error, "output could not be written to its log file");
         }
+        self.readers.printed.send_replace(());
+        let Readers { subject, events, .. } = &self.readers;
         let now = Instant::now();
         for line in lines {
             self.last_lines.push(&line.text);
@@ -128,12 +154,12 @@ impl Sink {
                 Shown::No => continue,
                 Shown::Yes => {}
                 Shown::After(lines) => {
-                    let subject = self.subject.clone();
-                    self.events.send(AgentEvent::OutputSkipped { subject, lines });
+                    let subject = subject.clone();
+                    events.send(AgentEvent::OutputSkipped { subject, lines });
                 }
             }
-            let subject = self.subject.clone();
-            self.events.send(AgentEvent::Output { subject, stream, line: line.text });
+            let subject = subject.clone();
+            events.send(AgentEvent::Output { subject, stream, line: line.text });
         }
         self
     }
@@ -141,25 +167,22 @@ impl Sink {
 
 type Source = Option<(StreamReader, LineSplitter)>;
 
-/// The next whole lines of one stream; waits forever once it has ended.
-async fn read_lines(source: &mut Source, buffer: &mut [u8]) -> Vec<Line> {
-    loop {
-        let Some((reader, splitter)) = source else { return std::future::pending().await };
-        let lines = match reader.read(buffer).await {
-            Ok(0) => {
-                let last = splitter.finish();
-                *source = None;
-                return last;
-            }
-            Ok(count) => splitter.push(&buffer[..count]),
-            Err(error) => {
-                tracing::warn!(%error, "an instance's output could not be read");
-                *source = None;
-                return Vec::new();
-            }
-        };
-        if !lines.is_empty() {
-            return lines;
-        }
+/// How many bytes came; zero at the end of the stream, after which it waits forever.
+async fn read(source: &mut Source, buffer: &mut [u8]) -> usize {
+    let Some((reader, _)) = source else { return std::future::pending().await };
+    reader.read(buffer).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "an instance's output could not be read");
+        0
+    })
+}
+
+/// The lines that are whole with these bytes; none are the end of the stream.
+fn lines(source: &mut Source, bytes: &[u8]) -> Vec<Line> {
+    let Some((_, splitter)) = source else { return Vec::new() };
+    if !bytes.is_empty() {
+        return splitter.push(bytes);
     }
+    let last = splitter.finish();
+    *source = None;
+    last
 }

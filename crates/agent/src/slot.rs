@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
 use crate::application::ApplicationSlot;
+use crate::docker_api::CreateContainer;
 use crate::egress::outbound::Outbound;
 use crate::event::Subject;
 use crate::instance::{Birth, Creation, Instance, Record, Request, Runner};
@@ -40,6 +41,8 @@ pub(crate) struct Slot {
     pub(crate) outbound: watch::Sender<Outbound>,
     pub(crate) sidecar: Mutex<Option<Sidecar>>,
     pub(crate) current: Current,
+    /// What its container was last created from.
+    pub(crate) asked: Mutex<Option<Arc<CreateContainer>>>,
     /// Held while the current run is replaced, so that there is never a second.
     turn: tokio::sync::Mutex<()>,
 }
@@ -124,6 +127,7 @@ impl Slots {
                 outbound: watch::Sender::default(),
                 sidecar: Mutex::default(),
                 current: Current::default(),
+                asked: Mutex::default(),
                 turn: tokio::sync::Mutex::default(),
             })
         });

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
-use tokio::net::UnixListener;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -48,19 +48,10 @@ pub struct EngineSocket {
 impl EngineSocket {
     pub(crate) fn open(directory: &Path, name: &str, api: Arc<Api>) -> Result<Self, SocketError> {
         let path = place(directory, name)?;
-        let listen = |path: &Path| {
-            match fs_err::remove_file(path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            let listener = UnixListener::bind(path)?;
-            fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-            Ok(listener)
-        };
-        let listener =
-            listen(&path).map_err(|source| SocketError::Listen { path: path.clone(), source })?;
+        let listener = listen(&path)?;
         let process = Arc::default();
-        let task = tokio::spawn(accept(listener, api, Arc::clone(&process)));
+        let serve = move |stream, peer| docker_api::serve(stream, Arc::clone(&api), peer);
+        let task = tokio::spawn(accept(listener, Arc::clone(&process), serve));
         Ok(Self { path, process, _task: AbortOnDropHandle::new(task) })
     }
 
@@ -97,13 +88,32 @@ impl Drop for EngineSocket {
     }
 }
 
-async fn accept(listener: UnixListener, api: Arc<Api>, process: Arc<EngineProcess>) {
+/// Listens at that path, for its owner alone, in the place of whatever was there.
+pub(crate) fn listen(path: &Path) -> Result<UnixListener, SocketError> {
+    let listen = || {
+        match fs_err::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path)?;
+        fs_err::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+        Ok(listener)
+    };
+    listen().map_err(|source| SocketError::Listen { path: path.to_owned(), source })
+}
+
+/// Serves every connection, until this is dropped.
+pub(crate) async fn accept<S: Future<Output = ()> + Send + 'static>(
+    listener: UnixListener,
+    process: Arc<EngineProcess>,
+    serve: impl Fn(UnixStream, Peer) -> S,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted.and_then(|(s, _)| Ok((Peer::of(&s, &process)?, s))) {
                 Ok((peer, stream)) => {
-                    connections.spawn(docker_api::serve(stream, Arc::clone(&api), peer));
+                    connections.spawn(serve(stream, peer));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the engine socket cannot accept");

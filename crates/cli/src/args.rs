@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use crate::docker::args::DockerArgs;
 pub(crate) use build::{BuildArgs, CacheTo, ImageBuilder, Network, ProgressKind, SecretFrom};
 pub(crate) use images::{
     DfArgs, ExportArgs, ExportFormat, Filter, HistoryArgs, ImagesCommand, ImportArgs, InspectArgs,
@@ -58,6 +59,8 @@ pub(crate) enum Command {
     Images(ImagesCommand),
     /// Images for other machines, and from them.
     Registry(RegistryArgs),
+    /// A Docker-compatible command and engine, without Docker; also as `berth-docker`.
+    Docker(DockerArgs),
 }
 
 /// How much of the Worker's own logging is shown.
@@ -209,7 +212,7 @@ fn parse_var(text: &str) -> Result<(String, String), String> {
     split(text, ':', "KEY:VALUE")
 }
 
-fn parse_build_arg(text: &str) -> Result<(String, String), String> {
+pub(crate) fn parse_build_arg(text: &str) -> Result<(String, String), String> {
     split(text, '=', "KEY=VALUE")
 }
 

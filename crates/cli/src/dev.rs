@@ -1,11 +1,11 @@
 //! What `berth dev` is made of; `session` puts it together.
 
-mod containers;
+pub(crate) mod containers;
 mod images;
 mod instances;
 pub(crate) mod keys;
 mod lines;
-mod lock;
+pub(crate) mod lock;
 mod packages;
 pub(crate) mod progress;
 pub(crate) mod project;

@@ -48,6 +48,14 @@ impl CliError {
         self
     }
 
+    /// The same failure, of another kind unless somebody interrupted.
+    pub(crate) fn of_kind(mut self, kind: Kind) -> Self {
+        if !matches!(self.kind, Kind::Interrupted) {
+            self.kind = kind;
+        }
+        self
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self.kind {
             Kind::Failure => 1,

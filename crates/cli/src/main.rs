@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod dev;
+mod docker;
 mod error;
 mod human;
 mod paths;
@@ -20,7 +21,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let printer = Printer::new(args.quiet);
     start_diagnostics(&printer);
-    if matches!(args.command, Command::Dev(_) | Command::Build(_) | Command::Images(_)) {
+    if needs_root(&args.command) {
         become_root(&printer);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -32,27 +33,43 @@ fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match args.command {
-            Command::Dev(args) => commands::dev::run(args, &printer).await,
-            Command::Build(args) => commands::build::run(*args, &printer).await,
-            Command::Doctor(args) => commands::doctor::run(&args, &printer).await,
-            Command::Init(args) => commands::init::run(&args, &printer),
-            Command::Images(command) => commands::images::run(command, &printer).await,
-            Command::Registry(args) => commands::registry::run(args.command, &printer).await,
+            Command::Dev(args) => commands::dev::run(args, &printer).await.map(|()| 0),
+            Command::Build(args) => commands::build::run(*args, &printer).await.map(|()| 0),
+            Command::Doctor(args) => commands::doctor::run(&args, &printer).await.map(|()| 0),
+            Command::Init(args) => commands::init::run(&args, &printer).map(|()| 0),
+            Command::Images(command) => commands::images::run(command, &printer).await.map(|()| 0),
+            Command::Registry(args) => {
+                commands::registry::run(args.command, &printer).await.map(|()| 0)
+            }
             Command::Containers(args) => match args.command {
                 ContainersCommand::Snapshots(command) => {
-                    commands::snapshots::run(command, &printer)
+                    commands::snapshots::run(command, &printer).map(|()| 0)
                 }
             },
+            Command::Docker(args) => docker::run(args, &printer).await,
         }
     });
     // Whatever a blocking task still waits for (a key press, say) must not hold the process.
     runtime.shutdown_background();
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             printer.error(&error);
             error.exit_code()
         }
+    }
+}
+
+/// Whether a command makes sandboxes or unpacks images.
+fn needs_root(command: &Command) -> bool {
+    use docker::args::DockerCommand;
+    match command {
+        Command::Dev(_) | Command::Build(_) | Command::Images(_) => true,
+        Command::Docker(docker) => !matches!(
+            docker.command,
+            DockerCommand::Login(_) | DockerCommand::Logout(_) | DockerCommand::Context(_)
+        ),
+        _ => false,
     }
 }
 

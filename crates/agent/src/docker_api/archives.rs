@@ -9,6 +9,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
@@ -69,15 +71,28 @@ pub(super) fn limits() -> UnpackLimits {
 }
 
 /// Takes a request's body off the wire.
-pub(super) async fn receive(store: &ImageStore, body: Incoming) -> Result<Upload, Reply> {
-    receive_into(store, body).await.map_err(Reply::from)
+pub(crate) async fn receive(store: &ImageStore, body: Incoming) -> Result<Upload, Reply> {
+    receive_up_to(store, body, ARCHIVE_BYTES).await
 }
 
-async fn receive_into(store: &ImageStore, mut body: Incoming) -> Result<Upload, ArchiveError> {
+/// The same, of at most `limit` bytes.
+pub(crate) async fn receive_up_to(
+    store: &ImageStore,
+    body: Incoming,
+    limit: u64,
+) -> Result<Upload, Reply> {
+    receive_into(store, body, limit).await.map_err(Reply::from)
+}
+
+async fn receive_into(
+    store: &ImageStore,
+    mut body: Incoming,
+    limit: u64,
+) -> Result<Upload, ArchiveError> {
     let (pieces, mut arriving) = mpsc::channel::<Bytes>(PIECES_AHEAD);
     let store = store.clone();
     let writing = tokio::task::spawn_blocking(move || {
-        let mut upload = store.upload(ARCHIVE_BYTES)?;
+        let mut upload = store.upload(limit)?;
         while let Some(piece) = arriving.blocking_recv() {
             upload.write(&piece)?;
         }
@@ -108,7 +123,7 @@ async fn receive_into(store: &ImageStore, mut body: Incoming) -> Result<Upload, 
 }
 
 /// `PUT /containers/{name}/archive`
-pub(super) async fn put(instance: &Instance, path: String, upload: Upload) -> Reply {
+pub(crate) async fn put(instance: &Instance, path: String, upload: Upload) -> Reply {
     let put = async {
         if instance.state() == State::Created {
             let injection = Injection { path, archive: Arc::new(upload) };
@@ -133,7 +148,7 @@ pub(super) async fn put(instance: &Instance, path: String, upload: Upload) -> Re
 }
 
 /// `GET /containers/{name}/archive`: the files as they all are at one moment.
-pub(super) async fn get(api: &Api, instance: &Instance, path: String) -> HttpReply {
+pub(crate) async fn get(api: &Api, instance: &Instance, path: String) -> HttpReply {
     let store = api.node.snapshots.store().clone();
     let asked = path.clone();
     let get = async {
@@ -158,6 +173,48 @@ pub(super) async fn get(api: &Api, instance: &Instance, path: String) -> HttpRep
         }
         Err(error) => Reply::from(error).into_http(),
     }
+}
+
+/// What `X-Docker-Container-Path-Stat` says of a path: base64 of JSON, the mode in Go's bits.
+pub(crate) async fn stat(instance: &Instance, path: &str) -> Result<String, Reply> {
+    let asked = path.to_owned();
+    let stat = async {
+        let sandbox = running(instance)?;
+        blocking(move || {
+            let tree = live_tree(&sandbox)?;
+            let found = tree.stat(Path::new(asked.trim_end_matches("/.")));
+            let failed = |source| ArchiveError::Sandbox { step: "look into the container", source };
+            let found =
+                found.map_err(failed)?.ok_or_else(|| ArchiveError::NotFound(asked.clone()))?;
+            let name = Path::new(&asked).file_name().unwrap_or("/".as_ref()).to_string_lossy();
+            let modified = jiff::Timestamp::from_second(found.modified).unwrap_or_default();
+            let json = serde_json::json!({
+                "name": name,
+                "size": found.size,
+                "mode": go_mode(found.mode),
+                "mtime": modified.to_string(),
+                "linkTarget": found.link.unwrap_or_default(),
+            });
+            Ok(STANDARD.encode(json.to_string()))
+        })
+        .await
+    };
+    stat.await.map_err(Reply::from)
+}
+
+/// `st_mode` in the bits of Go's `fs.FileMode`.
+fn go_mode(mode: u32) -> u32 {
+    let kind = match mode & 0o170_000 {
+        0o040_000 => 1 << 31,
+        0o120_000 => 1 << 27,
+        0o060_000 => 1 << 26,
+        0o020_000 => 1 << 26 | 1 << 21,
+        0o010_000 => 1 << 25,
+        0o140_000 => 1 << 24,
+        _ => 0,
+    };
+    let bit = |own: u32, go: u32| if mode & own != 0 { 1 << go } else { 0 };
+    kind | bit(0o4000, 23) | bit(0o2000, 22) | bit(0o1000, 20) | mode & 0o777
 }
 
 /// Where an archive comes from, should it become a snapshot.

@@ -25,7 +25,7 @@ pub(super) async fn create(
     request: CreateContainer,
     caller: Caller,
 ) -> Reply {
-    let Some(application) = api.applications.find(name) else {
+    let Some(application) = api.applications.find_or_open(name) else {
         return no_such_application(name);
     };
     let slot = api.slots.get(&application, name);
@@ -45,6 +45,7 @@ async fn create_instance(api: &Api, slot: &Arc<Slot>, request: CreateContainer) 
     let application = slot.application.settings();
     let image = match images::snapshot_id(&request.image) {
         Some(id) => images::restore(api, &application.unique_key, id).await,
+        None if slot.application.is_open() => images::stored(api, &request.image).await,
         None => own_image(&application, &request.image),
     };
     let host = request.host_config.as_ref();
@@ -55,8 +56,11 @@ async fn create_instance(api: &Api, slot: &Arc<Slot>, request: CreateContainer) 
         (Err(reply), _) | (_, Err(reply)) => return reply,
     };
     let injections = Vec::new();
+    let asked = Arc::new(request.clone());
     let creation = Creation { application, image, request, mounts, injections };
-    match api.slots.create(slot, creation).await {
+    let created = api.slots.create(slot, creation).await;
+    *slot.asked.lock().expect("no holder of this lock panics") = Some(asked);
+    match created {
         Ok(instance) => Reply::created(&instance.subject.instance.to_string()),
         Err(rejected) => rejected.into(),
     }

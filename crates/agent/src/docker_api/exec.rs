@@ -12,7 +12,7 @@ use crate::exec::{ExecRecord, ExecRejected, Progress, serve};
 use crate::instance::Instance;
 
 /// `POST /containers/{name}/exec`
-pub(super) fn create(api: &Api, instance: Instance, request: CreateExec) -> Reply {
+pub(crate) fn create(api: &Api, instance: Instance, request: CreateExec) -> Reply {
     match api.execs.create(instance, request) {
         Ok(id) => Reply::created(&id),
         Err(rejected) => rejected.into(),

@@ -49,7 +49,7 @@ struct Helper {
 }
 
 /// Whether a container's id is a helper's.
-pub(super) fn is_helper(id: &str) -> bool {
+pub(crate) fn is_helper(id: &str) -> bool {
     id.starts_with(PREFIX)
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use http::StatusCode;
-use image::{Digest, Image, Origin, Snapshot, SnapshotKind, Snapshots, StoreError};
+use image::{Digest, Image, Origin, Reference, Snapshot, SnapshotKind, Snapshots, StoreError};
 use model::ContainerName;
 use model::limits::SNAPSHOT_TTL;
 use serde_json::json;
@@ -104,6 +104,16 @@ pub(super) async fn restore(api: &Api, application: &str, id: &str) -> Result<Im
     match restored.await {
         Ok(Some(image)) => Ok(image),
         Ok(None) => Err(no_such_image(&name)),
+        Err(error) => Err(failed(&error)),
+    }
+}
+
+/// An image of the store, for a container whose application has none of its own.
+pub(super) async fn stored(api: &Api, name: &str) -> Result<Image, Reply> {
+    let Ok(reference) = name.parse::<Reference>() else { return Err(no_such_image(name)) };
+    match blocking(api, move |snapshots| snapshots.store().image(&reference)).await {
+        Ok(Some(image)) => Ok(image),
+        Ok(None) => Err(no_such_image(name)),
         Err(error) => Err(failed(&error)),
     }
 }

@@ -3,22 +3,35 @@
 use std::borrow::Cow;
 
 /// The path's segments, decoded; empty ones are left out.
-pub(super) fn segments(path: &str) -> Vec<String> {
+pub(crate) fn segments(path: &str) -> Vec<String> {
     path.split('/').filter(|part| !part.is_empty()).map(|part| decode(part, false)).collect()
 }
 
 /// A query string.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Query<'a>(pub(super) &'a str);
+pub(crate) struct Query<'a>(pub(crate) &'a str);
 
 impl Query<'_> {
     /// The first value of `key`, decoded.
-    pub(super) fn get(self, key: &str) -> Option<String> {
-        self.0.split('&').find_map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            (decode(name, true) == key).then(|| decode(value, true))
-        })
+    pub(crate) fn get(self, key: &str) -> Option<String> {
+        self.0.split('&').find_map(|pair| value_of(pair, key))
     }
+
+    /// Every value of `key`, decoded.
+    pub(crate) fn all(self, key: &str) -> Vec<String> {
+        self.0.split('&').filter_map(|pair| value_of(pair, key)).collect()
+    }
+
+    /// Whether `key` is set to what the Docker API takes for true.
+    pub(crate) fn flag(self, key: &str) -> bool {
+        let value = self.get(key).unwrap_or_default().to_ascii_lowercase();
+        !matches!(value.trim(), "" | "0" | "no" | "false" | "none")
+    }
+}
+
+fn value_of(pair: &str, key: &str) -> Option<String> {
+    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+    (decode(name, true) == key).then(|| decode(value, true))
 }
 
 /// Percent-decodes; what is no escape stays as it is, what is no UTF-8 is replaced.
@@ -76,5 +89,7 @@ mod tests {
         assert_eq!(query.get("path").as_deref(), Some("/etc x"));
         assert_eq!(query.get("flag").as_deref(), Some(""));
         assert_eq!(query.get("none"), None);
+        assert_eq!(query.all("path"), ["/etc x", "2"]);
+        assert!(query.flag("a") && !query.flag("flag") && !query.flag("none"));
     }
 }

@@ -3,6 +3,8 @@
 //! It knows the shape of the requests workerd sends (`workerd.md` §1, rows 1–22), not who may send
 //! them nor whether a container exists. Whatever else arrives becomes a [`ParseError`] that says so.
 
+use std::collections::BTreeMap;
+
 use http::Method;
 use model::ContainerName;
 use serde::Deserialize;
@@ -90,8 +92,8 @@ pub(crate) enum WaitCondition {
     Removed,
 }
 
-/// The part of a container's configuration that Berth heeds. Limits, networks, mounts, restart
-/// policy and capabilities are the application's business and are not read.
+/// The part of a container's configuration that Berth heeds. Limits, networks, restart policy and
+/// capabilities of an object's container are the application's business and are not read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct CreateContainer {
@@ -103,6 +105,8 @@ pub(crate) struct CreateContainer {
     pub(crate) entrypoint: Option<Vec<String>>,
     #[serde(default)]
     pub(crate) env: Option<Vec<String>>,
+    #[serde(default)]
+    pub(crate) labels: Option<BTreeMap<String, String>>,
     #[serde(default)]
     pub(crate) host_config: Option<HostConfig>,
 }

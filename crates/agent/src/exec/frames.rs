@@ -2,7 +2,7 @@
 
 /// Which of the program's streams a frame carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FrameStream {
+pub(crate) enum FrameStream {
     /// Its standard output.
     Stdout = 1,
     /// Its standard error.
@@ -10,7 +10,7 @@ pub(super) enum FrameStream {
 }
 
 /// A frame: the stream, three zeroes, the length with its high byte first, the payload.
-pub(super) fn frame(stream: FrameStream, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(stream: FrameStream, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).expect("frames are made of short buffers");
     let mut frame = Vec::with_capacity(8 + payload.len());
     frame.extend_from_slice(&[stream as u8, 0, 0, 0]);

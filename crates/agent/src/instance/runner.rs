@@ -26,13 +26,15 @@ use crate::egress::Egress;
 use crate::egress::outbound::Outbound;
 use crate::event::{AgentEvent, Subject};
 use crate::node::{Node, now};
-use crate::output::{LastLines, OutputPump};
+use crate::output::{LastLines, OutputPump, Readers};
 use crate::timings::{Phase, Stopwatch};
 
 /// How long a prepared sandbox waits for its `create`.
 const PREPARED_FOR: Duration = Duration::from_secs(10);
 /// How long output may go on after the program's end before the end is told.
 const OUTPUT_PATIENCE: Duration = Duration::from_secs(1);
+/// The same where somebody is attached, who may be slow.
+const ATTACHED_PATIENCE: Duration = Duration::from_secs(600);
 /// SIGINT, SIGKILL and SIGTERM: after one of these an exit is no surprise.
 const ENDING_SIGNALS: [i32; 3] = [2, 9, 15];
 /// Deadlines are looked at this often at least: the wall clock may be set.
@@ -82,6 +84,7 @@ pub(crate) struct Runner {
     full_speed_until: Option<Instant>,
     last_lines: LastLines,
     egress: Option<Egress>,
+    printed: watch::Sender<()>,
     work: JoinSet<Report>,
 }
 
@@ -114,6 +117,7 @@ impl Runner {
         let (publish, follow) = watch::channel(published);
         let (send, inbox) = mpsc::channel(16);
         let ports = Arc::new(Ports::default());
+        let printed = watch::Sender::default();
         let stopwatch = match node.timings {
             true => Stopwatch::begin(node.events.clone(), subject.clone()),
             false => Stopwatch::default(),
@@ -126,6 +130,7 @@ impl Runner {
             ports: Arc::clone(&ports),
             told: Arc::default(),
             stopwatch: stopwatch.clone(),
+            printed: printed.subscribe(),
         };
         let runner = Self {
             node,
@@ -153,6 +158,7 @@ impl Runner {
             full_speed_until: None,
             last_lines: LastLines::default(),
             egress: None,
+            printed,
             work: JoinSet::new(),
         };
         (instance, runner)
@@ -262,6 +268,9 @@ impl Runner {
     async fn started(&mut self, started: Result<Started, String>) {
         let result = match started {
             Err(reason) => {
+                if let Some(plain) = self.application.plain() {
+                    plain.console.end();
+                }
                 let told = reason.clone();
                 self.tell(|subject| AgentEvent::StartFailed { subject, reason: told });
                 self.apply(Event::StartFailed(reason)).await
@@ -301,15 +310,28 @@ impl Runner {
     }
 
     /// Output, exit and egress of a sandbox that runs now.
-    fn look_after(&mut self, sandbox: Sandbox, output: Output, process: Process, files: Files) {
+    fn look_after(&mut self, sandbox: Sandbox, mut output: Output, process: Process, files: Files) {
         let directory = self.node.log_dir(self.subject.instance);
-        let events = self.node.events.clone();
-        let mut pump = OutputPump::start(output, &directory, self.subject.clone(), events);
+        let told = Readers {
+            subject: self.subject.clone(),
+            events: self.node.events.clone(),
+            printed: self.printed.clone(),
+        };
+        let console = self.application.plain().map(|plain| Arc::clone(&plain.console));
+        if let Some(console) = &console {
+            console.connect(output.stdin.take());
+        }
+        let mut pump = OutputPump::start(output, &directory, told, console.clone());
         self.last_lines = pump.last_lines.clone();
         let waiting = sandbox.clone();
         self.work.spawn(async move {
             let status = waiting.wait().await;
-            pump.finish(OUTPUT_PATIENCE).await;
+            // Whoever is attached gets all of it, however slow.
+            let attached = console.as_ref().is_some_and(|console| console.is_attached());
+            pump.finish(if attached { ATTACHED_PATIENCE } else { OUTPUT_PATIENCE }).await;
+            if let Some(console) = console {
+                console.end();
+            }
             Report::Exited(exit_status(status))
         });
         if self.routed {
@@ -440,6 +462,7 @@ impl Runner {
             routed: self.routed,
             preparation: self.preparation.take(),
             stopwatch: self.stopwatch.clone(),
+            plain: self.application.plain().cloned(),
         };
         self.work.spawn(async move { Report::Started(Box::new(start.run().await)) });
     }

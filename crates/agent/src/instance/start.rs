@@ -10,6 +10,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::environment::{self, command_line};
 use super::layers::{self, Layers};
 use super::{Creation, Files, Published, pid1};
+use crate::application::Plain;
 use crate::docker_api::is_snapshot;
 use crate::event::Subject;
 use crate::node::Node;
@@ -52,6 +53,8 @@ pub(super) struct Start {
     pub(super) routed: bool,
     pub(super) preparation: Option<Preparation>,
     pub(super) stopwatch: Stopwatch,
+    /// What it is beyond its application, if no object owns it.
+    pub(super) plain: Option<Arc<Plain>>,
 }
 
 impl Start {
@@ -59,6 +62,7 @@ impl Start {
     pub(super) async fn run(self) -> Result<Started, String> {
         let process = self.process()?;
         let runtime = &self.node.runtime;
+        let plain = self.plain.as_deref();
         let parked = match self.preparation {
             Some(preparation) => preparation.parked(runtime).await,
             None => runtime.prepare().await,
@@ -74,20 +78,27 @@ impl Start {
         };
         let spec = SandboxSpec {
             layers: layers.all,
-            upper: None,
+            upper: plain.map(|plain| plain.files.join("upper")),
             process: process.clone(),
             pid1: pid1::is_wanted(&process.args, &self.creation.image.config.labels),
-            hostname: self.subject.instance.to_string(),
-            limits: self.creation.application.application.instance_type.limits(),
+            hostname: match plain {
+                Some(plain) => plain.hostname.clone(),
+                None => self.subject.instance.to_string(),
+            },
+            limits: match plain {
+                Some(plain) => plain.limits,
+                None => self.creation.application.application.instance_type.limits(),
+            },
             internet: self.routed,
-            mounts: Vec::new(),
-            tmpfs: Vec::new(),
+            mounts: plain.map(|plain| plain.binds.clone()).unwrap_or_default(),
+            tmpfs: plain.map(|plain| plain.tmpfs.clone()).unwrap_or_default(),
         };
-        let started = match runtime.start(parked, spec.clone()).await {
+        let stdin = plain.is_some_and(|plain| plain.stdin);
+        let started = match start(runtime, parked, spec.clone(), stdin).await {
             // The parked sandbox was killed, and nothing of it is left: another one will do.
             Err(StartError::Ended) => {
                 let parked = runtime.prepare().await.map_err(|error| error.to_string())?;
-                runtime.start(parked, spec).await
+                start(runtime, parked, spec, stdin).await
             }
             started => started,
         };
@@ -97,7 +108,11 @@ impl Start {
 
     fn process(&self) -> Result<Process, String> {
         let (config, request) = (&self.creation.image.config, &self.creation.request);
-        let args = command_line(&config.entrypoint, &config.cmd, request.cmd.as_deref());
+        let args = match &request.entrypoint {
+            // Another entrypoint takes the image's command with it.
+            Some(own) => command_line(own, &[], request.cmd.as_deref()),
+            None => command_line(&config.entrypoint, &config.cmd, request.cmd.as_deref()),
+        };
         if args.is_empty() {
             return Err("find a command to run: the image has neither ENTRYPOINT nor CMD, \
                         and `start()` was given no `entrypoint`"
@@ -109,14 +124,41 @@ impl Start {
             instance: self.subject.instance,
             placement: &self.node.placement,
         };
-        let env = environment::merge(&config.env, request.env.as_deref().unwrap_or(&[]), subject);
+        let own_env = request.env.as_deref().unwrap_or(&[]);
+        let Some(plain) = &self.plain else {
+            let env = environment::merge(&config.env, own_env, subject);
+            let (cwd, user) = (config.working_dir.clone(), config.user.clone());
+            return Ok(Process { args, env, cwd, user, terminal: None });
+        };
+        let or_images = |own: &str, images: &str| match own {
+            "" => images.to_owned(),
+            own => own.to_owned(),
+        };
+        let mut env = environment::inherit(&config.env, own_env);
+        if plain.tty {
+            env.push("TERM=xterm".to_owned());
+        }
         Ok(Process {
             args,
-            env,
-            cwd: config.working_dir.clone(),
-            user: config.user.clone(),
-            terminal: None,
+            // What comes later wins, so the defaults are in front.
+            env: environment::inherit(&[format!("HOSTNAME={}", plain.hostname)], &env),
+            cwd: or_images(&plain.working_dir, &config.working_dir),
+            user: or_images(&plain.user, &config.user),
+            terminal: plain.tty.then(|| plain.console.size().unwrap_or((80, 24))),
         })
+    }
+}
+
+async fn start(
+    runtime: &Runtime,
+    parked: Parked,
+    spec: SandboxSpec,
+    stdin: bool,
+) -> Result<(Sandbox, Output), StartError> {
+    if stdin {
+        runtime.start_with_stdin(parked, spec).await
+    } else {
+        runtime.start(parked, spec).await
     }
 }
 

@@ -4,7 +4,7 @@ mod other;
 mod progress;
 mod request;
 mod steps;
-mod workplace;
+pub(crate) mod workplace;
 
 use std::sync::Arc;
 

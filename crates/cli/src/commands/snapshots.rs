@@ -32,12 +32,15 @@ fn of_session(paths: &paths::Session) -> Result<Snapshots, CliError> {
     Ok(Snapshots::new(store, &paths.key))
 }
 
-/// Manifests of the images that instances run on, in all sessions on this machine.
+/// Manifests of the images that instances run on, in all sessions on this machine, and of those that
+/// the containers of `berth docker serve` were made from.
 pub(crate) fn images_in_use() -> Vec<Digest> {
     let sessions = fs::read_dir(paths::home().join("dev")).into_iter().flatten();
+    let docker = agent::engine::images_in_use(&paths::home().join("docker/a"));
     sessions
         .filter_map(Result::ok)
         .flat_map(|session| agent::images_in_use(&session.path().join("a")))
+        .chain(docker)
         .collect()
 }
 

@@ -271,7 +271,7 @@ fn application_id(key: &str) -> String {
 }
 
 /// One machine is one place. The country is the code that means "unknown".
-fn placement() -> Placement {
+pub(crate) fn placement() -> Placement {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     Placement { country: "XX".into(), location: "local".into(), region: "local".into(), node: name }
 }

@@ -13,6 +13,9 @@ const SIGNAL_PATIENCE: Duration = Duration::from_secs(5);
 impl Runner {
     /// What the image it was started from names, else SIGTERM.
     pub(super) fn stop_signal(&self) -> i32 {
+        if let Some(signal) = self.application.plain().and_then(|plain| plain.stop_signal) {
+            return signal;
+        }
         let settings = self.application.settings();
         let image = self.creation.as_ref().map(|creation| &creation.image);
         let image = image.or(settings.image.as_ref());

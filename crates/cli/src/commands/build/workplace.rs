@@ -20,7 +20,7 @@ const PLACES: u32 = 256;
 
 /// A place that is ours.
 #[derive(Debug)]
-pub(super) struct Workplace {
+pub(crate) struct Workplace {
     runtime: Runtime,
     dir: PathBuf,
     /// Held for as long as it lives; the kernel lets go when the process dies.
@@ -28,7 +28,7 @@ pub(super) struct Workplace {
 }
 
 impl Workplace {
-    pub(super) async fn open(printer: &Printer) -> Result<Self, CliError> {
+    pub(crate) async fn open(printer: &Printer) -> Result<Self, CliError> {
         let (number, lock) = take_place()?;
         let dir = places().join(number.to_string());
         let config = RuntimeConfig {
@@ -47,12 +47,12 @@ impl Workplace {
         Ok(Self { runtime, dir, _lock: lock })
     }
 
-    pub(super) fn runtime(&self) -> Runtime {
+    pub(crate) fn runtime(&self) -> Runtime {
         self.runtime.clone()
     }
 
     /// Ends what is left of the sandboxes and takes their folder away.
-    pub(super) async fn close(&self) {
+    pub(crate) async fn close(&self) {
         self.runtime.clone().close().await;
         if let Err(error) = fs::remove_dir_all(&self.dir) {
             tracing::debug!("{error}");
