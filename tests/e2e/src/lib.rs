@@ -9,10 +9,11 @@ mod berth;
 mod cache;
 mod client;
 mod dev;
+mod engine;
 mod internet;
 mod leftovers;
 mod lines;
-mod npm_wrangler;
+mod packages;
 mod process;
 mod project;
 mod registry;
@@ -20,19 +21,21 @@ mod registry_server;
 mod terminal;
 pub mod user;
 mod wait;
+mod wrangler;
 
 pub use berth::{Berth, Outcome};
 pub use cache::{berth_binary, berth_home, cache_dir, entry as cache_entry};
 pub use client::{Client, Reply, WebSocket};
 pub use dev::Dev;
+pub use engine::{Background, Engine, Tool, berth_docker_binary};
 pub use internet::Internet;
 pub use leftovers::{Footprint, readable_files_with};
-pub use npm_wrangler::wrangler_from_npm;
 pub use process::{Process, processes};
 pub use project::{Project, SmallDisk};
 pub use registry::Registry;
 pub use registry_server::{Data, RegistryServer};
 pub use wait::{PATIENCE, eventually, until};
+pub use wrangler::{NEWEST, ON_NODE_20, Wrangler, WranglerDev};
 
 /// What the examples' servers say after these words is the ID of their instance.
 const INSTANCE_ID: &str = "my instance ID is: ";

@@ -1,86 +1,119 @@
-//! The unmodified wrangler works with the registry in Cloudflare's place: credentials, the list of
-//! images, and deleting one.
+//! The unmodified wrangler works with the registry in Cloudflare's place and `berth-docker` in
+//! Docker's: credentials, builds, pushes, the list of images, and deleting one.
 
 use std::process::Command;
 
-use e2e::{Registry, RegistryServer, wrangler_from_npm};
+use e2e::{NEWEST, ON_NODE_20, Project, RegistryServer, Tool, Wrangler, berth_docker_binary};
 use serde_json::Value;
 
 /// A registry with TLS, which wrangler insists on, and its API.
 struct Fixture {
+    wrangler: Wrangler,
     server: RegistryServer,
-    folder: tempfile::TempDir,
+    project: Project,
 }
 
 impl Fixture {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().expect("make a folder");
+    fn start(wrangler: Wrangler) -> Self {
+        let project = Project::empty().with_own_home();
         let [key, certificate] = ["key.pem", "ca.crt"]
-            .map(|name| folder.path().join(name).to_string_lossy().into_owned());
-        run(Command::new("openssl")
+            .map(|name| project.path().join(name).to_string_lossy().into_owned());
+        let made = Command::new("openssl")
             .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
             .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
             .args(["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"])
-            .args(["-keyout", &key, "-out", &certificate]));
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .args(["-keyout", &key, "-out", &certificate])
+            .output();
+        assert!(made.expect("run openssl").status.success(), "openssl makes a certificate");
         let tls = ["--api", "--tls-cert", &certificate, "--tls-key", &key];
-        Self { server: RegistryServer::start(&tls), folder }
+        Self { wrangler, server: RegistryServer::start(&tls), project }
     }
 
+    /// `wrangler <args>`: no Docker is there, and the certificate is trusted.
+    #[track_caller]
     fn wrangler(&self, args: &[&str]) -> String {
         let address = self.server.address();
-        let mut command = wrangler_from_npm(self.folder.path());
-        command
-            .args(args)
+        let tool = self
+            .wrangler
+            .command(&self.project, args)
             .env("CLOUDFLARE_API_BASE_URL", format!("https://{address}/client/v4"))
             .env("CLOUDFLARE_API_TOKEN", self.server.credential(&["--api"]))
             .env("CLOUDFLARE_ACCOUNT_ID", "acc")
             .env("CLOUDFLARE_CONTAINER_REGISTRY", address)
-            .env("NODE_EXTRA_CA_CERTS", self.folder.path().join("ca.crt"));
-        run(&mut command)
+            .env("NODE_EXTRA_CA_CERTS", self.certificate());
+        self.trusting(tool).says()
+    }
+
+    #[track_caller]
+    fn docker(&self, args: &[&str]) -> String {
+        self.trusting(Tool::berth_docker(&self.project, args)).says()
+    }
+
+    fn trusting(&self, tool: Tool) -> Tool {
+        tool.env("SSL_CERT_FILE", self.certificate())
+    }
+
+    fn certificate(&self) -> std::path::PathBuf {
+        self.project.path().join("ca.crt")
+    }
+
+    fn listed(&self) -> String {
+        let text = self.wrangler(&["containers", "images", "list", "--json"]);
+        let begin = text.find('[').expect("a JSON array");
+        let list: Value = serde_json::from_str(&text[begin..]).expect("JSON");
+        list.to_string()
     }
 }
 
-#[track_caller]
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("run {command:?}: {error}"));
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
-    assert!(output.status.success(), "{command:?}\n{stdout}\n{stderr}");
-    stdout
-}
-
-#[test]
-fn bi1_bh2_wrangler_gets_credentials_lists_images_and_deletes_one() {
-    let fixture = Fixture::start();
+fn credentials_builds_pushes_lists_and_deletes(wrangler: Wrangler, push: &[&str]) {
+    let fixture = Fixture::start(wrangler);
+    let address = fixture.server.address();
     let given = fixture.wrangler(&[
         "containers",
         "registries",
         "credentials",
-        fixture.server.address(),
+        address,
         "--push",
         "--pull",
         "--expiration-minutes",
         "5",
     ]);
-    let password = given.lines().find(|line| line.starts_with("eyJ")).expect("a password").trim();
-    let source = Registry::of_base_images().url().replace("http://", "docker://");
-    for tag in ["one", "two"] {
-        run(Command::new("skopeo")
-            .args(["copy", "--insecure-policy", "--quiet", "--src-tls-verify=false"])
-            .args(["--dest-creds", &format!("v1:{password}"), "--dest-cert-dir"])
-            .arg(fixture.folder.path())
-            .arg(format!("{source}/library/busybox:latest"))
-            .arg(format!("docker://{}/acc/app:{tag}", fixture.server.address())));
+    assert!(given.lines().any(|line| line.starts_with("eyJ")), "{given}");
+
+    fixture.project.write("image/Dockerfile", "FROM busybox\nRUN echo built > /how\n");
+    fixture.wrangler(&["containers", "build", "image", "-t", "app:one", "-p"]);
+    fixture.docker(&["build", "--quiet", "--tag", "other:two", "image"]);
+    fixture.wrangler(&[&["containers", "push", "other:two"], push].concat());
+    let before = fixture.listed();
+    for word in ["app", "one", "other", "two"] {
+        assert!(before.contains(&format!("\"{word}\"")), "{before}");
     }
-    let listed = || -> Value {
-        let text = fixture.wrangler(&["containers", "images", "list", "--json"]);
-        let begin = text.find('[').expect("a JSON array");
-        serde_json::from_str(&text[begin..]).expect("JSON")
-    };
-    let before = listed().to_string();
-    assert!(before.contains("app") && before.contains("one") && before.contains("two"), "{before}");
+
+    let pushed = format!("{address}/acc/app:one");
+    let id = |name: &str| fixture.docker(&["image", "inspect", name, "--format", "{{.Id}}"]);
+    let built = id("other:two");
+    fixture.docker(&["image", "prune", "--all", "--force"]);
+    assert_eq!(fixture.docker(&["images", "--quiet"]), "", "nothing of it is here any more");
+    fixture.docker(&["pull", &pushed]);
+    assert_eq!(id(&pushed), built, "the registry has what was built");
+
     fixture.wrangler(&["containers", "images", "delete", "app:one"]);
-    let after = listed().to_string();
-    assert!(!after.contains("\"one\"") && after.contains("two"), "{after}");
+    let after = fixture.listed();
+    assert!(!after.contains("\"one\"") && after.contains("\"two\""), "{after}");
     fixture.server.stop();
+}
+
+#[test]
+fn bi1_bh2_the_newest_wrangler_builds_pushes_lists_and_deletes_images() {
+    credentials_builds_pushes_lists_and_deletes(NEWEST, &[]);
+}
+
+#[test]
+fn bi1_bh2_the_last_wrangler_for_node_20_builds_pushes_lists_and_deletes_images() {
+    credentials_builds_pushes_lists_and_deletes(
+        ON_NODE_20,
+        // Its `push` heeds no WRANGLER_DOCKER_BIN.
+        &["--path-to-docker", &berth_docker_binary().to_string_lossy()],
+    );
 }

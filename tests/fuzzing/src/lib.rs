@@ -20,8 +20,10 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 16] = [
+pub const TARGETS: [Target; 18] = [
     Target { name: "docker_request", run: agent::fuzz::docker_request, tries: 40_000 },
+    Target { name: "engine_request", run: agent::fuzz::engine_request, tries: 20_000 },
+    Target { name: "go_template", run: agent::fuzz::go_template, tries: 20_000 },
     Target { name: "connect_head", run: agent::fuzz::connect_head, tries: 20_000 },
     Target { name: "init_protocol", run: init_parts::protocol, tries: 40_000 },
     Target { name: "init_record", run: init_parts::record, tries: 40_000 },

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use fs_err as fs;
 use fs_err::os::unix::fs::symlink;
+
+use crate::packages::{download, run, unpack};
 
 /// Needed by maintainer scripts or interactive use alone; no program of the images calls them.
 const LEFT_OUT: [&str; 12] = [
@@ -117,46 +119,4 @@ fn closure(packages: &[&str]) -> BTreeSet<String> {
         tree.lines().filter(|line| !line.starts_with([' ', '<', '|']) && !line.contains(':'));
     let wanted = names.filter(|name| !LEFT_OUT.iter().any(|left| name.starts_with(left)));
     wanted.map(str::to_owned).collect()
-}
-
-/// Downloads packages into a folder.
-fn download(folder: &Path, packages: &BTreeSet<String>) -> Vec<PathBuf> {
-    fs::create_dir_all(folder).expect("make a folder for packages");
-    let mut command = Command::new("apt-get");
-    command.args(["download", "--quiet=2"]).args(packages).current_dir(folder);
-    if !command.stderr(Stdio::null()).status().is_ok_and(|status| status.success()) {
-        // The lists may be old or missing.
-        run(Command::new("apt-get").args(["update", "--quiet=2"]));
-        run(command.stderr(Stdio::piped()));
-    }
-    let files = fs::read_dir(folder).expect("list the packages");
-    files.map(|file| file.expect("list the packages").path()).collect()
-}
-
-fn unpack(packages: &[PathBuf], root: &Path) {
-    fs::create_dir_all(root).expect("make a root");
-    for package in packages {
-        let mut tar = Command::new("dpkg-deb")
-            .arg("--fsys-tarfile")
-            .arg(package)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("run dpkg-deb");
-        let stream = tar.stdout.take().expect("stdout is a pipe");
-        let mut unpack = Command::new("tar");
-        unpack
-            .args(["--extract", "--keep-directory-symlink", "--directory"])
-            .arg(root)
-            .stdin(stream);
-        run(&mut unpack);
-        assert!(tar.wait().is_ok_and(|status| status.success()), "unpack {}", package.display());
-    }
-}
-
-/// Runs a command to its end and returns what it wrote.
-fn run(command: &mut Command) -> String {
-    let output = command.output().unwrap_or_else(|error| panic!("run {command:?}: {error}"));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {}: {said}", output.status);
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }

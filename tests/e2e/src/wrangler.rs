@@ -1,0 +1,128 @@
+//! The unmodified Wrangler, from npm, with Berth in Docker's place.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::cache::entry;
+use crate::client::Client;
+use crate::engine::{Background, Engine, Tool, berth_docker_binary};
+use crate::project::Project;
+
+/// A first start bundles, builds and starts workerd.
+const START: Duration = Duration::from_secs(180);
+
+/// A version of Wrangler, and the Node it runs on.
+#[derive(Debug, Clone, Copy)]
+pub struct Wrangler {
+    version: &'static str,
+    /// The version of the npm package `node`; the machine's own Node where there is none.
+    node: Option<&'static str>,
+    /// The newest compatibility date that its workerd knows, where the examples' is newer.
+    date: Option<&'static str>,
+}
+
+/// The newest that these tests were made with, and the Node it asks for.
+pub const NEWEST: Wrangler = Wrangler { version: "4.164.0", node: Some("22.23.3"), date: None };
+/// The last that runs on Node 20.
+pub const ON_NODE_20: Wrangler =
+    Wrangler { version: "4.86.0", node: None, date: Some("2026-05-03") };
+
+impl Wrangler {
+    /// A copy of an example that this version can run, and a home of its own: no two engines have
+    /// one.
+    #[must_use]
+    pub fn example(self, name: &str) -> Project {
+        let project = Project::example(name).with_own_home();
+        match self.date {
+            Some(date) => project.configured(|config| config["compatibility_date"] = date.into()),
+            None => project,
+        }
+    }
+
+    /// `wrangler <args>` in a project's folder, which is its home too, with Berth's `docker` command
+    /// and nothing of Cloudflare's set.
+    ///
+    /// # Panics
+    /// npm fails.
+    #[must_use]
+    pub fn command(self, project: &Project, args: &[&str]) -> Tool {
+        let folder = self.folder();
+        let script = folder.join("node_modules/wrangler/bin/wrangler.js");
+        let words = [script.as_os_str()].into_iter().chain(args.iter().map(|arg| arg.as_ref()));
+        let tool = Tool::program(&self.node_binary(&folder), project, words);
+        tool.env("WRANGLER_DOCKER_BIN", berth_docker_binary())
+            .env("WRANGLER_SEND_METRICS", "false")
+            .env("WRANGLER_LOG_PATH", project.path().join(".logs"))
+            .env("HOME", project.path())
+            .env("XDG_CONFIG_HOME", project.path())
+            .env("CI", "true")
+    }
+
+    /// `wrangler dev` on a free port, once it is ready.
+    ///
+    /// # Panics
+    /// It does not get ready.
+    #[must_use]
+    pub fn dev(self, project: &Project, engine: &Engine) -> WranglerDev {
+        let args =
+            ["dev", "--port", "0", "--ip", "127.0.0.1", "--show-interactive-dev-session=false"];
+        let tool = self.command(project, &args).env("DOCKER_HOST", engine.host());
+        let process = tool.start();
+        let line = process.wait_for_line("Ready on http://", START);
+        let (_, address) = line.split_once("http://").expect("the line holds the address");
+        WranglerDev { client: Client::new(address.trim().trim_end_matches('/')), process }
+    }
+
+    /// Where it is installed, with its Node: once for all tests.
+    fn folder(self) -> PathBuf {
+        let node = self.node.map(|version| format!("-node-{version}")).unwrap_or_default();
+        entry(&format!("wrangler-{}{node}", self.version), |folder| {
+            fs_err::write(folder.join("package.json"), "{\"private\":true}").expect("write a file");
+            let wrangler = format!("wrangler@{}", self.version);
+            let node = self.node.map(|version| format!("node@{version}"));
+            let npm = Command::new("npm")
+                .args(["install", "--no-audit", "--no-fund", "--save-exact", &wrangler])
+                .args(node)
+                .current_dir(folder)
+                .output();
+            let npm = npm.expect("run npm");
+            assert!(npm.status.success(), "npm: {}", String::from_utf8_lossy(&npm.stderr));
+        })
+    }
+
+    fn node_binary(self, folder: &Path) -> PathBuf {
+        match self.node {
+            Some(_) => folder.join("node_modules/node/bin/node"),
+            None => PathBuf::from("node"),
+        }
+    }
+}
+
+/// A running `wrangler dev`; a [`Client`] of the address it listens on.
+#[derive(Debug)]
+pub struct WranglerDev {
+    client: Client,
+    process: Background,
+}
+
+impl WranglerDev {
+    /// Ends it as Ctrl-C does.
+    pub fn stop(self) {
+        let _ = self.process.interrupt();
+    }
+
+    /// All it said.
+    #[must_use]
+    pub fn said(&self) -> String {
+        self.process.said()
+    }
+}
+
+impl std::ops::Deref for WranglerDev {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
