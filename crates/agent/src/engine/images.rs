@@ -150,7 +150,18 @@ impl Images {
     /// # Errors
     /// There is no such image, or the store cannot be read.
     pub fn id_of(&self, manifest: &Digest) -> Result<Digest, EngineError> {
-        self.require(manifest.as_str()).map(|image| image.id)
+        // Not by the list: an image that was pushed has two manifests there, and one row.
+        let bytes = self.store.manifest(manifest)?;
+        let parsed: Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        let id = parsed["config"]["digest"].as_str().and_then(|digest| digest.parse().ok());
+        id.ok_or_else(|| EngineError::Failed(format!("manifest {manifest} names no config")))
+    }
+
+    /// Ids of the images that something needs, and `in_use` among it.
+    fn needed(&self, in_use: &[Digest]) -> Result<HashSet<Digest>, EngineError> {
+        let leased = self.store.leased()?;
+        // What is not here (any more) cannot be removed either.
+        Ok(leased.iter().chain(in_use).filter_map(|manifest| self.id_of(manifest).ok()).collect())
     }
 
     /// `docker image inspect`'s object.
@@ -267,7 +278,7 @@ impl Images {
             return Ok(None);
         }
         let id = image.id.short();
-        if in_use.contains(&image.digest) || self.store.leased()?.contains(&image.digest) {
+        if self.needed(in_use)?.contains(&image.id) {
             return Ok(Some(format!(
                 "conflict: unable to remove repository reference \"{name}\" (must force) - a \
                  container is using its referenced image {id}"
@@ -288,11 +299,10 @@ impl Images {
     /// The store cannot be read or written.
     pub fn prune(&self, all: bool) -> Result<(Removed, u64), EngineError> {
         let in_use = (self.in_use)();
-        let mut needed: HashSet<Digest> = self.store.leased()?;
-        needed.extend(in_use.iter().cloned());
+        let needed = self.needed(&in_use)?;
         let mut removed = Removed::default();
         for image in self.store.list()? {
-            if needed.contains(&image.digest) || !(all || image.references.is_empty()) {
+            if needed.contains(&image.id) || !(all || image.references.is_empty()) {
                 continue;
             }
             for reference in &image.references {

@@ -71,7 +71,7 @@ impl Images {
         messages: &Messages,
     ) -> Result<Digest, EngineError> {
         let reference = parse(name)?;
-        let found = self.require(name)?;
+        self.require(name)?;
         messages
             .status(format!("The push refers to repository [{}]", reference.familiar_repository()));
         let mut options = PushOptions::default();
@@ -79,7 +79,7 @@ impl Images {
             options.credentials.insert(reference.registry().to_owned(), credentials.clone());
         }
         let digest = self.store().push(&reference, &options, &messages.layers(&PUSH))?;
-        let size = self.store().manifest(&found.digest)?.len();
+        let size = self.store().manifest(&digest)?.len();
         let tag = reference.tag().unwrap_or("latest");
         messages.status(format!("{tag}: digest: {digest} size: {size}"));
         messages.send(json!({"progressDetail": {}, "aux":
