@@ -128,7 +128,7 @@ fn change(
         let mut options = std::fs::OpenOptions::new();
         options.write(true).create(true).truncate(true).mode(0o600);
         options.open(&new)?.write_all(&text)?;
-        std::fs::rename(&new, path)
+        fs_err::rename(&new, path)
     };
     write()
         .map_err(|error: std::io::Error| CliError::failure("write Docker's configuration", error))

@@ -147,7 +147,7 @@ pub(super) fn inspected(
 fn indented_by_four(text: &str) -> String {
     let line = |line: &str| {
         let rest = line.trim_start();
-        format!("{}{rest}", "  ".repeat(line.len() - rest.len()).replace("  ", "  "))
+        format!("{}{rest}", "  ".repeat(line.len() - rest.len()))
     };
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }

@@ -281,8 +281,11 @@ fn env_file(path: &Path) -> Result<Vec<String>, CliError> {
     Ok(lines.filter_map(variable_of).collect())
 }
 
-/// `[ip:][outside:]inside[/tcp]` for each `-p`.
-fn ports(publish: &[String]) -> Result<(Map<String, Value>, Map<String, Value>), CliError> {
+/// The ports of `-p`, as the engine wants them.
+type Ports = (Map<String, Value>, Map<String, Value>);
+
+/// `ExposedPorts` and `PortBindings` of `[ip:][outside:]inside[/tcp]` for each `-p`.
+fn ports(publish: &[String]) -> Result<Ports, CliError> {
     let (mut exposed, mut bindings) = (Map::new(), Map::new());
     for text in publish {
         let wrong = || {
