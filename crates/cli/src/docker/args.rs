@@ -585,7 +585,7 @@ mod tests {
     fn what_wrangler_calls_is_understood() {
         for line in [
             "info",
-            "--host unix:///x.sock info --format {{json .SecurityOptions}}",
+            "--host unix:///x.sock info --format {{.SecurityOptions}}",
             "build --load -t a:b --platform linux/amd64 --provenance=false --build-arg A=B -f - .",
             "image inspect a:b --format {{.Os}}",
             "login --password-stdin --username v1 localhost:5000",
