@@ -114,10 +114,22 @@ impl Buildah {
     }
 }
 
+/// What buildah says when it could not seal the copy of itself that it executes: a fork beside it had
+/// it open at that moment.
+const NOT_SEALED: &str = "sealing memfd copy: Device or resource busy";
+/// How often it may.
+const ATTEMPTS: u32 = 5;
+
 /// Runs a command to its end; `what` is said when it fails.
 pub(crate) fn run(command: &mut Command, what: &str) {
-    let output = command.output().unwrap_or_else(|error| panic!("{what}: {error}"));
-    let (out, err) =
-        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{what}: {}\n{out}\n{err}", output.status);
+    for attempt in 1..=ATTEMPTS {
+        let output = command.output().unwrap_or_else(|error| panic!("{what}: {error}"));
+        let (out, err) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        if output.status.success() {
+            return;
+        }
+        let again = err.contains(NOT_SEALED) && attempt < ATTEMPTS;
+        assert!(again, "{what}: {}\n{out}\n{err}", output.status);
+    }
 }
