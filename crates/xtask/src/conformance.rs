@@ -2,7 +2,8 @@
 //! `berth registry serve`, with its credentials.
 //!
 //! Both are built from the Go module proxy: the newest, which tries every endpoint and kind of data,
-//! and the one before it, which has the four workflows. Nothing may fail, and nothing is skipped.
+//! and the one before it, which has the four workflows. Nothing may fail, and nothing is skipped but
+//! alternatives that no registry can take together.
 
 mod table;
 
