@@ -1,5 +1,6 @@
 //! Promises kept for an ordinary user: end-to-end tests run as `nobody`, who has cgroups of its own.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::Result;
@@ -13,16 +14,26 @@ const PROMISES: [&str; 5] = ["durable_object", "snapshots", "pid1", "oom_and_fre
 
 /// Where hierarchies are mounted.
 const CGROUPS: &str = "/sys/fs/cgroup";
-/// What the tests' cgroups are called (`tests/e2e/src/user.rs`).
+/// The user's folder and cgroups (`tests/e2e/src/user.rs`).
+const FOLDER: &str = "/var/tmp/berth-e2e-user";
 const DELEGATED: &str = "e2e-user";
 
 pub(crate) fn run() -> Result<()> {
+    // The first of these tests has to find nothing, as on a new machine.
+    remove_folder()?;
     let cargo =
         ["BERTH_TEST_USER=ordinary", "cargo", "test", "--release", "--workspace", "--locked"];
     let tests = PROMISES.iter().flat_map(|promise| ["--test", promise]);
     let done = repository::run("env", &cargo.into_iter().chain(tests).collect::<Vec<_>>());
     remove_cgroups();
-    done
+    done.and(remove_folder())
+}
+
+fn remove_folder() -> Result<()> {
+    match fs::remove_dir_all(FOLDER) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
 }
 
 /// The user cannot remove the cgroups it was given, nor leave them.

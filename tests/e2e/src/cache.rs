@@ -50,12 +50,17 @@ pub fn berth_home(name: &str) -> PathBuf {
     } else {
         PathBuf::from(format!("/var/tmp/berth-e2e-{name}"))
     };
-    fs::create_dir_all(&home).expect("make Berth's home");
+    make_folder(&home);
+    home
+}
+
+/// Makes a folder in which the `berth` under test can write.
+pub(crate) fn make_folder(folder: &Path) {
+    fs::create_dir_all(folder).expect("make a folder");
     if user::is_ordinary() {
         let user = Some(user::ORDINARY);
-        fs_err::os::unix::fs::chown(&home, user, user).expect("give the user its home");
+        fs_err::os::unix::fs::chown(folder, user, user).expect("give the user its folder");
     }
-    home
 }
 
 /// The repository.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::cache::{berth_home, entry, repository};
+use crate::cache::{berth_home, entry, make_folder, repository};
 
 /// The home that all projects share.
 const HOME: &str = "home";
@@ -132,7 +132,7 @@ impl Project {
     pub fn with_own_home(self) -> Self {
         let this = self.with_bare_home();
         let shared = berth_home(HOME).join("toolchain");
-        fs::create_dir_all(&shared).expect("make the toolchain's folder");
+        make_folder(&shared);
         fs::os::unix::fs::symlink(shared, this.home.join("toolchain")).expect("link the toolchain");
         this
     }

@@ -1,12 +1,13 @@
 //! Whose `berth` the tests run: root's, or with `BERTH_TEST_USER=ordinary` that of a user who has
 //! nothing but what every distribution gives its users.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
 use fs_err as fs;
-use fs_err::os::unix::fs::chown;
+
+use crate::cache::make_folder;
 
 /// `nobody`: there on every machine, and nothing is its own.
 pub const ORDINARY: u32 = 65_534;
@@ -49,12 +50,12 @@ done < /proc/mounts
 /// Runs a command in a mount namespace of its own in which the user has subordinate ids: it is in the
 /// files that administrators keep. The command follows.
 #[must_use]
-pub fn with_subordinate_ids(folder: &std::path::Path) -> Vec<String> {
+pub fn with_subordinate_ids(folder: &Path) -> Vec<String> {
     wrapper(folder, "")
 }
 
 /// The same with cgroups of the user's own, and with Rust.
-pub(crate) fn with_ids_and_cgroups(folder: &std::path::Path) -> Vec<String> {
+pub(crate) fn with_ids_and_cgroups(folder: &Path) -> Vec<String> {
     let (user, rust) = (ORDINARY.to_string(), rust());
     let delegate = DELEGATE.replace("DELEGATED", DELEGATED).replace("USER", &user);
     let (from, to) = (rust.from.display(), rust.to.display());
@@ -79,7 +80,7 @@ fn rust() -> &'static Rust {
     })
 }
 
-fn wrapper(folder: &std::path::Path, first: &str) -> Vec<String> {
+fn wrapper(folder: &Path, first: &str) -> Vec<String> {
     let file = folder.join("subordinate");
     fs::write(&file, format!("{ORDINARY}:{FIRST_SUBORDINATE}:65536\n")).expect("write the ids");
     // A test may give the command a PATH on which nothing is found.
@@ -102,7 +103,6 @@ pub fn is_ordinary() -> bool {
 
 /// The user's folder, which it can write to.
 pub(crate) fn folder() -> PathBuf {
-    fs::create_dir_all(FOLDER).expect("make the user's folder");
-    chown(FOLDER, Some(ORDINARY), Some(ORDINARY)).expect("give the user its folder");
+    make_folder(Path::new(FOLDER));
     FOLDER.into()
 }
