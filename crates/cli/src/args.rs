@@ -2,6 +2,7 @@
 
 mod build;
 mod images;
+mod mirrors;
 mod registry;
 
 use std::net::IpAddr;
@@ -16,6 +17,7 @@ pub(crate) use images::{
     DfArgs, ExportArgs, ExportFormat, Filter, HistoryArgs, ImagesCommand, ImportArgs, InspectArgs,
     LsArgs, PruneArgs, PullArgs, PushArgs, RmArgs, TagArgs,
 };
+pub(crate) use mirrors::Mirrors;
 pub(crate) use registry::{
     CredentialsArgs, RegistryArgs, RegistryCommand, RegistryPlace, ServeArgs,
 };
@@ -113,15 +115,8 @@ pub(crate) struct DevArgs {
     /// A build argument for every Dockerfile, over `image_vars`; may be given again.
     #[arg(long = "build-arg", value_name = "KEY=VALUE", value_parser = parse_build_arg)]
     pub(crate) build_args: Vec<(String, String)>,
-    /// Another registry to pull a host's images from; may be given again.
-    #[arg(
-        long = "registry-mirror",
-        value_name = "HOST=URL",
-        value_parser = parse_build_arg,
-        env = "BERTH_REGISTRY_MIRRORS",
-        value_delimiter = ','
-    )]
-    pub(crate) registry_mirrors: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) mirrors: Mirrors,
 }
 
 #[derive(Debug, Parser)]

@@ -20,7 +20,7 @@ mod terminal;
 
 use std::path::PathBuf;
 
-use args::{DockerArgs, DockerCommand, ImageCommand};
+use args::{DockerArgs, DockerCommand, ImageCommand, OfImage};
 
 use crate::error::{CliError, Kind};
 use crate::paths;
@@ -40,7 +40,6 @@ pub(crate) async fn run(args: DockerArgs, printer: &Printer) -> Ended {
         DockerCommand::Serve(args) => serve::run(&args, printer).await.map(|()| 0),
         DockerCommand::Info(args) => system::info(host, &args, printer).await,
         DockerCommand::Version(args) => system::version(host, &args, printer).await,
-        DockerCommand::Build(args) => build::run(*args, printer).await,
         DockerCommand::Buildx(args::BuildxCommand::Build(args)) => build::run(*args, printer).await,
         DockerCommand::Buildx(args::BuildxCommand::Version) => {
             printer.data(format_args!("berth-docker buildx {}", env!("CARGO_PKG_VERSION")));
@@ -49,13 +48,7 @@ pub(crate) async fn run(args: DockerArgs, printer: &Printer) -> Ended {
         DockerCommand::Image(command) => image(command, printer).await,
         DockerCommand::Images(args) => images::list(&args, printer),
         DockerCommand::Rmi(args) => images::remove(&args, printer),
-        DockerCommand::History(args) => images::history(&args, printer),
-        DockerCommand::Tag(args) => images::tag(&args),
-        DockerCommand::Push(args) => images::push(args, printer).await,
-        DockerCommand::Pull(args) => images::pull(args, printer).await,
-        DockerCommand::Save(args) => images::save(args, printer).await,
-        DockerCommand::Load(args) => images::load(args, printer).await,
-        DockerCommand::Import(args) => images::import(args, printer).await,
+        DockerCommand::OfImage(command) => of_image(command, printer).await,
         DockerCommand::Login(args) => config::login(&args, printer),
         DockerCommand::Logout(args) => config::logout(&args, printer),
         DockerCommand::Manifest(args::ManifestCommand::Inspect(args)) => {
@@ -78,14 +71,20 @@ async fn image(command: ImageCommand, printer: &Printer) -> Ended {
         ImageCommand::Ls(args) => images::list(&args, printer),
         ImageCommand::Rm(args) => images::remove(&args, printer),
         ImageCommand::Prune(args) => images::prune(&args, printer),
-        ImageCommand::History(args) => images::history(&args, printer),
-        ImageCommand::Tag(args) => images::tag(&args),
-        ImageCommand::Push(args) => images::push(args, printer).await,
-        ImageCommand::Pull(args) => images::pull(args, printer).await,
-        ImageCommand::Save(args) => images::save(args, printer).await,
-        ImageCommand::Load(args) => images::load(args, printer).await,
-        ImageCommand::Import(args) => images::import(args, printer).await,
-        ImageCommand::Build(args) => build::run(*args, printer).await,
+        ImageCommand::OfImage(command) => of_image(command, printer).await,
+    }
+}
+
+async fn of_image(command: OfImage, printer: &Printer) -> Ended {
+    match command {
+        OfImage::Build(args) => build::run(*args, printer).await,
+        OfImage::History(args) => images::history(&args, printer),
+        OfImage::Tag(args) => images::tag(&args),
+        OfImage::Push(args) => images::push(args, printer).await,
+        OfImage::Pull(args) => images::pull(args, printer).await,
+        OfImage::Save(args) => images::save(args, printer).await,
+        OfImage::Load(args) => images::load(args, printer).await,
+        OfImage::Import(args) => images::import(args, printer).await,
     }
 }
 

@@ -8,6 +8,7 @@ mod error;
 mod human;
 mod paths;
 mod printer;
+mod sandboxes;
 
 use std::process::ExitCode;
 

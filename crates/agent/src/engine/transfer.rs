@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use image::{
     ArchiveFormat, Credentials, Digest, Exported, ImageConfig, ImageStore, ImportOptions,
-    PullOptions, PushOptions, Reference, RootFileSystem,
+    PushOptions, Reference, RootFileSystem,
 };
 use serde_json::{Value, json};
 
@@ -22,12 +22,10 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    fn options(&self, reference: &Reference, base: &PullOptions) -> PullOptions {
-        let mut options = base.clone();
-        if let Some(credentials) = &self.credentials {
-            options.credentials.insert(reference.registry().to_owned(), credentials.clone());
-        }
-        options
+    /// The image's registry with the credentials for it.
+    fn credentials(&self, reference: &Reference) -> Option<(String, Credentials)> {
+        let credentials = self.credentials.clone()?;
+        Some((reference.registry().to_owned(), credentials))
     }
 }
 
@@ -49,7 +47,8 @@ impl Images {
             "status": format!("Pulling from {}", reference.repository()),
             "id": reference.version(),
         }));
-        let options = transfer.options(&reference, self.pull_options());
+        let mut options = self.pull_options().clone();
+        options.credentials.extend(transfer.credentials(&reference));
         let image = self.store().pull(&reference, &options, &messages.layers(&PULL))?;
         messages.status(format!("Digest: {}", image.digest));
         let what = match before == Some(image.digest.clone()) {
@@ -75,9 +74,7 @@ impl Images {
         messages
             .status(format!("The push refers to repository [{}]", reference.familiar_repository()));
         let mut options = PushOptions::default();
-        if let Some(credentials) = &transfer.credentials {
-            options.credentials.insert(reference.registry().to_owned(), credentials.clone());
-        }
+        options.credentials.extend(transfer.credentials(&reference));
         let digest = self.store().push(&reference, &options, &messages.layers(&PUSH))?;
         let size = self.store().manifest(&digest)?.len();
         let tag = reference.tag().unwrap_or("latest");

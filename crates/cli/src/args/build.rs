@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, ValueEnum};
 
-use super::{parse_build_arg, split};
+use super::{Mirrors, parse_build_arg, split};
 
 #[derive(Debug, Parser)]
 pub(crate) struct BuildArgs {
@@ -77,15 +77,8 @@ pub(crate) struct BuildArgs {
     /// Which program builds.
     #[arg(long, value_enum, default_value_t = ImageBuilder::Berth)]
     pub(crate) builder: ImageBuilder,
-    /// Another registry to pull a host's images from; may be given again.
-    #[arg(
-        long = "registry-mirror",
-        value_name = "HOST=URL",
-        value_parser = parse_build_arg,
-        env = "BERTH_REGISTRY_MIRRORS",
-        value_delimiter = ','
-    )]
-    pub(crate) registry_mirrors: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) mirrors: Mirrors,
 }
 
 /// How far RUN reaches.

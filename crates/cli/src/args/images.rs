@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 use image::Reference;
 
-use super::{parse_build_arg, parse_time};
+use super::{Mirrors, parse_build_arg, parse_time};
 use crate::human::parse_size;
 
 #[derive(Debug, Subcommand)]
@@ -112,15 +112,8 @@ pub(crate) struct PullArgs {
     /// What to pull.
     #[arg(required = true, value_name = "NAME")]
     pub(crate) names: Vec<Reference>,
-    /// Another registry to pull a host's images from; may be given again.
-    #[arg(
-        long = "registry-mirror",
-        value_name = "HOST=URL",
-        value_parser = parse_build_arg,
-        env = "BERTH_REGISTRY_MIRRORS",
-        value_delimiter = ','
-    )]
-    pub(crate) registry_mirrors: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) mirrors: Mirrors,
     /// A registry to speak to without TLS; may be given again.
     #[arg(long = "insecure-registry", value_name = "HOST[:PORT]")]
     pub(crate) insecure: Vec<String>,

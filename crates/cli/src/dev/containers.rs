@@ -21,9 +21,10 @@ use super::run_step::SandboxRunStep;
 use super::timings::Timings;
 use crate::args::DevArgs;
 use crate::commands;
-use crate::error::{CliError, Kind};
+use crate::error::CliError;
 use crate::paths;
 use crate::printer::Printer;
+use crate::sandboxes;
 
 /// Sandboxes kept ready. Each costs about 50 KiB; a burst beyond them is made on demand.
 const PARKED: usize = 8;
@@ -207,13 +208,7 @@ async fn open_runtime(
         disks: applications.iter().map(disk).collect(),
         layers: vec![paths::Shared::under(&paths::home()).images],
     };
-    let runtime = Runtime::open(config)
-        .await
-        .map_err(|error| CliError::attempt(Kind::Host, "start the sandbox runtime", error))?;
-    for warning in runtime.warnings() {
-        printer.warning(warning);
-    }
-    Ok(runtime)
+    sandboxes::open(config, printer).await
 }
 
 fn images(
@@ -225,7 +220,7 @@ fn images(
     let store = ImageStore::open(paths::Shared::under(&paths::home()).images)
         .map_err(|error| CliError::failure("open the image store", error))?;
     let mut mirrors: BTreeMap<String, String> = config.berth.registry_mirrors.clone();
-    mirrors.extend(args.registry_mirrors.iter().cloned());
+    mirrors.extend(args.mirrors.by_host());
     let handle = tokio::runtime::Handle::current();
     Ok(Images {
         store,

@@ -1,8 +1,15 @@
 //! The command line of `berth docker`: Docker's names and letters.
 
+mod containers;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+use crate::args::Mirrors;
+pub(crate) use containers::{
+    ContainerCommand, ExecArgs, LogsArgs, PsArgs, RunArgs, RunOptions, StartArgs, StopArgs,
+};
 
 /// A Docker-compatible command for images and containers, without Docker.
 #[derive(Debug, Parser)]
@@ -23,8 +30,6 @@ pub(crate) enum DockerCommand {
     Info(FormatArgs),
     /// Show versions.
     Version(FormatArgs),
-    /// Build an image from a Dockerfile.
-    Build(Box<BuildArgs>),
     /// Build, under its newer name.
     #[command(subcommand)]
     Buildx(BuildxCommand),
@@ -35,20 +40,8 @@ pub(crate) enum DockerCommand {
     Images(ListArgs),
     /// Remove images.
     Rmi(RemoveArgs),
-    /// Show what an image was made by.
-    History(HistoryArgs),
-    /// Give an image another name.
-    Tag(TagArgs),
-    /// Push an image to its registry.
-    Push(PushArgs),
-    /// Pull an image from its registry.
-    Pull(PullArgs),
-    /// Write images into a tar archive.
-    Save(SaveArgs),
-    /// Read images from a tar archive.
-    Load(LoadArgs),
-    /// Make an image of a root file system's tar archive.
-    Import(ImportArgs),
+    #[command(flatten)]
+    OfImage(OfImage),
     /// Keep credentials for a registry.
     Login(LoginArgs),
     /// Forget them.
@@ -77,27 +70,11 @@ pub(crate) struct ServeArgs {
     /// Where to listen [default: docker.sock in BERTH_HOME].
     #[arg(long, value_name = "PATH")]
     pub(crate) socket: Option<PathBuf>,
-    /// Another registry to pull a host's images from; may be given again.
     #[command(flatten)]
     pub(crate) mirrors: Mirrors,
     /// A network that containers may reach although it is private; may be given again.
     #[arg(long = "egress-allow", value_name = "NETWORK")]
     pub(crate) egress_allow: Vec<String>,
-}
-
-/// Registries that are asked in place of others.
-#[derive(Debug, Clone, Default, Args)]
-pub(crate) struct Mirrors {
-    /// Another registry to pull a host's images from; may be given again.
-    #[arg(
-        id = "registry_mirror",
-        long = "registry-mirror",
-        value_name = "HOST=URL",
-        value_parser = crate::args::parse_build_arg,
-        env = "BERTH_REGISTRY_MIRRORS",
-        value_delimiter = ','
-    )]
-    pub(crate) list: Vec<(String, String)>,
 }
 
 #[derive(Debug, Args)]
@@ -127,22 +104,29 @@ pub(crate) enum ImageCommand {
     Rm(RemoveArgs),
     /// Remove those without a name.
     Prune(PruneArgs),
+    #[command(flatten)]
+    OfImage(OfImage),
+}
+
+/// Commands that stand below `image` and beside it.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OfImage {
+    /// Build an image from a Dockerfile.
+    Build(Box<BuildArgs>),
     /// Show what an image was made by.
     History(HistoryArgs),
-    /// Give one another name.
+    /// Give an image another name.
     Tag(TagArgs),
-    /// Push one to its registry.
+    /// Push an image to its registry.
     Push(PushArgs),
-    /// Pull one from its registry.
+    /// Pull an image from its registry.
     Pull(PullArgs),
-    /// Write some into a tar archive.
+    /// Write images into a tar archive.
     Save(SaveArgs),
-    /// Read some from a tar archive.
+    /// Read images from a tar archive.
     Load(LoadArgs),
-    /// Make one of a root file system's tar archive.
+    /// Make an image of a root file system's tar archive.
     Import(ImportArgs),
-    /// Build one from a Dockerfile.
-    Build(Box<BuildArgs>),
 }
 
 #[derive(Debug, Args)]
@@ -366,208 +350,6 @@ pub(crate) struct ContextArgs {
     pub(crate) format: Option<String>,
     #[arg(short, long)]
     pub(crate) quiet: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(trailing_var_arg = true)]
-pub(crate) struct RunArgs {
-    #[command(flatten)]
-    pub(crate) options: RunOptions,
-    pub(crate) image: String,
-    #[arg(allow_hyphen_values = true)]
-    pub(crate) command: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RunOptions {
-    #[arg(long)]
-    pub(crate) name: Option<String>,
-    /// Leave it running in the background.
-    #[arg(short, long)]
-    pub(crate) detach: bool,
-    #[arg(short, long)]
-    pub(crate) interactive: bool,
-    #[arg(short, long)]
-    pub(crate) tty: bool,
-    /// Remove it once it has ended.
-    #[arg(long)]
-    pub(crate) rm: bool,
-    #[arg(short, long)]
-    pub(crate) env: Vec<String>,
-    #[arg(long)]
-    pub(crate) env_file: Vec<PathBuf>,
-    #[arg(short, long)]
-    pub(crate) publish: Vec<String>,
-    #[arg(short = 'P', long)]
-    pub(crate) publish_all: bool,
-    #[arg(short, long)]
-    pub(crate) volume: Vec<String>,
-    #[arg(long)]
-    pub(crate) tmpfs: Vec<String>,
-    #[arg(short, long)]
-    pub(crate) workdir: Option<String>,
-    #[arg(short, long)]
-    pub(crate) user: Option<String>,
-    #[arg(long)]
-    pub(crate) hostname: Option<String>,
-    #[arg(long)]
-    pub(crate) entrypoint: Option<String>,
-    #[arg(short, long)]
-    pub(crate) label: Vec<String>,
-    #[arg(short, long)]
-    pub(crate) memory: Option<String>,
-    #[arg(long)]
-    pub(crate) cpus: Option<f64>,
-    #[arg(long, allow_hyphen_values = true)]
-    pub(crate) pids_limit: Option<i64>,
-    #[arg(long, alias = "net")]
-    pub(crate) network: Option<String>,
-    #[arg(long)]
-    pub(crate) stop_signal: Option<String>,
-    #[arg(long)]
-    pub(crate) stop_timeout: Option<u64>,
-    #[arg(long)]
-    pub(crate) platform: Option<String>,
-    /// `always`, `missing` or `never`.
-    #[arg(long, default_value = "missing")]
-    pub(crate) pull: String,
-    /// A file to write the container's id to.
-    #[arg(long)]
-    pub(crate) cidfile: Option<PathBuf>,
-    #[arg(long)]
-    /// Accepted: there always is one.
-    pub(crate) init: bool,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ContainerCommand {
-    /// Start containers.
-    Start(StartArgs),
-    /// List containers.
-    #[command(alias = "ls")]
-    Ps(PsArgs),
-    /// Show what a container printed.
-    Logs(LogsArgs),
-    /// Run a further program in a container.
-    Exec(ExecArgs),
-    /// Stop containers.
-    Stop(StopArgs),
-    /// Stop and start containers.
-    Restart(StopArgs),
-    /// Send a signal to containers.
-    Kill(KillArgs),
-    /// Remove containers.
-    Rm(RmArgs),
-    /// Wait until containers end, and print their exit codes.
-    Wait(NamesArgs),
-    /// Show a container's processes.
-    Top(TopArgs),
-    /// Show a container's published ports.
-    Port(TopArgs),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct NamesArgs {
-    #[arg(required = true)]
-    pub(crate) names: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct TopArgs {
-    pub(crate) name: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct StartArgs {
-    #[arg(required = true)]
-    pub(crate) names: Vec<String>,
-    /// Stay attached to it.
-    #[arg(short, long)]
-    pub(crate) attach: bool,
-    #[arg(short, long)]
-    pub(crate) interactive: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PsArgs {
-    #[arg(short, long)]
-    pub(crate) all: bool,
-    #[arg(short, long)]
-    pub(crate) quiet: bool,
-    #[arg(short = 'n', long)]
-    pub(crate) last: Option<usize>,
-    #[arg(short, long)]
-    pub(crate) latest: bool,
-    #[arg(long)]
-    pub(crate) no_trunc: bool,
-    #[arg(short, long)]
-    pub(crate) filter: Vec<String>,
-    #[arg(long)]
-    pub(crate) format: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct LogsArgs {
-    pub(crate) name: String,
-    #[arg(short, long)]
-    pub(crate) follow: bool,
-    #[arg(short, long)]
-    pub(crate) timestamps: bool,
-    #[arg(short = 'n', long, default_value = "all")]
-    pub(crate) tail: String,
-    #[arg(long)]
-    pub(crate) since: Option<String>,
-    #[arg(long)]
-    pub(crate) until: Option<String>,
-}
-
-#[derive(Debug, Args)]
-#[command(trailing_var_arg = true)]
-pub(crate) struct ExecArgs {
-    #[arg(short, long)]
-    pub(crate) detach: bool,
-    #[arg(short, long)]
-    pub(crate) interactive: bool,
-    #[arg(short, long)]
-    pub(crate) tty: bool,
-    #[arg(short, long)]
-    pub(crate) env: Vec<String>,
-    #[arg(short, long)]
-    pub(crate) workdir: Option<String>,
-    #[arg(short, long)]
-    pub(crate) user: Option<String>,
-    pub(crate) name: String,
-    #[arg(required = true, allow_hyphen_values = true)]
-    pub(crate) command: Vec<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct StopArgs {
-    #[arg(required = true)]
-    pub(crate) names: Vec<String>,
-    /// Seconds before it is killed.
-    #[arg(short, long, alias = "timeout", allow_hyphen_values = true)]
-    pub(crate) time: Option<i64>,
-    #[arg(short, long)]
-    pub(crate) signal: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct KillArgs {
-    #[arg(required = true)]
-    pub(crate) names: Vec<String>,
-    #[arg(short, long, default_value = "KILL")]
-    pub(crate) signal: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RmArgs {
-    #[arg(required = true)]
-    pub(crate) names: Vec<String>,
-    #[arg(short, long)]
-    pub(crate) force: bool,
-    #[arg(short, long)]
-    pub(crate) volumes: bool,
 }
 
 #[cfg(test)]

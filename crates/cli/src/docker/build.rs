@@ -103,6 +103,6 @@ fn request(args: &BuildArgs, folder: &std::path::Path) -> Result<BuildRequest, C
         let (key, value) = label.split_once('=').unwrap_or((label, ""));
         request.labels.insert(key.to_owned(), value.to_owned());
     }
-    request.pull.mirrors = args.mirrors.list.iter().cloned().collect();
+    request.pull.mirrors = args.mirrors.by_host();
     Ok(request)
 }

@@ -158,7 +158,7 @@ fn moment(text: &str) -> Result<String, CliError> {
 }
 
 /// A body as it comes, to be read from.
-fn reader(body: hyper::body::Incoming) -> impl tokio::io::AsyncRead + Unpin {
+pub(super) fn reader(body: hyper::body::Incoming) -> impl tokio::io::AsyncRead + Unpin {
     use http_body_util::BodyExt as _;
     let (mut to, from) = tokio::io::duplex(256 * 1024);
     tokio::spawn(async move {
@@ -175,31 +175,33 @@ fn reader(body: hyper::body::Incoming) -> impl tokio::io::AsyncRead + Unpin {
 }
 
 async fn exec(client: &Client, args: &ExecArgs) -> Ended {
-    let attached = !args.detach;
-    let env: Vec<String> = args.env.iter().filter_map(|text| running::variable_of(text)).collect();
+    let options = &args.process;
+    let attached = !options.detach;
+    let env: Vec<String> =
+        options.env.iter().filter_map(|text| running::variable_of(text)).collect();
     let body = json!({
-        "AttachStdin": args.interactive && attached,
+        "AttachStdin": options.interactive && attached,
         "AttachStdout": attached,
         "AttachStderr": attached,
-        "Tty": args.tty,
+        "Tty": options.tty,
         "Cmd": args.command,
         "Env": env,
-        "WorkingDir": args.workdir,
-        "User": args.user,
+        "WorkingDir": options.workdir,
+        "User": options.user,
     });
     let target = format!("/containers/{}/exec", escaped(&args.name));
     let created = client.call(Method::POST, &target, Some(&body)).await?;
     let id = created["Id"].as_str().unwrap_or_default();
     let start = format!("/exec/{id}/start");
-    if args.detach {
-        let body = json!({"Detach": true, "Tty": args.tty});
+    if options.detach {
+        let body = json!({"Detach": true, "Tty": options.tty});
         client.call(Method::POST, &start, Some(&body)).await?;
         return Ok(0);
     }
-    let size = terminal::size().filter(|_| args.tty);
-    let body = json!({"Detach": false, "Tty": args.tty, "ConsoleSize": size});
+    let size = terminal::size().filter(|_| options.tty);
+    let body = json!({"Detach": false, "Tty": options.tty, "ConsoleSize": size});
     let stream = client.hijack(&start, Some(&body)).await?;
-    terminal::serve(stream, Streams { stdin: args.interactive, tty: args.tty }).await?;
+    terminal::serve(stream, Streams { stdin: options.interactive, tty: options.tty }).await?;
     let ended = client.call(Method::GET, &format!("/exec/{id}/json"), None).await?;
     Ok(u8::try_from(ended["ExitCode"].as_u64().unwrap_or(0) & 0xff).unwrap_or(1))
 }

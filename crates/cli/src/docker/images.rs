@@ -169,26 +169,17 @@ pub(super) async fn pull(args: PullArgs, printer: &Printer) -> Ended {
         return Ok(0);
     }
     let name = args.name.clone();
-    let quiet = args.quiet;
-    fetch(args, output::show(printer, quiet)).await?;
-    printer.data(name);
-    Ok(0)
-}
-
-/// Pulls an image; `show` gets the messages.
-pub(super) async fn fetch(
-    args: PullArgs,
-    show: impl Fn(Value) + Send + Sync + 'static,
-) -> Result<(), CliError> {
     let transfer = Transfer { credentials: None, platform: args.platform };
-    session::told(show, move |messages| {
+    session::told(output::show(printer, args.quiet), move |messages| {
         let run = std::sync::Arc::new(session::RunsNothing);
         let images = session::images_with(&args.mirrors, run, Vec::new());
         let images =
             images.map_err(|error| agent::engine::EngineError::Failed(error.to_string()))?;
-        images.pull(&args.name, &transfer, messages).map(|_| ())
+        images.pull(&args.name, &transfer, messages)
     })
-    .await
+    .await?;
+    printer.data(name);
+    Ok(0)
 }
 
 pub(super) async fn push(args: PushArgs, printer: &Printer) -> Ended {

@@ -5,12 +5,14 @@ use std::path::Path;
 use http::Method;
 use http::StatusCode;
 use serde_json::{Map, Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::args::{Mirrors, PullArgs, RunArgs, RunOptions};
+use super::Ended;
+use super::args::{RunArgs, RunOptions};
 use super::client::{Client, Refused, escaped};
+use super::containers::reader;
 use super::terminal::{self, Streams};
-use super::{Ended, images};
 use crate::error::{CliError, Kind};
 use crate::printer::Printer;
 
@@ -51,21 +53,21 @@ async fn run_container(host: Option<&str>, args: &RunArgs, printer: &Printer) ->
     let options = &args.options;
     let id = make(&client, args, printer).await?;
     let path = format!("/containers/{id}");
-    if options.detach {
+    if options.process.detach {
         start(&client, &path, options.rm).await?;
         printer.data(id);
         return Ok(0);
     }
-    let streams = Streams { stdin: options.interactive, tty: options.tty };
-    let stdin = u8::from(options.interactive);
+    let streams = Streams { stdin: options.process.interactive, tty: options.process.tty };
+    let stdin = u8::from(options.process.interactive);
     let attach = format!("{path}/attach?stream=1&stdout=1&stderr=1&stdin={stdin}");
     let attached = client.hijack(&attach, None).await?;
     // Asked before the start, so that no end is missed.
     let condition = if options.rm { "removed" } else { "next-exit" };
     let wait = client.stream(Method::POST, &format!("{path}/wait?condition={condition}")).await?;
-    resize(&client, &path, options.tty).await;
+    resize(&client, &path, options.process.tty).await;
     start(&client, &path, options.rm).await?;
-    let signals = tokio::spawn(hand_on_signals(client.clone(), path.clone(), options.tty));
+    let signals = tokio::spawn(hand_on_signals(client.clone(), path.clone(), options.process.tty));
     let served = terminal::serve(attached, streams).await;
     let code = exit_code(wait).await;
     signals.abort();
@@ -138,7 +140,7 @@ async fn make(client: &Client, args: &RunArgs, printer: &Printer) -> Result<Stri
         target += &format!("platform={}", escaped(platform));
     }
     if options.pull == "always" {
-        pull(&args.image).await?;
+        pull(client, args).await?;
     }
     let mut created = client.ask(Method::POST, &target, Some(&body)).await?;
     if let Err(refused) = &created
@@ -146,7 +148,7 @@ async fn make(client: &Client, args: &RunArgs, printer: &Printer) -> Result<Stri
         && options.pull == "missing"
     {
         printer.info(format_args!("Unable to find image '{}' locally", args.image));
-        pull(&args.image).await?;
+        pull(client, args).await?;
         created = client.ask(Method::POST, &target, Some(&body)).await?;
     }
     let created = created.map_err(Refused::error)?;
@@ -158,13 +160,22 @@ async fn make(client: &Client, args: &RunArgs, printer: &Printer) -> Result<Stri
     Ok(id)
 }
 
-async fn pull(image: &str) -> Result<(), CliError> {
-    let mirrors = std::env::var("BERTH_REGISTRY_MIRRORS").unwrap_or_default();
-    let pairs = mirrors.split(',').filter_map(|pair| crate::args::parse_build_arg(pair).ok());
-    let mirrors = Mirrors { list: pairs.collect() };
-    let args = PullArgs { name: image.to_owned(), quiet: true, platform: None, mirrors };
-    // Standard output is the container's.
-    images::fetch(args, |_| {}).await
+/// Has the engine pull the image. Standard output is the container's, so nothing is told.
+async fn pull(client: &Client, args: &RunArgs) -> Result<(), CliError> {
+    let mut target = format!("/images/create?fromImage={}", escaped(&args.image));
+    if let Some(platform) = &args.options.platform {
+        target += &format!("&platform={}", escaped(platform));
+    }
+    let messages = BufReader::new(reader(client.stream(Method::POST, &target).await?));
+    let mut messages = messages.lines();
+    let failed = |error| CliError::failure("pull the image", error);
+    while let Some(message) = messages.next_line().await.map_err(failed)? {
+        let message: Value = serde_json::from_str(&message).unwrap_or_default();
+        if let Some(error) = message["error"].as_str() {
+            return Err(CliError::new(Kind::Failure, error));
+        }
+    }
+    Ok(())
 }
 
 /// The body of a `create`.
@@ -174,7 +185,7 @@ fn body(args: &RunArgs) -> Result<Value, CliError> {
     for file in &options.env_file {
         env.extend(env_file(file)?);
     }
-    for variable in &options.env {
+    for variable in &options.process.env {
         env.extend(variable_of(variable));
     }
     let (exposed, bindings) = ports(&options.publish)?;
@@ -193,7 +204,7 @@ fn body(args: &RunArgs) -> Result<Value, CliError> {
         options.volume.iter().partition(|volume| volume.contains(':'));
     let anonymous: Map<String, Value> =
         volumes.into_iter().map(|path| (path.clone(), json!({}))).collect();
-    let attached = !options.detach;
+    let attached = !options.process.detach;
     Ok(json!({
         "Image": args.image,
         "Cmd": if args.command.is_empty() { Value::Null } else { json!(args.command) },
@@ -202,14 +213,14 @@ fn body(args: &RunArgs) -> Result<Value, CliError> {
         }),
         "Env": env,
         "Labels": pairs(&options.label),
-        "Tty": options.tty,
-        "OpenStdin": options.interactive,
-        "StdinOnce": options.interactive && attached,
-        "AttachStdin": options.interactive && attached,
+        "Tty": options.process.tty,
+        "OpenStdin": options.process.interactive,
+        "StdinOnce": options.process.interactive && attached,
+        "AttachStdin": options.process.interactive && attached,
         "AttachStdout": attached,
         "AttachStderr": attached,
-        "WorkingDir": options.workdir.clone().unwrap_or_default(),
-        "User": options.user.clone().unwrap_or_default(),
+        "WorkingDir": options.process.workdir.clone().unwrap_or_default(),
+        "User": options.process.user.clone().unwrap_or_default(),
         "Hostname": options.hostname.clone().unwrap_or_default(),
         "StopSignal": options.stop_signal,
         "StopTimeout": options.stop_timeout,

@@ -1,7 +1,6 @@
 //! What a command about images works with: the store in `BERTH_HOME`, and sandboxes when a
 //! Dockerfile's commands are to be run.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use agent::Network;
@@ -11,13 +10,14 @@ use runtime::{Runtime, RuntimeConfig};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::args::Mirrors;
+use crate::args::Mirrors;
 use crate::commands::snapshots::images_in_use;
 use crate::dev::run_step::SandboxRunStep;
 use crate::dev::signals;
-use crate::error::{CliError, Kind};
+use crate::error::CliError;
 use crate::paths;
 use crate::printer::Printer;
+use crate::sandboxes;
 
 /// The images, for commands that run nothing.
 pub(super) fn images() -> Result<Images, CliError> {
@@ -32,8 +32,7 @@ pub(super) fn images_with(
 ) -> Result<Images, CliError> {
     let store = ImageStore::open(paths::Shared::under(&paths::home()).images)
         .map_err(|error| CliError::failure("open the image store", error))?;
-    let mirrors: BTreeMap<String, String> = mirrors.list.iter().cloned().collect();
-    let pull = PullOptions { mirrors, ..PullOptions::default() };
+    let pull = PullOptions { mirrors: mirrors.by_host(), ..PullOptions::default() };
     Ok(Images::new(store, pull, run, egress_allow, images_in_use))
 }
 
@@ -51,13 +50,7 @@ pub(super) async fn open_runtime(
         disks: vec![20_000],
         layers: vec![paths::Shared::under(&home).images],
     };
-    let runtime = Runtime::open(config)
-        .await
-        .map_err(|error| CliError::attempt(Kind::Host, "start the sandbox runtime", error))?;
-    for warning in runtime.warnings() {
-        printer.warning(warning);
-    }
-    Ok(runtime)
+    sandboxes::open(config, printer).await
 }
 
 /// Runs a Dockerfile's commands in that runtime.

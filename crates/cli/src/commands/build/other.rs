@@ -16,7 +16,7 @@ pub(super) async fn build(args: &BuildArgs, printer: &Printer) -> Result<(), Cli
         let error = format!("{program} builds an image that nobody finds again without a name");
         return Err(CliError::new(Kind::Usage, error).hint("give it one with `--tag NAME`"));
     };
-    if !args.egress_allow.is_empty() || !args.registry_mirrors.is_empty() {
+    if !args.egress_allow.is_empty() || !args.mirrors.is_empty() {
         printer.warning(format_args!("{program} has mirrors and networks of its own"));
     }
     run(program, &arguments(args)).await?;

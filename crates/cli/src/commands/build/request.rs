@@ -54,7 +54,7 @@ pub(super) fn request(args: &BuildArgs) -> Result<BuildRequest, CliError> {
     }
     request.tags = references(args.tags.iter().map(String::as_str))?;
     request.pull = PullOptions {
-        mirrors: args.registry_mirrors.iter().cloned().collect(),
+        mirrors: args.mirrors.by_host(),
         platform: platform(args.platform.as_deref())?,
         ..PullOptions::default()
     };

@@ -12,6 +12,7 @@ use runtime::{Runtime, RuntimeConfig};
 use crate::error::{CliError, Kind};
 use crate::paths;
 use crate::printer::Printer;
+use crate::sandboxes;
 
 /// Sandboxes kept ready: stages are built at once.
 const PARKED: usize = 2;
@@ -38,12 +39,7 @@ impl Workplace {
             disks: Vec::new(),
             layers: vec![paths::Shared::under(&paths::home()).images],
         };
-        let runtime = Runtime::open(config)
-            .await
-            .map_err(|error| CliError::attempt(Kind::Host, "start the sandbox runtime", error))?;
-        for warning in runtime.warnings() {
-            printer.warning(warning);
-        }
+        let runtime = sandboxes::open(config, printer).await?;
         Ok(Self { runtime, dir, _lock: lock })
     }
 

@@ -42,7 +42,7 @@ pub(super) fn run(args: &PruneArgs, context: &Context) -> Result<(), CliError> {
     }
     let cache = prune_cache(args, &filters, context)?;
     let roots = running.into_iter().chain(plan.keep).collect();
-    let request = PruneRequest { roots, grace: args.grace, ..PruneRequest::default() };
+    let request = PruneRequest { roots, grace: args.grace };
     let pruned = context.store.prune(&request, &context.progress("prune")).map_err(failed)?;
     let freed = pruned.bytes + pruned.unpacked;
     let untagged: Vec<String> = plan.untag.iter().map(Reference::familiar).collect();

@@ -10,7 +10,7 @@ use crate::human::print_json;
 
 pub(super) fn run(args: &PullArgs, context: &Context) -> Result<(), CliError> {
     let options = PullOptions {
-        mirrors: args.registry_mirrors.iter().cloned().collect(),
+        mirrors: args.mirrors.by_host(),
         insecure: args.insecure.iter().cloned().collect(),
         ..PullOptions::default()
     };
