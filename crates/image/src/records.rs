@@ -22,8 +22,10 @@ impl Layout {
         let pushed = self.find_in_repositories(reference, Platform::host())?;
         let record = self.record_of(reference)?;
         // An image of our own registry may be pushed there, or built or named here, later.
-        let tagged = if pushed.is_some() { self.tagged_at(reference)? } else { None };
-        let record = record.filter(|record| tagged.is_none_or(|tagged| tagged <= record.updated));
+        let record = match &pushed {
+            Some(_) if self.pushed_last(reference)? => None,
+            _ => record,
+        };
         if let Some(digest) = record.map(|record| record.digest).or(pushed) {
             return Ok(Some(digest));
         }

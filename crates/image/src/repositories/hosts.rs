@@ -1,7 +1,9 @@
 //! Hosts under which the repositories are served: an image of one of them is on this machine
 //! already, and is neither asked for nor transferred.
 
-use std::time::UNIX_EPOCH;
+use std::io;
+use std::path::Path;
+use std::time::SystemTime;
 
 use super::files::read;
 use super::{ContentDigest, Repositories, RepositoryName, Tag};
@@ -58,12 +60,15 @@ impl Layout {
         Ok(names)
     }
 
-    /// When a name of one of our hosts was given to what it leads to, in seconds since 1970.
-    pub(crate) fn tagged_at(&self, reference: &Reference) -> Result<Option<i64>, StoreError> {
-        let Some((name, tag)) = self.own_tag(reference)? else { return Ok(None) };
-        let modified = fs_err::metadata(self.tag_path(&name, &tag))?.modified()?;
-        let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(i64::try_from(since.as_secs()).ok())
+    /// Whether a name of our own registry was pushed there later than it was built or named here. Both
+    /// are files of one file system, whose times are finer than a record's seconds.
+    pub(crate) fn pushed_last(&self, reference: &Reference) -> Result<bool, StoreError> {
+        let named = modified(&self.record_path(reference))?;
+        let tagged = match self.own_tag(reference)? {
+            Some((name, tag)) => modified(&self.tag_path(&name, &tag))?,
+            None => None,
+        };
+        Ok(tagged > named)
     }
 
     /// The repository and the tag that a name of one of our hosts means.
@@ -105,5 +110,14 @@ impl Layout {
             }
             _ => Ok(Some(entry.content)),
         }
+    }
+}
+
+/// When a file was written last; `None` where there is none.
+fn modified(path: &Path) -> Result<Option<SystemTime>, StoreError> {
+    match fs_err::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata.modified()?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
