@@ -27,8 +27,6 @@ pub struct PruneRequest {
     /// How old content must be that belongs to no image: somebody may just be pushing it, or may go
     /// on with a download.
     pub grace: Duration,
-    /// Whether the build cache goes as well.
-    pub build_cache: bool,
 }
 
 /// What a prune removed.
@@ -38,8 +36,6 @@ pub struct Pruned {
     pub blobs: usize,
     /// Unpacked layers removed.
     pub snapshots: usize,
-    /// Build cache entries removed.
-    pub cached: usize,
     /// Downloads removed that nobody went on with.
     pub ingests: usize,
     /// Bytes of the removed blobs and downloads; unpacked layers come on top.
@@ -108,21 +104,19 @@ impl Layout {
     }
 
     /// Everything that something leads to.
-    fn needed(&self, roots: &[Digest], cache: bool) -> Result<Needed, StoreError> {
+    fn needed(&self, roots: &[Digest]) -> Result<Needed, StoreError> {
         let mut needed = self.named()?;
         for digest in self.leased()?.iter().chain(roots) {
             self.mark(digest, &mut needed);
         }
-        if cache {
-            let cached = self.cached_layers()?;
-            for layer in cached.of_steps {
-                needed.blobs.insert(layer.blob.digest.hex().to_owned());
-                needed.snapshots.insert(layer.diff_id.hex().to_owned());
-            }
-            for (plain, compressed) in cached.compressed {
-                if needed.blobs.contains(&plain) {
-                    needed.blobs.insert(compressed.hex().to_owned());
-                }
+        let cached = self.cached_layers()?;
+        for layer in cached.of_steps {
+            needed.blobs.insert(layer.blob.digest.hex().to_owned());
+            needed.snapshots.insert(layer.diff_id.hex().to_owned());
+        }
+        for (plain, compressed) in cached.compressed {
+            if needed.blobs.contains(&plain) {
+                needed.blobs.insert(compressed.hex().to_owned());
             }
         }
         Ok(needed)
@@ -131,12 +125,7 @@ impl Layout {
     fn prune(&self, request: &PruneRequest, progress: &dyn Progress) -> Result<Pruned, StoreError> {
         let lock = self.lock_content_for_pruning(&|| progress.cancelled())?;
         let mut sweep = Sweep::new(self)?;
-        let needed = self.needed(&request.roots, !request.build_cache)?;
-        if request.build_cache {
-            for (path, _) in children(&self.cache())? {
-                sweep.pruned.cached += usize::from(gone(fs_err::remove_file(path))?);
-            }
-        }
+        let needed = self.needed(&request.roots)?;
         // An image goes as a whole. What belongs to none may be an image's in a moment.
         let mut whole = Needed::default();
         for digest in self.dangling(&needed)? {
@@ -177,7 +166,7 @@ impl Layout {
     ) -> Result<Pruned, StoreError> {
         let lock = self.lock_content_for_pruning(&|| false)?;
         let mut sweep = Sweep::new(self)?;
-        let (needed, mut had) = (self.needed(roots, true)?, Needed::default());
+        let (needed, mut had) = (self.needed(roots)?, Needed::default());
         let images = self.with_other_manifests(images, &needed)?;
         images.iter().for_each(|image| self.mark(image, &mut had));
         // Parts first: half-removed, an image can still be told what it had.

@@ -1,6 +1,8 @@
 //! What a registry keeps: manifests that are complete, tags, referrers, catalogs, and no garbage.
 
-use e2e::{Client, Data, Registry, RegistryServer, Reply};
+use std::io::Write as _;
+
+use e2e::{Client, Data, Project, Registry, RegistryServer, Reply};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -63,6 +65,31 @@ fn a_manifest_whose_blobs_are_missing_or_that_is_none_is_refused() {
     assert_eq!(put(&client, "acc/app", "v1", &long).status, 413);
     assert_eq!(client.get("/v2/acc/app/tags/list").json()["tags"], json!([]));
     assert_eq!(client.get("/v2/acc/none/tags/list").status, 404);
+    server.stop();
+}
+
+#[test]
+fn a_manifest_that_does_not_fit_on_the_disk_is_told_and_its_tag_stays_where_it_was() {
+    let project = Project::empty().with_own_home();
+    let _small = project.small_disk_for("images");
+    let data = Data::at(project.home());
+    let server = RegistryServer::start_on(&data, "127.0.0.1:0", &["--anonymous"]);
+    let client = server.client();
+    let [old, new] = ["old", "new"].map(|name| image(&client, "acc/app", name));
+    assert_eq!(put(&client, "acc/app", "v1", &old).status, 201);
+    let filler = data.path().join("images/filler");
+    let mut file = fs_err::File::create(&filler).expect("make a filler");
+    while file.write_all(&[0; 4096]).is_ok() {}
+    drop(file);
+    let full = (507, "DISK_FULL".to_owned());
+    assert_eq!(code(&put(&client, "acc/app", "v1", &new)), full);
+    let path = format!("/v2/acc/app/blobs/uploads/?digest={}", digest(b"more"));
+    assert_eq!(code(&client.send("POST", &path, &[], "more")), full);
+    assert_eq!(client.get("/v2/acc/app/manifests/v1").json(), old);
+    fs_err::remove_file(filler).expect("remove the filler");
+    assert_eq!(put(&client, "acc/app", "v1", &new).status, 201);
+    assert_eq!(client.get("/v2/acc/app/manifests/v1").json(), new);
+    assert_eq!(data.blobs().len(), 5, "two manifests, two layers, one config");
     server.stop();
 }
 

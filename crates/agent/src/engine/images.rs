@@ -311,7 +311,7 @@ impl Images {
             }
             removed.deleted.push(image.id.to_string());
         }
-        let request = PruneRequest { roots: in_use, grace: GRACE, build_cache: false };
+        let request = PruneRequest { roots: in_use, grace: GRACE };
         let pruned = self.store.prune(&request, &Silent)?;
         Ok((removed, pruned.bytes + pruned.unpacked))
     }
@@ -326,7 +326,7 @@ impl Images {
         let dangling = self.store.list()?.into_iter().filter(|image| image.references.is_empty());
         let mut roots = (self.in_use)();
         roots.extend(dangling.map(|image| image.digest));
-        let request = PruneRequest { roots, grace: GRACE, build_cache: false };
+        let request = PruneRequest { roots, grace: GRACE };
         let pruned = self.store.prune(&request, &Silent)?;
         Ok(pruned.bytes + pruned.unpacked)
     }

@@ -96,7 +96,7 @@ fn an_image_without_a_name_goes_and_what_a_process_has_leased_stays() {
     other.lease(&leased).unwrap();
     // However young it is: an image is whole, and nobody is pushing it.
     let (roots, grace) = (vec![running], Duration::from_secs(3600));
-    let request = PruneRequest { roots, grace, ..PruneRequest::default() };
+    let request = PruneRequest { roots, grace };
     let pruned = prune(&store, &request);
     assert_eq!((pruned.blobs, pruned.snapshots), (3, 1));
     assert_eq!(store.list().unwrap().len(), 3);

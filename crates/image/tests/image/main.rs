@@ -12,6 +12,7 @@ mod build_onbuild;
 mod build_run;
 mod build_stages;
 mod crash;
+mod full_disk;
 mod gc;
 mod pull;
 mod push;
