@@ -151,6 +151,7 @@ impl Engine {
         let applications = Applications::opened(open, rate);
         let containers =
             Containers::load(&config.dir, &applications).map_err(AgentError::Directory)?;
+        build::clear_contexts(&config.dir).map_err(AgentError::Directory)?;
         let volumes =
             NamedVolumes::open(config.dir.join("volumes")).map_err(AgentError::Directory)?;
         let agent_config = AgentConfig {

@@ -85,6 +85,30 @@ fn a_build_that_fails_shows_the_step_and_its_output() {
     assert_ne!(failed.code, 0, "{failed}");
     assert!(failed.stdout.contains("last words"), "{failed}");
     assert!(failed.stderr.contains("Dockerfile:2"), "{failed}");
+    // Where the engine had the context is nothing to the caller, and it is gone.
+    assert!(!failed.stderr.contains("contexts"), "{failed}");
+    let contexts = project.home().join("docker/contexts");
+    assert_eq!(fs_err::read_dir(contexts).expect("list the contexts").count(), 0);
+    engine.stop();
+}
+
+#[test]
+fn of_creations_with_one_name_at_once_one_succeeds_and_a_refused_one_leaves_nothing() {
+    let (_project, engine) = engine();
+    engine.docker(["pull", "busybox"]).run().assert_succeeds();
+    let create = |_| engine.docker(["create", "--name", "same", "-v", "/data", "busybox"]).run();
+    let created: Vec<_> = std::thread::scope(|scope| {
+        let tries: Vec<_> = (0..4).map(|number| scope.spawn(move || create(number))).collect();
+        tries.into_iter().map(|tried| tried.join().expect("a creation ends")).collect()
+    });
+    let (done, refused): (Vec<_>, Vec<_>) = created.iter().partition(|tried| tried.code == 0);
+    assert_eq!((done.len(), refused.len()), (1, 3));
+    refused.iter().for_each(|refused| assert!(refused.stderr.contains("already in use")));
+    let refused = engine.docker(["create", "-v", "/data", "--memory", "1m", "busybox"]).run();
+    refused.assert_fails(1, &["Minimum memory limit"]);
+    assert_eq!(engine.docker(["volume", "ls", "--quiet"]).says().lines().count(), 1);
+    engine.docker(["rm", "--volumes", "same"]).run().assert_succeeds();
+    assert_eq!(engine.docker(["volume", "ls", "--quiet"]).says(), "");
     engine.stop();
 }
 

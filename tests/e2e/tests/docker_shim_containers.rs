@@ -37,6 +37,13 @@ fn containers_are_run_listed_asked_and_removed() {
     assert_eq!(engine.berth_docker(["rm", "--force", "box"]).says(), "box");
     engine.berth_docker(["rm", "box"]).run().assert_fails(1, &["No such container: box"]);
     assert_eq!(engine.berth_docker(["ps", "-aq"]).says(), "");
+    // It is the engine that pulls what it lacks, wherever the caller keeps images.
+    let elsewhere = project.path().join("elsewhere");
+    let ran = engine.berth_docker(["run", "--rm", "debian:stable-slim", "echo", "pulled"]);
+    assert_eq!(ran.env("BERTH_HOME", &elsewhere).says(), "pulled");
+    assert!(!elsewhere.exists(), "nothing was pulled there");
+    let none = engine.berth_docker(["run", "--rm", "no-such-image", "true"]).run();
+    none.assert_fails(125, &["no-such-image"]);
     assert!(engine.berth_docker(["version"]).says().contains("Server: Berth"));
     engine.stop();
 }

@@ -1,9 +1,10 @@
 //! `POST /build`: a Dockerfile and its context as one tar archive, the classic way.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{DirBuilder, File};
 use std::io::{Cursor, Read};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,6 +28,9 @@ use crate::docker_api::path::Query;
 
 /// Longest context, or archive of images.
 pub(super) const MOST_BYTES: u64 = 100_000_000_000;
+
+/// Where contexts are while they are built, in the engine's folder.
+const CONTEXTS: &str = "contexts";
 
 /// Parameters that change the result and are not done here.
 const REFUSED: [&str; 12] = [
@@ -76,7 +80,10 @@ pub(super) async fn build(engine: &Arc<Inner>, call: Call) -> Answer {
         Ok(context) => context,
         Err(reply) => return Ok(reply.into_http()),
     };
-    Ok(image_calls::told(engine, move |images, messages| run(images, asked, context, messages)))
+    let contexts = engine.dir.join(CONTEXTS);
+    Ok(image_calls::told(engine, move |images, messages| {
+        run(&contexts, images, asked, context, messages)
+    }))
 }
 
 /// Reads a body that nobody wants to its end.
@@ -140,8 +147,19 @@ impl Asked {
     }
 }
 
+/// Takes away what builds left that were killed, and makes a place for those to come.
+pub(super) fn clear_contexts(engine: &Path) -> std::io::Result<()> {
+    let contexts = engine.join(CONTEXTS);
+    match fs_err::remove_dir_all(&contexts) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(contexts)
+}
+
 /// Unpacks the context and builds.
 fn run(
+    contexts: &Path,
     images: &Images,
     asked: Asked,
     context: Upload,
@@ -150,7 +168,7 @@ fn run(
     let failed = |what: &str, error: std::io::Error| {
         EngineError::Failed(format!("failed to {what}: {error}"))
     };
-    let folder = tempfile::Builder::new().prefix("berth-context-").tempdir();
+    let folder = tempfile::tempdir_in(contexts);
     let folder = folder.map_err(|error| failed("make a folder for the context", error))?;
     let root = File::open(folder.path()).map_err(|e| failed("open the context's folder", e))?;
     let archive = context.reader().map_err(|error| failed("read the context", error))?;
@@ -174,11 +192,21 @@ fn run(
     request.labels = asked.labels;
     request.pull = images.pull_options().clone();
     request.pull.credentials.extend(asked.credentials);
-    if asked.quiet {
+    let built = if asked.quiet {
         images.build_quietly(&request, &asked.tags, messages)
     } else {
         images.build(&request, &asked.tags, messages).map(|_| ())
-    }
+    };
+    built.map_err(|error| of_sender(error, folder.path()))
+}
+
+/// A failure with paths as the sender of the context knows them.
+fn of_sender(error: EngineError, context: &Path) -> EngineError {
+    let EngineError::Build(build) = error else { return error };
+    let text = build.to_string();
+    let text = text.replace(&format!("{}/", context.display()), "");
+    let text = text.replace(&context.display().to_string(), "the context");
+    EngineError::BuildSent { text, hint: build.hint() }
 }
 
 /// The archive as it was before `gzip`, if that was used; the `docker` command does not.

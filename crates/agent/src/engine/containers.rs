@@ -3,7 +3,8 @@
 //! To the agent each is the one instance of an application of its own, whose object's id is the
 //! container's. So its sandbox, its limits, its execs and its survival are those of any instance.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use model::{
     Application, ApplicationImages, ContainerName, DurableObjectId, ImageSource, InstanceType,
 };
@@ -64,6 +66,10 @@ impl Container {
         self.record.lock().expect("no holder of this lock panics").name.clone()
     }
 
+    fn created(&self) -> Timestamp {
+        self.record.lock().expect("no holder of this lock panics").created
+    }
+
     /// Its application's key.
     pub(super) fn key(&self) -> String {
         self.place.key.clone()
@@ -87,33 +93,36 @@ impl Containers {
         let directory = engine.join(CONTAINERS);
         let containers = Self { directory: directory.clone(), all: Mutex::default() };
         for record in Record::read_all(&directory)? {
-            match create::plain(&record.body, &record.id, engine) {
-                Ok(plain) => _ = containers.add(record, plain, applications, None),
-                Err(error) => tracing::warn!(id = %record.id, %error, "a container is forgotten"),
+            let id = record.id.clone();
+            let plain = create::plain(&record.body, &id, engine);
+            let added = plain.and_then(|plain| containers.add(record, plain, applications, None));
+            if let Err(error) = added {
+                tracing::warn!(%id, %error, "a container is forgotten");
             }
         }
+        let known: BTreeSet<OsString> =
+            containers.all().iter().map(|container| container.id.as_str().into()).collect();
         // Nobody else on this machine has anything to do with programs' files.
         let files = engine.join(create::FILES);
         DirBuilder::new().recursive(true).mode(0o700).create(&files)?;
         // Those of a removal that was cut short go.
         for entry in fs_err::read_dir(&files)? {
             let entry = entry?;
-            let known = containers.all();
-            if !known.iter().any(|container| *container.id.as_str() == *entry.file_name()) {
+            if !known.contains(&entry.file_name()) {
                 fs_err::remove_dir_all(entry.path())?;
             }
         }
         Ok(containers)
     }
 
-    /// Adds one that is created, or was.
+    /// Adds one that is created, or was, unless another has its name.
     pub(super) fn add(
         &self,
         record: Record,
         plain: Plain,
         applications: &Applications,
         image: Option<image::Image>,
-    ) -> Arc<Container> {
+    ) -> Result<Arc<Container>, EngineError> {
         let place = ContainerName {
             key: format!("{PLAIN_KEY}{}", &record.id.as_str()[..12]),
             object: record.id.clone(),
@@ -141,38 +150,55 @@ impl Containers {
             image,
             choices: BTreeMap::new(),
         };
-        applications.add_plain(settings, Arc::clone(&plain));
         let container = Arc::new(Container {
             id: record.id.clone(),
             place,
-            plain,
+            plain: Arc::clone(&plain),
             life: watch::Sender::new(record.life.clone()),
             record: Mutex::new(record),
             ports: Ports::default(),
             turn: tokio::sync::Mutex::default(),
         });
         let mut all = self.all.lock().expect("no holder of this lock panics");
+        is_free(&all, &container.name())?;
+        applications.add_plain(settings, plain);
         all.insert(container.id.clone(), Arc::clone(&container));
-        container
+        Ok(container)
     }
 
     /// Every one, newest first.
     pub(super) fn all(&self) -> Vec<Arc<Container>> {
         let all = self.all.lock().expect("no holder of this lock panics");
         let mut all: Vec<_> = all.values().cloned().collect();
-        all.sort_by_key(|container| std::cmp::Reverse(container.record().created));
+        all.sort_by_cached_key(|container| std::cmp::Reverse(container.created()));
         all
     }
 
-    /// Whether a name is taken, and by which id.
-    pub(super) fn with_name(&self, name: &str) -> Option<DurableObjectId> {
+    /// Gives one another name, unless a container has it.
+    pub(super) fn rename(&self, container: &Container, name: String) -> Result<(), EngineError> {
         let all = self.all.lock().expect("no holder of this lock panics");
-        all.values().find(|container| container.name() == name).map(|found| found.id.clone())
+        is_free(&all, &name)?;
+        container.record.lock().expect("no holder of this lock panics").name = name;
+        drop(all);
+        self.keep(container);
+        Ok(())
     }
 
     /// Writes a new one's record.
     pub(super) fn keep(&self, container: &Container) {
         container.record().write(&self.directory);
+    }
+}
+
+/// Refuses a name that a container has.
+fn is_free(all: &BTreeMap<DurableObjectId, Arc<Container>>, name: &str) -> Result<(), EngineError> {
+    match all.values().find(|container| container.name() == name) {
+        Some(container) => Err(EngineError::Conflict(format!(
+            "Conflict. The container name \"/{name}\" is already in use by container \"{}\". \
+             You have to remove (or rename) that container to be able to reuse that name.",
+            container.id
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -1,12 +1,14 @@
 //! `POST /containers/create`: what is asked for becomes a container, or is refused by name.
 
-use std::path::{Path, PathBuf};
+mod fields;
+mod mounts;
+
+use std::path::Path;
 use std::sync::Arc;
 
 use image::ImageConfig;
 use jiff::Timestamp;
 use model::{DurableObjectId, Limits};
-use runtime::{BindMount, TmpfsMount};
 use serde_json::{Value, json};
 
 use super::error::EngineError;
@@ -17,6 +19,10 @@ use crate::application::Plain;
 use crate::docker_api::parse_signal;
 use crate::docker_api::path::Query;
 use crate::output::console::Console;
+
+pub(super) use fields::words;
+use fields::{flag, number, text};
+use mounts::{binds, tmpfs};
 
 /// Bytes of a MiB.
 const MIB: u64 = 1024 * 1024;
@@ -64,16 +70,16 @@ pub(super) async fn create(engine: &Arc<Inner>, query: Query<'_>, body: &Value) 
         Some(name) => name.trim_start_matches('/').to_owned(),
         None => names::invented(id.as_str()),
     };
-    engine.free_name(&name)?;
+    names::check(&name)?;
     let mut body = body.clone();
     complete(&mut body, &image.config, &id);
     let has_words = |key: &str| body[key].as_array().is_some_and(|words| !words.is_empty());
     if !has_words("Entrypoint") && !has_words("Cmd") {
         return Err(EngineError::BadParameter("No command specified".to_owned()));
     }
-    let anonymous = volumes::resolve(&engine.volumes, &mut body)?;
-    let plain = plain(&body, &id, &engine.dir)?;
     ports::wanted(&body)?;
+    let anonymous = volumes::resolve(&engine.volumes, &mut body)?;
+    let plain = plain(&body, &id, &engine.dir);
     let record = Record {
         id: id.clone(),
         name,
@@ -82,10 +88,16 @@ pub(super) async fn create(engine: &Arc<Inner>, query: Query<'_>, body: &Value) 
         image_name,
         manifest: found.digest,
         image_id: found.id,
-        anonymous_volumes: anonymous,
+        anonymous_volumes: anonymous.clone(),
         life: Life::default(),
     };
-    let container = engine.containers.add(record, plain, &engine.api.applications, Some(image));
+    let added = plain.and_then(|plain| {
+        engine.containers.add(record, plain, &engine.api.applications, Some(image))
+    });
+    if added.is_err() {
+        anonymous.iter().for_each(|volume| engine.volumes.discard(volume));
+    }
+    let container = added?;
     engine.containers.keep(&container);
     engine.tell(&container, "create", &[]);
     created(json!({"Id": id.as_str(), "Warnings": []}))
@@ -246,114 +258,6 @@ fn limits(host: &Value) -> Result<Limits, EngineError> {
     Ok(Limits { vcpu: vcpu.max(0.01), memory_mib, disk_mb: DISK_MB, pids })
 }
 
-/// `-v` and `--mount`, volumes resolved to their directories already.
-fn binds(host: &Value, engine_dir: &Path) -> Result<Vec<BindMount>, EngineError> {
-    let volumes = engine_dir.join("volumes");
-    let mut binds = Vec::new();
-    for bind in words(host, "Binds")?.unwrap_or_default() {
-        let mut parts = bind.split(':');
-        let (Some(source), Some(target), options) = (parts.next(), parts.next(), parts.next())
-        else {
-            return Err(EngineError::BadParameter(format!(
-                "invalid volume specification: '{bind}'"
-            )));
-        };
-        let options = options.unwrap_or_default();
-        let read_only = options.split(',').any(|option| option == "ro");
-        binds.push(bind_mount(source, target, read_only, &volumes)?);
-    }
-    for mount in host["Mounts"].as_array().into_iter().flatten() {
-        let (kind, target) = (text(mount, "Type")?, text(mount, "Target")?);
-        if kind == "tmpfs" {
-            continue;
-        }
-        if !matches!(kind.as_str(), "bind" | "volume") {
-            return Err(EngineError::NotSupported(format!("a mount of type \"{kind}\"")));
-        }
-        binds.push(bind_mount(
-            &text(mount, "Source")?,
-            &target,
-            flag(mount, "ReadOnly")?,
-            &volumes,
-        )?);
-    }
-    // What lies deeper is mounted later.
-    binds.sort_by_key(|bind| Path::new(&bind.target).components().count());
-    Ok(binds)
-}
-
-fn bind_mount(
-    source: &str,
-    target: &str,
-    read_only: bool,
-    volumes: &Path,
-) -> Result<BindMount, EngineError> {
-    if !is_place(target) {
-        let text = format!("invalid mount config: \"{target}\" is no absolute path below /");
-        return Err(EngineError::BadParameter(text));
-    }
-    let source = match source.strip_prefix('/') {
-        Some(_) => PathBuf::from(source),
-        None => volumes::directory(volumes, source)?,
-    };
-    Ok(BindMount { source, target: target.to_owned(), read_only })
-}
-
-fn tmpfs(host: &Value) -> Result<Vec<TmpfsMount>, EngineError> {
-    let mut all = Vec::new();
-    for (target, options) in host["Tmpfs"].as_object().into_iter().flatten() {
-        all.push(tmpfs_mount(target, options.as_str().unwrap_or_default())?);
-    }
-    for mount in host["Mounts"].as_array().into_iter().flatten() {
-        if mount["Type"] == "tmpfs" {
-            let options = &mount["TmpfsOptions"];
-            let size = match number(options, "SizeBytes")? {
-                0 => String::new(),
-                bytes => format!("size={bytes}"),
-            };
-            all.push(tmpfs_mount(&text(mount, "Target")?, &size)?);
-        }
-    }
-    Ok(all)
-}
-
-fn tmpfs_mount(target: &str, options: &str) -> Result<TmpfsMount, EngineError> {
-    let wrong = |what: &str| EngineError::BadParameter(format!("invalid tmpfs option: {what}"));
-    if !is_place(target) {
-        return Err(wrong(target));
-    }
-    // Half of the memory, as the kernel does it; it is counted against the container's anyway.
-    let mut mount = TmpfsMount {
-        target: target.to_owned(),
-        size: Machine::this().memory_mib * MIB / 2,
-        mode: 0o1777,
-    };
-    for option in options.split(',').filter(|option| !option.is_empty()) {
-        match option.split_once('=') {
-            Some(("size", size)) => mount.size = bytes(size).ok_or_else(|| wrong(option))?,
-            Some(("mode", mode)) => {
-                mount.mode = u32::from_str_radix(mode, 8).map_err(|_| wrong(option))?;
-            }
-            None if matches!(option, "rw" | "nosuid" | "nodev" | "noexec" | "exec") => {}
-            _ => return Err(wrong(option)),
-        }
-    }
-    Ok(mount)
-}
-
-/// `64m`, `1g`, `4096`.
-fn bytes(text: &str) -> Option<u64> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = match text[digits.len()..].to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "k" | "kb" => 1 << 10,
-        "m" | "mb" => 1 << 20,
-        "g" | "gb" => 1 << 30,
-        _ => return None,
-    };
-    digits.parse::<u64>().ok()?.checked_mul(unit)
-}
-
 fn hostname(body: &Value) -> Result<String, EngineError> {
     let name = text(body, "Hostname")?;
     let part = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
@@ -373,57 +277,9 @@ fn working_dir(body: &Value) -> Result<String, EngineError> {
     Ok(path)
 }
 
-/// Whether something can be mounted there.
-fn is_place(path: &str) -> bool {
-    let parts = Path::new(path).components();
-    path.starts_with('/')
-        && !path.contains('\0')
-        && parts.clone().count() > 1
-        && !parts.into_iter().any(|part| part == std::path::Component::ParentDir)
-}
-
 /// `--rm`
 pub(super) fn removes_itself(body: &Value) -> bool {
     body["HostConfig"]["AutoRemove"].as_bool() == Some(true)
-}
-
-/// A list of words, or one word; `None` when it is left out.
-pub(super) fn words(body: &Value, key: &str) -> Result<Option<Vec<String>>, EngineError> {
-    let wrong = || EngineError::BadParameter(format!("\"{key}\" must be a list of texts"));
-    match &body[key] {
-        Value::Null => Ok(None),
-        Value::String(one) => Ok(Some(vec![one.clone()])),
-        Value::Array(list) => {
-            let text = |value: &Value| value.as_str().map(str::to_owned);
-            list.iter().map(text).collect::<Option<Vec<_>>>().ok_or_else(wrong).map(Some)
-        }
-        _ => Err(wrong()),
-    }
-}
-
-fn text(body: &Value, key: &str) -> Result<String, EngineError> {
-    match &body[key] {
-        Value::Null => Ok(String::new()),
-        Value::String(text) if !text.contains('\0') => Ok(text.clone()),
-        _ => Err(EngineError::BadParameter(format!("\"{key}\" must be a text"))),
-    }
-}
-
-fn flag(body: &Value, key: &str) -> Result<bool, EngineError> {
-    match &body[key] {
-        Value::Null => Ok(false),
-        Value::Bool(flag) => Ok(*flag),
-        _ => Err(EngineError::BadParameter(format!("\"{key}\" must be true or false"))),
-    }
-}
-
-fn number(body: &Value, key: &str) -> Result<u64, EngineError> {
-    match &body[key] {
-        Value::Null => Ok(0),
-        value => value.as_u64().ok_or_else(|| {
-            EngineError::BadParameter(format!("\"{key}\" must be a number that is not negative"))
-        }),
-    }
 }
 
 /// What a body's own bytes decide; see [`crate::fuzz`].
@@ -475,26 +331,6 @@ mod tests {
         assert!(limits(&json!({"Memory": 1})).is_err());
         assert!(limits(&json!({"NanoCpus": 1_000_000_000_000_u64})).is_err());
         assert!(limits(&json!({"Memory": "much"})).is_err());
-    }
-
-    #[test]
-    fn mounts_are_checked_and_the_deeper_come_later() {
-        let host = json!({"Binds": ["/a:/x/y", "/b:/x:ro"]});
-        let binds = binds(&host, Path::new("/e")).unwrap();
-        let seen: Vec<_> = binds.iter().map(|b| (b.target.as_str(), b.read_only)).collect();
-        assert_eq!(seen, [("/x", true), ("/x/y", false)]);
-        for bad in ["/a", "/a:x", "/a:/", "/a:/x/../..", "../b:/x"] {
-            let host = json!({"Binds": [bad]});
-            assert!(super::binds(&host, Path::new("/e")).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn sizes_have_units() {
-        assert_eq!(bytes("64m"), Some(64 << 20));
-        assert_eq!(bytes("4096"), Some(4096));
-        assert_eq!(bytes("1x"), None);
-        assert_eq!(bytes("99999999999999999999g"), None);
     }
 
     #[test]

@@ -44,6 +44,14 @@ pub enum EngineError {
     /// A build.
     #[error("failed to build: {0}")]
     Build(#[from] BuildError),
+    /// A build of a context that the caller sent: its paths are the caller's.
+    #[error("failed to build: {text}")]
+    BuildSent {
+        /// What the build said.
+        text: String,
+        /// What it advised.
+        hint: Option<String>,
+    },
     /// Anything else; completes nothing.
     #[error("{0}")]
     Failed(String),
@@ -72,6 +80,7 @@ impl EngineError {
             | Self::Push(_)
             | Self::Archive(_)
             | Self::Build(_)
+            | Self::BuildSent { .. }
             | Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -85,6 +94,7 @@ impl EngineError {
             Self::Push(error) => error.hint(),
             Self::Archive(error) => error.hint(),
             Self::Build(error) => error.hint(),
+            Self::BuildSent { hint, .. } => hint.clone(),
             _ => None,
         }
     }

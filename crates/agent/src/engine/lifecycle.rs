@@ -17,10 +17,9 @@ use super::api::done;
 use super::containers::{Container, Found};
 use super::create;
 use super::error::EngineError;
-use super::names::is_container_name;
 use super::record::{Life, Record, Status};
 use super::reply::{Answer, empty, growing};
-use super::{Inner, exit};
+use super::{Inner, exit, names};
 use crate::docker_api::path::Query;
 use crate::docker_api::{CreateContainer, parse_signal};
 use crate::egress::outbound::Outbound;
@@ -268,28 +267,10 @@ impl Inner {
             return Err(EngineError::NotSupported("renaming a Durable Object's container".into()));
         };
         let name = query.get("name").unwrap_or_default();
-        self.free_name(&name)?;
-        container.record.lock().expect("no holder of this lock panics").name = name;
-        self.containers.keep(container);
+        names::check(&name)?;
+        self.containers.rename(container, name)?;
         self.tell(container, "rename", &[]);
         done()
-    }
-
-    /// Makes sure that a container may be called that.
-    pub(super) fn free_name(&self, name: &str) -> Result<(), EngineError> {
-        if !is_container_name(name) {
-            let text = format!(
-                "Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
-            );
-            return Err(EngineError::BadParameter(text));
-        }
-        match self.containers.with_name(name) {
-            Some(id) => Err(EngineError::Conflict(format!(
-                "Conflict. The container name \"/{name}\" is already in use by container \"{id}\". \
-                 You have to remove (or rename) that container to be able to reuse that name."
-            ))),
-            None => Ok(()),
-        }
     }
 
     /// `DELETE /containers/{id}?force=&v=`

@@ -2,12 +2,24 @@
 
 use sha2::{Digest as _, Sha256};
 
+use super::error::EngineError;
+
 /// Whether a container may be called that.
 pub(super) fn is_container_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     let first = bytes.next().is_some_and(|byte| byte.is_ascii_alphanumeric());
     let rest = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
     first && name.len() >= 2 && name.len() <= 200 && bytes.all(rest)
+}
+
+/// Refuses what no container may be called.
+pub(super) fn check(name: &str) -> Result<(), EngineError> {
+    if is_container_name(name) {
+        return Ok(());
+    }
+    Err(EngineError::BadParameter(format!(
+        "Invalid container name ({name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+    )))
 }
 
 /// A name for a container that was given none: two words, by its id.
