@@ -24,9 +24,15 @@ const WORKFLOWS: &str = "v0.0.0-20231101194043-f2182352d4cc";
 /// The oldest Go that builds them.
 const GO: (u32, u32) = (1, 24);
 
-/// Of the workflows' tests, those that stand for the other case of one that was run: content that is
-/// there already instead of pushed (two), a mount that is refused, a crossmount that is switched off.
-const ALTERNATIVES: u32 = 4;
+/// Of the workflows' tests, those that stand for the other case of one that is run: two set a variable
+/// where content was not pushed (and ask the registry nothing), two are for registries that do not
+/// mount. Any other that is skipped is a failure.
+const ALTERNATIVES: [&str; 4] = [
+    "Get tag name from environment",
+    "Populate registry with test tags (no push)",
+    "Cross-mounting of nonexistent blob should yield session id",
+    "Cross-mounting without from, and automatic content discovery disabled should return a 202",
+];
 
 /// The account that the suites' repositories lie below.
 const REPOSITORIES: [&str; 2] = ["acc/conformance/repo1", "acc/conformance/repo2"];
@@ -128,7 +134,7 @@ fn run_suite(suite: &Path, folder: &Path, server: &RegistryServer, password: &st
     for line in table::troubles(&report) {
         say(line);
     }
-    Ok(output.status.success() && table::all_pass(&counts, 0))
+    Ok(output.status.success() && table::all_pass(&counts, &[], &[]))
 }
 
 fn run_workflows(
@@ -161,7 +167,8 @@ fn run_workflows(
     for line in table::troubles(&report) {
         say(line);
     }
-    Ok(output.status.success() && table::all_pass(&counts, ALTERNATIVES))
+    let skipped: Vec<&str> = table::skipped(&report).collect();
+    Ok(output.status.success() && table::all_pass(&counts, &skipped, &ALTERNATIVES))
 }
 
 #[cfg(test)]
