@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
-use crate::cache::entry;
+use crate::cache::{entry_in, own_dir};
 use oci::{Config, Layout};
 
 /// Raised whenever a recipe below changes.
@@ -35,7 +35,7 @@ pub fn busybox_program() -> PathBuf {
 /// A package can't be had or unpacked.
 #[must_use]
 pub fn folder() -> PathBuf {
-    entry(&format!("base-images-{RECIPES}"), make)
+    entry_in(&own_dir(), &format!("base-images-{RECIPES}"), make)
 }
 
 fn make(folder: &Path) {

@@ -19,7 +19,12 @@ const LONGEST_HOME: usize = 50;
 /// The running program does not lie in a target directory.
 #[must_use]
 pub fn cache_dir() -> PathBuf {
-    if user::is_ordinary() { user::folder() } else { target_dir().join("e2e-cache") }
+    if user::is_ordinary() { user::folder() } else { own_dir() }
+}
+
+/// The cache of what only the tests' own process reads, whoever `berth` runs as.
+pub(crate) fn own_dir() -> PathBuf {
+    target_dir().join("e2e-cache")
 }
 
 /// The `berth` under test: `BERTH_BIN`, or the one built beside the tests.
@@ -74,16 +79,20 @@ pub(crate) fn repository() -> PathBuf {
 /// # Panics
 /// The cache can't be written.
 pub fn entry(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
-    let cache = cache_dir();
+    entry_in(&cache_dir(), name, make)
+}
+
+/// The same in a given cache.
+pub(crate) fn entry_in(cache: &Path, name: &str, make: impl FnOnce(&Path)) -> PathBuf {
     let folder = cache.join(name);
     if folder.exists() {
         return folder;
     }
-    fs::create_dir_all(&cache).expect("make the cache");
+    fs::create_dir_all(cache).expect("make the cache");
     let lock = fs::File::create(cache.join(format!("{name}.lock"))).expect("open the lock");
     flock(lock.file(), FlockOperation::LockExclusive).expect("lock a cache entry");
     if !folder.exists() {
-        let unfinished = tempfile::tempdir_in(&cache).expect("make a folder in the cache");
+        let unfinished = tempfile::tempdir_in(cache).expect("make a folder in the cache");
         make(unfinished.path());
         fs::rename(unfinished.keep(), &folder).expect("move the entry into its place");
     }
