@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, UnmountFlags, fsconfig_create,
@@ -46,11 +46,20 @@ pub(crate) fn mount(
         Some(upper) => Some((open(upper.upper)?, open(upper.work)?)),
         None => None,
     };
-    match mount_detached(&lower, upper.as_ref()) {
+    let root = match mount_detached(&lower, upper.as_ref()) {
         // Kernels before 6.8 do not know `lowerdir+`.
-        Err(Errno::INVAL) => mount_briefly(&lower, upper.as_ref()),
-        result => Ok(Root::from_fd(result.map_err(explain)?)),
+        Err(Errno::INVAL) => mount_briefly(&lower, upper.as_ref())?,
+        result => Root::from_fd(result.map_err(explain)?),
+    };
+    // Without room for its working directory, overlayfs mounts all the same, and takes no writes.
+    if upper.is_some() && is_read_only(&root)? {
+        return Err(explain(Errno::NOSPC));
     }
+    Ok(root)
+}
+
+fn is_read_only(mount: impl AsFd) -> io::Result<bool> {
+    Ok(rustix::fs::fstatvfs(mount)?.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 fn explain(errno: Errno) -> io::Error {

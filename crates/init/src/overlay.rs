@@ -42,15 +42,25 @@ pub(crate) fn mount(
     // option at first, and complain about it in the host's log when they mount.
     let what = "mount the layers as overlay";
     if !kernel::at_least(6, 7) {
-        return mount_in_one_string(&directories).step(what);
+        return mount_in_one_string(&directories).and_then(takes_writes).step(what);
     }
     let fs =
         rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).step("open overlayfs")?;
-    configure(&fs, &directories).or_else(|(error, option)| {
+    let mount = configure(&fs, &directories).or_else(|(error, option)| {
         let mut log = String::new();
         let _ = std::fs::File::from(fs).read_to_string(&mut log);
         Err(error).step(&format!("{what} ({option}: {})", log.trim_end()))
-    })
+    })?;
+    takes_writes(mount).step(what)
+}
+
+/// Without room for its working directory, overlayfs mounts all the same, and takes no writes.
+fn takes_writes(mount: OwnedFd) -> io::Result<OwnedFd> {
+    let flags = rustix::fs::fstatvfs(&mount)?.f_flag;
+    match flags.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+        true => Err(Errno::NOSPC.into()),
+        false => Ok(mount),
+    }
 }
 
 /// Attaches the layers in the stage, on mounts where the disk's root is root inside.

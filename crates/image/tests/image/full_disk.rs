@@ -12,7 +12,7 @@ use berth_image::{
 
 use crate::support::builder::{Chroot, Project};
 use crate::support::registry::{Behaviour, Registry};
-use crate::support::{Form, TestImage, names, noise, options, small_disk, tar};
+use crate::support::{Form, TestImage, names, noise, options, small_disk_with, tar};
 
 /// What a full disk has none of.
 #[derive(Debug, Clone, Copy)]
@@ -36,7 +36,7 @@ struct Disk {
 impl Disk {
     /// A disk with an empty store, and room for that many pages or files.
     fn with_room(lacks: Lacks, room: u64) -> Self {
-        let (mount, path) = small_disk("2m");
+        let (mount, path) = small_disk_with(&[("size", "2m"), ("nr_inodes", "500")]);
         let store = ImageStore::open(path.join("store")).unwrap();
         let filler = path.join("filler");
         match lacks {

@@ -185,11 +185,18 @@ impl Progress for Recorder {
 
 /// A file system of that size (`1m`) that is mounted nowhere: it goes away with the descriptor.
 pub(crate) fn small_disk(size: &str) -> (std::os::fd::OwnedFd, PathBuf) {
+    small_disk_with(&[("size", size)])
+}
+
+/// The same with these options of tmpfs.
+pub(crate) fn small_disk_with(options: &[(&str, &str)]) -> (std::os::fd::OwnedFd, PathBuf) {
     use std::os::fd::AsRawFd;
 
     use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
     let context = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC).unwrap();
-    rustix::mount::fsconfig_set_string(&context, "size", size).unwrap();
+    for (key, value) in options {
+        rustix::mount::fsconfig_set_string(&context, *key, *value).unwrap();
+    }
     rustix::mount::fsconfig_create(&context).unwrap();
     let (flags, attributes) = (FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty());
     let disk = rustix::mount::fsmount(&context, flags, attributes).unwrap();
