@@ -87,7 +87,7 @@ fn a_build_that_fails_shows_the_step_and_its_output() {
     assert!(failed.stderr.contains("Dockerfile:2"), "{failed}");
     // Where the engine had the context is nothing to the caller, and it is gone.
     assert!(!failed.stderr.contains("contexts"), "{failed}");
-    let contexts = project.home().join("docker/contexts");
+    let contexts = project.home().join("docker/a/contexts");
     assert_eq!(fs_err::read_dir(contexts).expect("list the contexts").count(), 0);
     engine.stop();
 }
