@@ -46,7 +46,7 @@ impl Buildah {
             "buildah is missing, and without it nothing is compared: apt-get install buildah"
         );
         let folder = e2e::cache_dir().join("differential");
-        fs::create_dir_all(&folder).expect("make buildah's folder");
+        fs::create_dir_all(folder.join("buildah")).expect("make buildah's folder");
         let mirror = Bases::get().registry();
         let mirror = mirror.strip_prefix("http://").expect("the registry speaks plain HTTP");
         let text = format!(
@@ -109,7 +109,8 @@ impl Buildah {
             // Otherwise a mount of its own folder stays when it has ended.
             command.args(["--storage-opt", "overlay.skip_mount_home=true"]);
         }
-        command.stdin(Stdio::null());
+        // Its caches and its unfinished work, which would outlive the test.
+        command.env("TMPDIR", &self.storage).stdin(Stdio::null());
         command
     }
 }

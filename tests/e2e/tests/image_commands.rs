@@ -1,6 +1,6 @@
 //! `berth images`: what a person and a script see of the images on a machine.
 
-use e2e::{Berth, Data, Dev, Outcome, Project, RegistryServer};
+use e2e::{Berth, Dev, Outcome, Project};
 use serde_json::Value;
 
 fn project() -> Project {
@@ -57,43 +57,6 @@ fn images_are_pulled_listed_inspected_tagged_and_removed() {
     assert_eq!(json(&images(&project, &["ls", "--json"])), serde_json::json!([]));
     let usage = json(&images(&project, &["df", "--json"]));
     assert_eq!((&usage[0]["total"], &usage[0]["size"]), (&0.into(), &0.into()), "{usage}");
-}
-
-#[test]
-fn a_name_in_our_registry_is_what_was_built_or_pushed_last_until_it_is_removed() {
-    let (here, elsewhere) = (project(), project());
-    let data = Data::at(here.home());
-    let server = RegistryServer::start_on(&data, "127.0.0.1:0", &["--anonymous"]);
-    let name = format!("{}/acc/app:1", server.address());
-    let id = |project: &Project| json(&images(project, &["inspect", &name]))[0]["Id"].clone();
-    let build = |project: &Project, text: &str| {
-        project.write("image/Dockerfile", &format!("FROM busybox\nLABEL made={text}\n"));
-        Berth::new(project, ["build", "--tag", &name, "image"]).run().assert_succeeds();
-        id(project)
-    };
-    let pulled = || {
-        images(&elsewhere, &["pull", &name]).assert_succeeds();
-        id(&elsewhere)
-    };
-
-    let first = build(&here, "first");
-    images(&here, &["push", &name]).assert_succeeds();
-    assert_eq!((id(&here), pulled()), (first.clone(), first.clone()));
-    // What is built is not yet pushed.
-    let second = build(&here, "second");
-    assert_ne!(second, first);
-    assert_eq!((id(&here), pulled()), (second.clone(), first));
-    images(&here, &["push", &name]).assert_succeeds();
-    assert_eq!((id(&here), pulled()), (second.clone(), second));
-    // What another one pushes later is what is meant here too.
-    let third = build(&elsewhere, "third");
-    images(&elsewhere, &["push", &name]).assert_succeeds();
-    assert_eq!(id(&here), third);
-
-    images(&here, &["rm", &name]).assert_succeeds();
-    images(&here, &["inspect", &name]).assert_fails(1, &["no such image"]);
-    assert_eq!(server.client().get("/v2/acc/app/manifests/1").status, 404);
-    server.stop();
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use e2e::{Data, Dev, Project, Registry, RegistryServer};
+use e2e::{Berth, Data, Dev, Project, Registry, RegistryServer};
 use serde_json::json;
 
 const IMAGE: &str = "busybox:1";
@@ -157,4 +157,48 @@ fn i4_what_was_pushed_runs_here_although_the_registry_is_gone() {
     let dev = Dev::start(&project);
     assert_eq!(dev.get("/").text(), "pushed\n");
     dev.stop();
+}
+
+#[test]
+fn a_name_in_our_registry_is_what_was_built_or_pushed_last_until_it_is_removed() {
+    let [here, elsewhere] = [(); 2].map(|()| Project::empty().with_own_home());
+    let data = Data::at(here.home());
+    let server = RegistryServer::start_on(&data, "127.0.0.1:0", &["--anonymous"]);
+    let name = format!("{}/acc/app:1", server.address());
+    let images =
+        |project: &Project, args: &[&str]| Berth::new(project, [&["images"], args].concat()).run();
+    let id = |project: &Project| {
+        let told = images(project, &["inspect", &name]);
+        told.assert_succeeds();
+        let told: serde_json::Value = serde_json::from_str(&told.stdout).expect("JSON");
+        told[0]["Id"].clone()
+    };
+    let build = |project: &Project, text: &str| {
+        project.write("image/Dockerfile", &format!("FROM busybox\nLABEL made={text}\n"));
+        Berth::new(project, ["build", "--tag", &name, "image"]).run().assert_succeeds();
+        id(project)
+    };
+    let pulled = || {
+        images(&elsewhere, &["pull", &name]).assert_succeeds();
+        id(&elsewhere)
+    };
+
+    let first = build(&here, "first");
+    images(&here, &["push", &name]).assert_succeeds();
+    assert_eq!((id(&here), pulled()), (first.clone(), first.clone()));
+    // What is built is not yet pushed.
+    let second = build(&here, "second");
+    assert_ne!(second, first);
+    assert_eq!((id(&here), pulled()), (second.clone(), first));
+    images(&here, &["push", &name]).assert_succeeds();
+    assert_eq!((id(&here), pulled()), (second.clone(), second));
+    // What another one pushes later is what is meant here too.
+    let third = build(&elsewhere, "third");
+    images(&elsewhere, &["push", &name]).assert_succeeds();
+    assert_eq!(id(&here), third);
+
+    images(&here, &["rm", &name]).assert_succeeds();
+    images(&here, &["inspect", &name]).assert_fails(1, &["no such image"]);
+    assert_eq!(server.client().get("/v2/acc/app/manifests/1").status, 404);
+    server.stop();
 }

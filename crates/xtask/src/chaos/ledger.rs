@@ -117,10 +117,11 @@ impl Ledger {
         account.unsettled = true;
     }
 
-    /// All instances are ended.
+    /// All instances are ended, also those that were started and have not answered yet. One may answer
+    /// until its grace is over.
     pub(super) fn disturb_all(&mut self) {
         let objects: Vec<Object> = self.objects.keys().copied().collect();
-        objects.into_iter().for_each(|object| self.disturb(object));
+        objects.into_iter().for_each(|object| self.disturb_by(object, 2));
     }
 
     /// What carries requests was killed: the next ones may fail, instances stay.
@@ -220,6 +221,18 @@ mod tests {
         let mut ledger = Ledger::default();
         hit(&mut ledger, 1, "a").unwrap();
         ledger.disturb_by_request(OBJECT);
+        hit(&mut ledger, 2, "b").unwrap();
+        hit(&mut ledger, 3, "c").unwrap();
+        assert!(hit(&mut ledger, 4, "d").is_err());
+    }
+
+    #[test]
+    fn an_instance_that_is_ended_may_be_new_and_answer_until_its_grace_is_over() {
+        let mut ledger = Ledger::default();
+        hit(&mut ledger, 1, "a").unwrap();
+        ledger.disturb(OBJECT);
+        // By now "b" runs, and has not been asked.
+        ledger.disturb_all();
         hit(&mut ledger, 2, "b").unwrap();
         hit(&mut ledger, 3, "c").unwrap();
         assert!(hit(&mut ledger, 4, "d").is_err());
