@@ -5,7 +5,7 @@ use toml::Table;
 use super::{CORPUS, File, Finding};
 
 /// Each room (or package) with those it may import. Rooms on one level never import each other.
-const EDGES: [(&str, &[&str]); 17] = [
+const EDGES: [(&str, &[&str]); 18] = [
     ("model", &[]),
     ("init", &[]),
     ("project", &["model"]),
@@ -15,12 +15,13 @@ const EDGES: [(&str, &[&str]); 17] = [
     ("workers", &["project", "model"]),
     ("agent", &["runtime", "image", "model"]),
     ("registry", &["image", "model"]),
-    ("control", &["model"]),
+    ("store", &[]),
+    ("control", &["store", "model"]),
     (
         "cli",
         &[
-            "edge", "workers", "agent", "registry", "control", "runtime", "image", "project",
-            "model",
+            "edge", "workers", "agent", "registry", "control", "runtime", "image", "store",
+            "project", "model",
         ],
     ),
     ("xtask", &["e2e"]),
