@@ -62,6 +62,8 @@ pub struct UnknownApplication(pub String);
 pub struct InstanceSummary {
     /// The application's name.
     pub application: Arc<str>,
+    /// The unique key of the Durable Object namespace.
+    pub namespace: String,
     /// The Durable Object that owns it.
     pub object: DurableObjectId,
     /// This run of its container.
@@ -188,6 +190,19 @@ impl Agent {
         }
         stops.join_all().await;
         Ok(())
+    }
+
+    /// Stops these instances, so that the next request of each object starts a fresh one. Returns when
+    /// they have ended, after `grace` at the latest; those that are gone are passed over.
+    pub async fn stop_instances(&self, instances: &[InstanceId], grace: Duration) {
+        let mut stops = JoinSet::new();
+        for slot in self.api.slots.all() {
+            let current = slot.current.get();
+            if current.is_some_and(|current| instances.contains(&current.subject.instance)) {
+                stops.spawn(async move { stop(&slot, grace).await });
+            }
+        }
+        stops.join_all().await;
     }
 
     /// Stops and removes every instance: nothing is left of them. The caller has ended the workerd
@@ -366,6 +381,7 @@ fn summary(slot: &Slot) -> Option<InstanceSummary> {
     let running = published.running.filter(|_| published.state.is_live());
     Some(InstanceSummary {
         application: Arc::clone(&instance.subject.application),
+        namespace: slot.application.settings().unique_key.clone(),
         object: instance.subject.object.clone(),
         instance: instance.subject.instance,
         state: published.state,

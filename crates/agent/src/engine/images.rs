@@ -260,10 +260,18 @@ impl Images {
             self.store.untag(reference)?;
             removed.untagged.push(reference.familiar());
         }
-        if all && self.store.reclaim(std::slice::from_ref(&image.digest), &in_use)?.blobs > 0 {
+        let freed =
+            all && self.store.reclaim(std::slice::from_ref(&image.digest), &in_use)?.blobs > 0;
+        if freed && !self.stays(&image)? {
             removed.deleted.push(image.id.to_string());
         }
         Ok(removed)
+    }
+
+    /// Whether an image is here by another manifest, too: pushed compressed it is the same image.
+    fn stays(&self, image: &ImageSummary) -> Result<bool, EngineError> {
+        let all = self.store.list()?;
+        Ok(all.iter().any(|other| other.id == image.id && other.digest != image.digest))
     }
 
     /// Why these names should not go without being asked for twice.
@@ -278,7 +286,7 @@ impl Images {
             return Ok(None);
         }
         let id = image.id.short();
-        if self.needed(in_use)?.contains(&image.id) {
+        if !self.stays(image)? && self.needed(in_use)?.contains(&image.id) {
             return Ok(Some(format!(
                 "conflict: unable to remove repository reference \"{name}\" (must force) - a \
                  container is using its referenced image {id}"
