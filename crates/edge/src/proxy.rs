@@ -10,28 +10,21 @@ use http::header::{CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::Full;
 use hyper::body::{Body, Incoming};
-use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use crate::body::{Download, FromProcess, Record, Upload};
 use crate::config::Config;
 use crate::headers;
 use crate::in_flight::{Guard, InFlight};
 use crate::pool::{Lease, Pool};
+use crate::site::Lifecycle;
 use crate::tunnel;
 
-/// What all requests of an edge share.
+/// What all requests to one Worker share.
 #[derive(Debug)]
 pub(crate) struct Proxy {
     pub(crate) config: Config,
     pub(crate) in_flight: InFlight,
-    pub(crate) tunnels: TaskTracker,
-    /// Cancelled when the edge shuts down: nothing waits for a process any more.
-    pub(crate) stopping: CancellationToken,
-    /// Cancelled when tunnels are to be cut.
-    pub(crate) cut: CancellationToken,
     pool: Pool,
 }
 
@@ -86,14 +79,7 @@ struct Answered {
 
 impl Proxy {
     pub(crate) fn new(config: Config) -> Self {
-        Self {
-            config,
-            in_flight: InFlight::default(),
-            tunnels: TaskTracker::new(),
-            stopping: CancellationToken::new(),
-            cut: CancellationToken::new(),
-            pool: Pool::default(),
-        }
+        Self { config, in_flight: InFlight::default(), pool: Pool::default() }
     }
 
     /// Answers one request of a client.
@@ -101,6 +87,7 @@ impl Proxy {
         &self,
         request: Request<Incoming>,
         client: IpAddr,
+        edge: &Lifecycle,
     ) -> Result<Response<Download>, Infallible> {
         let observe = self.config.observe.as_ref();
         let mut record = Record::new(observe, request.method(), request.uri());
@@ -108,16 +95,12 @@ impl Proxy {
         if let Some(answer) = self.config.intercept.as_ref().and_then(|ask| ask(&parts)) {
             return Ok(own(answer.await, record));
         }
-        match self.forward(Request::from_parts(parts, body), client, &mut record).await {
+        let request = Request::from_parts(parts, body);
+        match self.forward(request, client, edge, &mut record).await {
             Ok(response) => Ok(response(record)),
             Err(failure) => {
-                let text = format!("{failure}\n");
                 record.fail(failure.to_string());
-                let mut response = Response::new(Full::new(Bytes::from(text)));
-                *response.status_mut() = failure.status();
-                let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-                response.headers_mut().insert(CONTENT_TYPE, plain);
-                Ok(own(response, record))
+                Ok(own(plain(failure.status(), &failure), record))
             }
         }
     }
@@ -126,6 +109,7 @@ impl Proxy {
         &self,
         mut request: Request<Incoming>,
         client: IpAddr,
+        edge: &Lifecycle,
         record: &mut Record,
     ) -> Result<impl FnOnce(Record) -> Response<Download> + use<>, Failure> {
         check(&request)?;
@@ -143,14 +127,15 @@ impl Proxy {
             true => Upload::Empty,
             false => Upload::Client(body),
         });
-        let Answered { mut response, lease, guard } = self.send(request).await?;
+        let Answered { mut response, lease, guard } = self.send(request, edge).await?;
         record.status(response.status());
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = headers::upgrade_of(response.headers()).filter(|_| switches);
         headers::remove_hop_by_hop(response.headers_mut());
         let tunnel = match (switches, client_upgrade) {
             (true, Some(client)) => {
-                self.open_tunnel(client, hyper::upgrade::on(&mut response));
+                let process = hyper::upgrade::on(&mut response);
+                edge.tunnels.spawn(tunnel::run(client, process, edge.cut.clone()));
                 true
             }
             (true, None) => return Err(Failure::Unasked),
@@ -167,22 +152,22 @@ impl Proxy {
         })
     }
 
-    fn open_tunnel(&self, client: OnUpgrade, process: OnUpgrade) {
-        self.tunnels.spawn(tunnel::run(client, process, self.cut.clone()));
-    }
-
     /// Sends the request to the current process, as soon as there is one.
     ///
     /// A request that was not sent whole is sent again. One that was sent without an answer is
     /// repeated only if that is safe ([`repeat`]): once on a new connection, if it was on a kept one
     /// that the process may have been about to close, and once to the next process, if this one
     /// turns out to have ended.
-    async fn send(&self, mut request: Request<Upload>) -> Result<Answered, Failure> {
+    async fn send(
+        &self,
+        mut request: Request<Upload>,
+        edge: &Lifecycle,
+    ) -> Result<Answered, Failure> {
         let deadline = Instant::now() + self.config.hold;
         let mut attempt = Attempt::Any;
         let mut dead = None;
         loop {
-            let (path, guard) = self.process(dead.as_deref(), deadline).await?;
+            let (path, guard) = self.process(dead.as_deref(), deadline, edge).await?;
             let leased = match attempt {
                 Attempt::Any => self.pool.lease(&path).await,
                 Attempt::NewConnection | Attempt::NewProcess => self.pool.connect(&path).await,
@@ -230,6 +215,7 @@ impl Proxy {
         &self,
         dead: Option<&Path>,
         deadline: Instant,
+        edge: &Lifecycle,
     ) -> Result<(PathBuf, Guard), Failure> {
         let mut upstream = self.config.upstream.clone();
         loop {
@@ -248,13 +234,22 @@ impl Proxy {
                 () = tokio::time::sleep_until(deadline) => {
                     return Err(Failure::NotRunning(self.config.hold.as_secs()));
                 }
-                () = self.stopping.cancelled() => return Err(Failure::Stopping),
+                () = edge.stopping.cancelled() => return Err(Failure::Stopping),
             }
         }
     }
 }
 
-fn own(response: Response<Full<Bytes>>, mut record: Record) -> Response<Download> {
+/// An answer of the edge's own.
+pub(crate) fn plain(status: StatusCode, text: &dyn std::fmt::Display) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(format!("{text}\n"))));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+pub(crate) fn own(response: Response<Full<Bytes>>, mut record: Record) -> Response<Download> {
     record.status(response.status());
     response.map(|text| Download::text(text, record))
 }

@@ -1,9 +1,13 @@
 //! Accepts connections, and ends them in an orderly way.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::header::HOST;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -11,8 +15,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
+use crate::body::{Download, Record};
 use crate::config::Config;
-use crate::proxy::Proxy;
+use crate::proxy::{own, plain};
+use crate::site::{Lifecycle, Route, Site};
 
 /// A client may take this long for a request's head.
 const HEAD_DEADLINE: Duration = Duration::from_secs(60);
@@ -71,23 +77,32 @@ impl Edge {
         self.listener.local_addr()
     }
 
-    /// Accepts and forwards from now on, on the current tokio runtime.
+    /// Accepts from now on, on the current tokio runtime, and forwards every request to one Worker.
     #[must_use]
-    pub fn serve(self, config: Config) -> Serving {
-        let proxy = Arc::new(Proxy::new(config));
+    pub fn serve(self, config: Config) -> (Serving, Site) {
+        let site = Site::new(config);
+        let route = site.clone();
+        (self.serve_sites(Arc::new(move |_| Some(route.clone()))), site)
+    }
+
+    /// Accepts from now on, on the current tokio runtime, and forwards each request to the Worker
+    /// that `route` names for it.
+    #[must_use]
+    pub fn serve_sites(self, route: Route) -> Serving {
+        let lifecycle = Lifecycle::default();
         let connections = TaskTracker::new();
         let cut = CancellationToken::new();
-        let accepting = accept(self.listener, Arc::clone(&proxy), connections.clone(), cut.clone());
-        connections.spawn(accepting);
-        let _stop = proxy.stopping.clone().drop_guard();
-        Serving { proxy, connections, cut, _stop }
+        let front = Front { route, lifecycle: lifecycle.clone(), cut: cut.clone() };
+        connections.spawn(accept(self.listener, front, connections.clone()));
+        let _stop = lifecycle.stopping.clone().drop_guard();
+        Serving { lifecycle, connections, cut, _stop }
     }
 }
 
 /// A serving edge. Dropping it stops accepting; requests in flight go on.
 #[derive(Debug)]
 pub struct Serving {
-    proxy: Arc<Proxy>,
+    lifecycle: Lifecycle,
     connections: TaskTracker,
     /// Cancelled when connections are to be closed at once.
     cut: CancellationToken,
@@ -95,43 +110,61 @@ pub struct Serving {
 }
 
 impl Serving {
-    /// Resolves as soon as no process works on a request (tunnels and requests that wait for a
-    /// process do not count): the moment to replace the process. Give it to
-    /// `WorkerProcess::deploy`, which first takes the process away from new requests.
-    pub fn drained(&self) -> impl Future<Output = ()> + Send + 'static {
-        let in_flight = self.proxy.in_flight.clone();
-        async move { in_flight.zero().await }
-    }
-
     /// Stops accepting, lets requests in flight finish for at most `grace`, then cuts the rest and
     /// all tunnels. Requests that wait for a process are answered with 503.
     pub async fn shutdown(self, grace: Duration) {
-        self.proxy.stopping.cancel();
+        self.lifecycle.stopping.cancel();
         self.connections.close();
-        self.proxy.tunnels.close();
+        self.lifecycle.tunnels.close();
         if tokio::time::timeout(grace, self.connections.wait()).await.is_err() {
             self.cut.cancel();
             self.connections.wait().await;
         }
-        self.proxy.cut.cancel();
-        self.proxy.tunnels.wait().await;
+        self.lifecycle.cut.cancel();
+        self.lifecycle.tunnels.wait().await;
     }
 }
 
-async fn accept(
-    listener: TcpListener,
-    proxy: Arc<Proxy>,
-    connections: TaskTracker,
+/// What every connection needs.
+#[derive(Clone)]
+struct Front {
+    route: Route,
+    lifecycle: Lifecycle,
+    /// Cancelled when connections are to be closed at once.
     cut: CancellationToken,
-) {
+}
+
+impl Front {
+    async fn serve(
+        &self,
+        request: Request<Incoming>,
+        client: IpAddr,
+    ) -> Result<Response<Download>, Infallible> {
+        let (head, body) = request.into_parts();
+        let site = (self.route)(&head);
+        let request = Request::from_parts(head, body);
+        match site {
+            Some(site) => site.0.serve(request, client, &self.lifecycle).await,
+            None => {
+                let record = Record::new(None, request.method(), request.uri());
+                let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+                let host = host.unwrap_or("this host");
+                let text = format!("no Worker serves {host}{}", request.uri().path());
+                Ok(own(plain(StatusCode::NOT_FOUND, &text), record))
+            }
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, front: Front, connections: TaskTracker) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = proxy.stopping.cancelled() => return,
+            () = front.lifecycle.stopping.cancelled() => return,
         };
         match accepted {
             Ok((stream, client)) => {
-                connections.spawn(connection(stream, client.ip(), Arc::clone(&proxy), cut.clone()));
+                connections.spawn(connection(stream, client.ip(), front.clone()));
             }
             Err(error) => {
                 tracing::warn!(%error, "accept");
@@ -141,15 +174,15 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, client: IpAddr, proxy: Arc<Proxy>, cut: CancellationToken) {
+async fn connection(stream: TcpStream, client: IpAddr, front: Front) {
     // Answers are written whole; waiting for more to send only delays them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "nodelay");
     }
-    let stopping = proxy.stopping.clone();
+    let (stopping, cut) = (front.lifecycle.stopping.clone(), front.cut.clone());
     let service = service_fn(move |request| {
-        let proxy = Arc::clone(&proxy);
-        async move { proxy.serve(request, client).await }
+        let front = front.clone();
+        async move { front.serve(request, client).await }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -151,7 +151,7 @@ async fn a_client_that_goes_away_ends_the_request_at_the_process() {
     let event = rig.event().await;
     assert_eq!(event.status.as_u16(), 499);
     assert_eq!(event.error.as_deref(), Some("the client went away"));
-    tokio::time::timeout(DEADLINE, rig.serving.drained()).await.expect("nothing is in flight");
+    tokio::time::timeout(DEADLINE, rig.site.drained()).await.expect("nothing is in flight");
 }
 
 struct Told(tokio::sync::mpsc::Sender<()>);

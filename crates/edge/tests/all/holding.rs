@@ -54,7 +54,7 @@ async fn replacing_the_process_under_load_fails_no_request() {
     for n in 1..=20 {
         // As `WorkerProcess::deploy` does it.
         rig.upstream.send_replace(None);
-        rig.serving.drained().await;
+        rig.site.drained().await;
         drop(process);
         tokio::task::yield_now().await;
         process = rig.process(&format!("p{n}"), move |_| async move { ok(n.to_string()) });
@@ -72,7 +72,7 @@ async fn a_process_that_died_unannounced_is_waited_for_anew() {
     drop(rig.process("a", |_| async { ok("a") }));
     // Its path is still the current one, and nobody listens there.
     let (answer, _process) = tokio::join!(rig.get("/"), async {
-        tokio::time::timeout(DEADLINE, rig.serving.drained()).await.expect("waiting is no work");
+        tokio::time::timeout(DEADLINE, rig.site.drained()).await.expect("waiting is no work");
         rig.process("b", |_| async { ok("b") })
     });
     assert_eq!(answer.body(), "b");

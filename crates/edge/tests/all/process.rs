@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use berth_edge::{Config, Edge, RequestEvent, Serving};
+use berth_edge::{Config, Edge, RequestEvent, Serving, Site};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
@@ -28,6 +28,7 @@ pub(crate) type Body = BoxBody<Bytes, hyper::Error>;
 pub(crate) struct Rig {
     pub(crate) address: SocketAddr,
     pub(crate) serving: Serving,
+    pub(crate) site: Site,
     pub(crate) upstream: Arc<watch::Sender<Option<PathBuf>>>,
     pub(crate) dir: tempfile::TempDir,
     events: mpsc::UnboundedReceiver<RequestEvent>,
@@ -52,7 +53,8 @@ impl Rig {
         let edge = Edge::bind(IpAddr::V4(Ipv4Addr::LOCALHOST), 0).await.expect("a port");
         let address = edge.local_addr().expect("an address");
         let dir = tempfile::tempdir().expect("a folder");
-        Self { address, serving: edge.serve(config), upstream: Arc::new(upstream), dir, events }
+        let (serving, site) = edge.serve(config);
+        Self { address, serving, site, upstream: Arc::new(upstream), dir, events }
     }
 
     /// A process that answers with `answer`, made the current one.

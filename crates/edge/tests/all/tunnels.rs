@@ -60,7 +60,7 @@ async fn bytes_go_both_ways_after_an_upgrade() {
     assert!(event.upgraded && event.status == StatusCode::SWITCHING_PROTOCOLS, "{event:?}");
     echoes(&mut stream, b"hello").await;
     echoes(&mut stream, &vec![42; 100_000]).await;
-    tokio::time::timeout(DEADLINE, rig.serving.drained()).await.expect("a tunnel is not in flight");
+    tokio::time::timeout(DEADLINE, rig.site.drained()).await.expect("a tunnel is not in flight");
 }
 
 #[tokio::test]

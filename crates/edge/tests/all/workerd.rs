@@ -164,7 +164,7 @@ async fn neither_a_replacement_nor_a_kill_is_seen_by_clients() {
     });
     // Once the slow request is in flight …
     let deadline = tokio::time::Instant::now() + DEADLINE;
-    let drained = || tokio::time::timeout(Duration::from_millis(1), rig.serving.drained());
+    let drained = || tokio::time::timeout(Duration::from_millis(1), rig.site.drained());
     while drained().await.is_ok() {
         assert!(tokio::time::Instant::now() < deadline);
         tokio::task::yield_now().await;
@@ -172,7 +172,7 @@ async fn neither_a_replacement_nor_a_kill_is_seen_by_clients() {
     // … it is let finish, and the next is held until the new process serves.
     rig.upstream.send_replace(None);
     let replace = async {
-        rig.serving.drained().await;
+        rig.site.drained().await;
         child.kill().await.expect("a process");
         let (new, socket) = start(rig.dir.path(), "2").await;
         rig.upstream.send_replace(Some(socket));
