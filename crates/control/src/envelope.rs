@@ -15,7 +15,17 @@ pub(crate) fn success(result: &impl Serialize) -> Response<Body> {
     response(StatusCode::OK, &body)
 }
 
-/// An answer that is none.
+/// A list that is whole.
+pub(crate) fn page(result: &[Value]) -> Response<Body> {
+    let count = result.len();
+    let info = json!({"page": 1, "per_page": count.max(1), "count": count, "total_count": count,
+        "total_pages": 1});
+    let body = json!({"success": true, "errors": [], "messages": [], "result": result,
+        "result_info": info});
+    response(StatusCode::OK, &body)
+}
+
+/// An answer that is none. Codes are Cloudflare's (`spec/wrangler.md` §1).
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     status: StatusCode,
@@ -31,6 +41,46 @@ impl Failure {
     /// What a caller sent makes no sense.
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, 1000, message)
+    }
+
+    /// A Worker that cannot run.
+    pub(crate) fn validation(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, 10021, message)
+    }
+
+    pub(crate) fn no_script() -> Self {
+        Self::new(StatusCode::NOT_FOUND, 10007, "This Worker does not exist on your account.")
+    }
+
+    pub(crate) fn no_service() -> Self {
+        Self::new(StatusCode::NOT_FOUND, 10090, "This service does not exist on your account.")
+    }
+
+    pub(crate) fn no_version() -> Self {
+        Self::new(StatusCode::NOT_FOUND, 100_146, "There is no such version of this Worker.")
+    }
+
+    pub(crate) fn no_application(id: &str) -> Self {
+        let message = format!("APPLICATION_NOT_FOUND: there is no container application {id}");
+        Self::new(StatusCode::NOT_FOUND, 1000, message)
+    }
+
+    /// Somebody else was first: the whole request may be made again.
+    pub(crate) fn conflict() -> Self {
+        let message = "somebody else has changed this meanwhile; try again";
+        Self::new(StatusCode::CONFLICT, 10040, message)
+    }
+
+    /// A fault of ours.
+    pub(crate) fn internal(message: impl Into<String>) -> Self {
+        let message = message.into();
+        tracing::error!(message, "request");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, 10013, message)
+    }
+
+    /// What is wrong, in words.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     pub(crate) fn into_response(self) -> Response<Body> {

@@ -1,49 +1,230 @@
-//! Which endpoint a path means.
+//! Which endpoint a path means, and what a token must allow for it.
 
 use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
 use crate::envelope::Failure;
+use crate::records::Scope;
 
-/// An endpoint below an account.
+/// An endpoint. Names in them are those of the path, decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Route {
-    /// `GET /containers/me`
+    /// Endpoints of no account.
+    User(UserRoute),
+    /// Endpoints below an account.
+    Account(String, AccountRoute),
+}
+
+/// Who is asking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum UserRoute {
+    /// `GET /user/tokens/verify`
+    VerifyToken,
+    /// `GET /user`
+    User,
+    /// `GET /accounts`
+    Accounts,
+    /// `GET /memberships`
+    Memberships,
+}
+
+/// What an account has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum AccountRoute {
+    /// `/workers/scripts`, `/workers/scripts/<name>/…`, `/workers/services/<name>` …
+    Workers(WorkersRoute),
+    /// `/containers/…`
+    Containers(ContainersRoute),
+}
+
+/// Endpoints of Workers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum WorkersRoute {
+    ListScripts,
+    AccountSubdomain,
+    Namespaces,
+    Service(String),
+    DeleteService(String),
+    /// `GET /workers/workers/<name>`
+    Worker(String),
+    /// One script's, by its name.
+    Script(String, ScriptRoute),
+    /// `GET /workers/tails/by-consumer/<name>`
+    TailConsumers,
+    /// `GET /storage/kv/namespaces`: there are none.
+    KvNamespaces,
+}
+
+/// Endpoints of one script.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ScriptRoute {
+    Put,
+    Delete,
+    Settings,
+    PatchScriptSettings,
+    Secrets,
+    PutSecret,
+    PatchSecrets,
+    DeleteSecret(String),
+    Versions,
+    UploadVersion,
+    Version(String),
+    Deployments,
+    Deploy,
+    Subdomain,
+    PutSubdomain,
+    PutRoutes,
+    PutDomains,
+    Schedules,
+    PutSchedules,
+    References,
+    UploadAssets,
+}
+
+/// Endpoints of containers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ContainersRoute {
     Me,
-    /// `POST /containers/registries/<host>/credentials`
     Credentials(String),
+    Applications,
+    CreateApplication,
+    Application(String),
+    ModifyApplication(String),
+    DeleteApplication(String),
+    Rollouts(String),
+    CreateRollout(String),
+    /// What `wrangler containers list` shows.
+    Dashboard,
+    /// What `wrangler containers instances` shows.
+    Instances(String),
+    PrepareImage,
 }
 
 impl Route {
-    /// The account and the endpoint.
+    /// The endpoint.
     ///
     /// # Errors
     /// There is none of that path; the answer names it.
-    pub(crate) fn parse(method: &Method, path: &str) -> Result<(String, Self), Failure> {
+    pub(crate) fn parse(method: &Method, path: &str) -> Result<Self, Failure> {
         let parts: Vec<String> = path
             .split('/')
             .filter(|part| !part.is_empty())
             .map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned())
             .collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-        let (account, rest) = match parts.as_slice() {
-            ["client", "v4", "accounts", account, rest @ ..] => (*account, rest),
-            _ => return Err(unknown(method, path)),
-        };
-        let route = match (method, rest) {
-            (&Method::GET, ["containers", "me"]) => Self::Me,
-            (&Method::POST, ["containers", "registries", host, "credentials"]) => {
-                Self::Credentials((*host).to_owned())
+        let found = match parts.as_slice() {
+            ["client", "v4", "accounts", account, rest @ ..] => {
+                account_route(method, rest).map(|route| Self::Account((*account).to_owned(), route))
             }
-            _ => return Err(unknown(method, path)),
+            ["client", "v4", rest @ ..] => user_route(method, rest).map(Self::User),
+            _ => None,
         };
-        Ok((account.to_owned(), route))
+        found.ok_or_else(|| {
+            let message =
+                format!("Could not route to {method} {path}: Berth does not have it (yet)");
+            Failure::new(StatusCode::NOT_FOUND, 7003, message)
+        })
+    }
+
+    /// What a token must allow.
+    pub(crate) fn scope(&self, method: &Method) -> Scope {
+        match self {
+            _ if method == Method::GET => Scope::Read,
+            Self::User(_) => Scope::Read,
+            Self::Account(_, AccountRoute::Workers(_)) => Scope::WorkersWrite,
+            Self::Account(_, AccountRoute::Containers(_)) => Scope::ContainersWrite,
+        }
     }
 }
 
-fn unknown(method: &Method, path: &str) -> Failure {
-    let message = format!("Could not route to {method} {path}: Berth does not have it (yet)");
-    Failure::new(StatusCode::NOT_FOUND, 7003, message)
+fn user_route(method: &Method, rest: &[&str]) -> Option<UserRoute> {
+    Some(match (method, rest) {
+        (&Method::GET, ["user", "tokens", "verify"]) => UserRoute::VerifyToken,
+        (&Method::GET, ["user"]) => UserRoute::User,
+        (&Method::GET, ["accounts"]) => UserRoute::Accounts,
+        (&Method::GET, ["memberships"]) => UserRoute::Memberships,
+        _ => return None,
+    })
+}
+
+fn account_route(method: &Method, rest: &[&str]) -> Option<AccountRoute> {
+    match rest {
+        ["workers", rest @ ..] => workers_route(method, rest).map(AccountRoute::Workers),
+        ["containers", rest @ ..] => containers_route(method, rest).map(AccountRoute::Containers),
+        ["storage", "kv", "namespaces"] if method == Method::GET => {
+            Some(AccountRoute::Workers(WorkersRoute::KvNamespaces))
+        }
+        _ => None,
+    }
+}
+
+fn workers_route(method: &Method, rest: &[&str]) -> Option<WorkersRoute> {
+    let name = |name: &&str| (*name).to_owned();
+    Some(match (method, rest) {
+        (&Method::GET, ["scripts"]) => WorkersRoute::ListScripts,
+        (&Method::GET, ["subdomain"]) => WorkersRoute::AccountSubdomain,
+        (&Method::GET, ["durable_objects", "namespaces"]) => WorkersRoute::Namespaces,
+        (&Method::GET, ["services", service]) => WorkersRoute::Service(name(service)),
+        (&Method::DELETE, ["services", service]) => WorkersRoute::DeleteService(name(service)),
+        (&Method::GET, ["workers", worker]) => WorkersRoute::Worker(name(worker)),
+        (&Method::GET, ["tails", "by-consumer", _]) => WorkersRoute::TailConsumers,
+        (_, ["scripts", script, rest @ ..]) => {
+            WorkersRoute::Script(name(script), script_route(method, rest)?)
+        }
+        _ => return None,
+    })
+}
+
+fn script_route(method: &Method, rest: &[&str]) -> Option<ScriptRoute> {
+    Some(match (method, rest) {
+        (&Method::PUT, []) => ScriptRoute::Put,
+        (&Method::DELETE, []) => ScriptRoute::Delete,
+        (&Method::GET, ["settings"]) => ScriptRoute::Settings,
+        (&Method::PATCH, ["script-settings"]) => ScriptRoute::PatchScriptSettings,
+        (&Method::GET, ["secrets"]) => ScriptRoute::Secrets,
+        (&Method::PUT, ["secrets"]) => ScriptRoute::PutSecret,
+        (&Method::PATCH, ["secrets-bulk"]) => ScriptRoute::PatchSecrets,
+        (&Method::DELETE, ["secrets", secret]) => ScriptRoute::DeleteSecret((*secret).to_owned()),
+        (&Method::GET, ["versions"]) => ScriptRoute::Versions,
+        (&Method::POST, ["versions"]) => ScriptRoute::UploadVersion,
+        (&Method::GET, ["versions", id]) => ScriptRoute::Version((*id).to_owned()),
+        (&Method::GET, ["deployments"]) => ScriptRoute::Deployments,
+        (&Method::POST, ["deployments"]) => ScriptRoute::Deploy,
+        (&Method::GET, ["subdomain"]) => ScriptRoute::Subdomain,
+        (&Method::POST, ["subdomain"]) => ScriptRoute::PutSubdomain,
+        (&Method::PUT, ["routes"]) => ScriptRoute::PutRoutes,
+        (&Method::PUT, ["domains", "records"]) => ScriptRoute::PutDomains,
+        (&Method::GET, ["schedules"]) => ScriptRoute::Schedules,
+        (&Method::PUT, ["schedules"]) => ScriptRoute::PutSchedules,
+        (&Method::GET, ["references"]) => ScriptRoute::References,
+        (&Method::POST, ["assets-upload-session"]) => ScriptRoute::UploadAssets,
+        _ => return None,
+    })
+}
+
+fn containers_route(method: &Method, rest: &[&str]) -> Option<ContainersRoute> {
+    let name = |name: &&str| (*name).to_owned();
+    Some(match (method, rest) {
+        (&Method::GET, ["me"]) => ContainersRoute::Me,
+        (&Method::POST, ["registries", host, "credentials"]) => {
+            ContainersRoute::Credentials(name(host))
+        }
+        (&Method::GET, ["applications"]) => ContainersRoute::Applications,
+        (&Method::POST, ["applications"]) => ContainersRoute::CreateApplication,
+        (&Method::GET, ["applications", id]) => ContainersRoute::Application(name(id)),
+        (&Method::PATCH, ["applications", id]) => ContainersRoute::ModifyApplication(name(id)),
+        (&Method::DELETE, ["applications", id]) => ContainersRoute::DeleteApplication(name(id)),
+        (&Method::GET, ["applications", id, "rollouts"]) => ContainersRoute::Rollouts(name(id)),
+        (&Method::POST, ["applications", id, "rollouts"]) => {
+            ContainersRoute::CreateRollout(name(id))
+        }
+        (&Method::GET, ["dash", "applications"]) => ContainersRoute::Dashboard,
+        (&Method::GET, ["dash", "applications", id, "instances"]) => {
+            ContainersRoute::Instances(name(id))
+        }
+        (&Method::POST, ["image-preparations"]) => ContainersRoute::PrepareImage,
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
@@ -52,15 +233,27 @@ mod tests {
 
     #[test]
     fn what_wrangler_asks_for_is_found_and_all_else_is_named() {
-        let me = Route::parse(&Method::GET, "/client/v4/accounts/a/containers/me");
-        assert_eq!(me, Ok(("a".into(), Route::Me)));
         let path = "/client/v4/accounts/a/containers/registries/localhost%3A5000/credentials";
-        let credentials = Route::Credentials("localhost:5000".into());
-        assert_eq!(Route::parse(&Method::POST, path), Ok(("a".into(), credentials)));
+        let credentials = ContainersRoute::Credentials("localhost:5000".into());
+        let credentials = Route::Account("a".into(), AccountRoute::Containers(credentials));
+        assert_eq!(Route::parse(&Method::POST, path), Ok(credentials));
         for (method, path) in [(Method::GET, path), (Method::GET, "/"), (Method::PUT, "/client/v4")]
         {
             let failure = Route::parse(&method, path).unwrap_err();
             assert!(format!("{failure:?}").contains(path), "{failure:?}");
         }
+    }
+
+    #[test]
+    fn looking_needs_less_than_changing() {
+        let scope = |method: Method, path: &str| {
+            Route::parse(&method, path).map(|route| route.scope(&method))
+        };
+        let script = "/client/v4/accounts/a/workers/scripts/w";
+        assert_eq!(scope(Method::PUT, script), Ok(Scope::WorkersWrite));
+        assert_eq!(scope(Method::GET, &format!("{script}/versions")), Ok(Scope::Read));
+        let applications = "/client/v4/accounts/a/containers/applications";
+        assert_eq!(scope(Method::POST, applications), Ok(Scope::ContainersWrite));
+        assert_eq!(scope(Method::GET, "/client/v4/user"), Ok(Scope::Read));
     }
 }

@@ -1,0 +1,261 @@
+//! Requests: whose they are, what they ask for, and the answer.
+
+mod applications;
+mod body;
+mod scripts;
+mod secrets;
+mod user;
+mod versions;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{HeaderMap, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use jiff::Timestamp;
+use store::Store;
+
+use crate::account;
+use crate::blobs::Blobs;
+use crate::containers::Containers;
+use crate::envelope::{Body, Failure, success};
+use crate::platform::Platform;
+use crate::records::{Scope, Token};
+use crate::registries::{self, RegistryCredentials};
+use crate::route::{AccountRoute, ContainersRoute, Route};
+use crate::seal::Sealer;
+use crate::state::State;
+use crate::tokens::{self, Tokens};
+use crate::turns::Turns;
+use crate::workers::{Author, Workers};
+
+/// What the API is opened with.
+#[derive(Clone)]
+pub struct ApiConfig {
+    /// The account there is.
+    pub account: String,
+    /// Hosts under which the registry is known.
+    pub registry_hosts: Vec<String>,
+    /// Who gives credentials for it.
+    pub registry: Arc<dyn RegistryCredentials>,
+    /// Who may ask.
+    pub access: Access,
+    /// What is deployed here; `None` where there is a registry alone.
+    pub serving: Option<Serving>,
+}
+
+/// What it takes to run what is deployed.
+#[derive(Clone)]
+pub struct Serving {
+    /// The records.
+    pub store: Arc<dyn Store>,
+    /// What encrypts the secrets among them.
+    pub sealer: Arc<Sealer>,
+    /// The folder of the Workers' modules.
+    pub blobs: PathBuf,
+    /// Who runs it all.
+    pub platform: Arc<dyn Platform>,
+    /// Below this domain each Worker has a host of its own.
+    pub domain: String,
+    /// Time between SIGTERM and SIGKILL of an instance.
+    pub stop_grace: Duration,
+}
+
+/// Who may ask.
+#[derive(Debug, Clone)]
+pub enum Access {
+    /// Whoever has a token of these.
+    Tokens(Tokens),
+    /// Whoever has this token, which allows everything.
+    One(String),
+}
+
+/// The API; clones are the same one.
+#[derive(Clone)]
+pub struct Api {
+    account: String,
+    registry_hosts: Vec<String>,
+    registry: Arc<dyn RegistryCredentials>,
+    access: Access,
+    platform: Option<Deployed>,
+}
+
+/// What is deployed.
+#[derive(Clone)]
+pub(crate) struct Deployed {
+    pub(crate) workers: Workers,
+    pub(crate) containers: Containers,
+}
+
+impl std::fmt::Debug for ApiConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ApiConfig").field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Serving {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Serving").field("domain", &self.domain).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Api {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").field("account", &self.account).finish_non_exhaustive()
+    }
+}
+
+/// A request whose token is known.
+pub(crate) struct Asked {
+    pub(crate) head: Parts,
+    pub(crate) body: Incoming,
+    pub(crate) token: Token,
+}
+
+impl Asked {
+    /// Who asks, for what is written down.
+    pub(crate) fn author(&self, source: &'static str) -> Author {
+        Author { name: self.token.name.clone(), source, message: None }
+    }
+
+    /// A parameter of the query.
+    pub(crate) fn query(&self, name: &str) -> Option<String> {
+        let query = self.head.uri.query()?.as_bytes();
+        form_urlencoded::parse(query).find(|(key, _)| key == name).map(|(_, value)| value.into())
+    }
+}
+
+impl Api {
+    /// The API of one account.
+    #[must_use]
+    pub fn new(config: ApiConfig) -> Self {
+        let platform = config.serving.map(|serving| {
+            let state = State {
+                store: serving.store,
+                sealer: serving.sealer,
+                blobs: Blobs::in_folder(&serving.blobs),
+            };
+            let platform = serving.platform;
+            Deployed {
+                workers: Workers::new(state.clone(), Arc::clone(&platform), serving.domain),
+                containers: Containers {
+                    state,
+                    platform,
+                    stop_grace: serving.stop_grace,
+                    turns: Turns::default(),
+                },
+            }
+        });
+        Self {
+            account: config.account,
+            registry_hosts: config.registry_hosts,
+            registry: config.registry,
+            access: config.access,
+            platform,
+        }
+    }
+
+    /// Starts what the records say should run; returns when all of it serves. What does not start is
+    /// logged, and the rest serves.
+    ///
+    /// # Errors
+    /// The records cannot be read.
+    pub async fn start(&self) -> Result<(), String> {
+        let Some(deployed) = &self.platform else { return Ok(()) };
+        let started = async {
+            deployed.containers.start_all().await?;
+            deployed.workers.start_all().await
+        };
+        started.await.map_err(|failure: Failure| format!("{failure:?}"))
+    }
+
+    /// Answers a request. A client that goes away meanwhile cuts off nothing that was begun: what is
+    /// written down is carried out, too.
+    pub async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let api = self.clone();
+        let answer = tokio::spawn(async move { api.answer_whole(request).await }).await;
+        answer.unwrap_or_else(|error| Failure::internal(error.to_string()).into_response())
+    }
+
+    async fn answer_whole(&self, request: Request<Incoming>) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let (method, path) = (head.method.clone(), head.uri.path().to_owned());
+        let answer = self.try_answer(head, body).await;
+        let response = answer.unwrap_or_else(Failure::into_response);
+        tracing::info!(%method, path, status = response.status().as_u16(), "request");
+        response
+    }
+
+    async fn try_answer(&self, head: Parts, body: Incoming) -> Result<Response<Body>, Failure> {
+        let route = Route::parse(&head.method, head.uri.path())?;
+        let token = self.authenticate(&head.headers, route.scope(&head.method))?;
+        let asked = Asked { head, body, token };
+        match route {
+            Route::User(route) => Ok(user::answer(route, &self.account, &asked.token)),
+            Route::Account(account, _) if account != self.account => Err(Failure::new(
+                StatusCode::FORBIDDEN,
+                9109,
+                format!(
+                    "Unauthorized to access requested resource: the account here is {}",
+                    self.account
+                ),
+            )),
+            Route::Account(_, AccountRoute::Workers(route)) => {
+                scripts::answer(self.deployed(&asked.head)?, route, asked).await
+            }
+            Route::Account(account, AccountRoute::Containers(route)) => match route {
+                ContainersRoute::Me => Ok(success(&account::me(&account))),
+                ContainersRoute::Credentials(host) => {
+                    self.credentials(&account, &host, asked).await
+                }
+                route => applications::answer(self.deployed(&asked.head)?, route, asked).await,
+            },
+        }
+    }
+
+    fn deployed(&self, head: &Parts) -> Result<&Deployed, Failure> {
+        self.platform.as_ref().ok_or_else(|| {
+            let (method, path) = (&head.method, head.uri.path());
+            let why = "this is a registry alone; `berth serve` has it";
+            let message = format!("Could not route to {method} {path}: {why}");
+            Failure::new(StatusCode::NOT_FOUND, 7003, message)
+        })
+    }
+
+    async fn credentials(
+        &self,
+        account: &str,
+        host: &str,
+        asked: Asked,
+    ) -> Result<Response<Body>, Failure> {
+        if !self.registry_hosts.iter().any(|own| own == host) {
+            return Err(Failure::new(StatusCode::NOT_FOUND, 1000, "IMAGE_REGISTRY_NOT_FOUND"));
+        }
+        let wanted = registries::Wanted::parse(&body::bytes(asked.body).await?)?;
+        Ok(success(&registries::give(self.registry.as_ref(), account, host, &wanted)))
+    }
+
+    fn authenticate(&self, headers: &HeaderMap, wanted: Scope) -> Result<Token, Failure> {
+        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let given = given.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
+        let found = match (given, &self.access) {
+            (Some(text), Access::Tokens(tokens)) => tokens.find(text, Timestamp::now()),
+            (Some(text), Access::One(own)) => Ok(tokens::one(own, text)),
+            (None, _) => Ok(None),
+        };
+        let found = found.map_err(|error| Failure::internal(format!("failed to {error}")))?;
+        let token = found
+            .ok_or_else(|| Failure::new(StatusCode::FORBIDDEN, 10000, "Authentication error"))?;
+        if token.allows(wanted) {
+            return Ok(token);
+        }
+        let message = format!(
+            "Authentication error: the token \"{}\" does not allow {}",
+            token.name,
+            wanted.name()
+        );
+        Err(Failure::new(StatusCode::FORBIDDEN, 10000, message))
+    }
+}

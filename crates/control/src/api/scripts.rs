@@ -1,0 +1,277 @@
+//! `/workers/…`.
+
+use http::Response;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{Asked, Deployed, body, secrets, user, versions};
+use crate::envelope::{Body, Failure, page, success};
+use crate::records::{Cron, Script, Version};
+use crate::route::{ScriptRoute, WorkersRoute};
+use crate::routes;
+use crate::upload::Upload;
+use crate::wanted::is_nothing;
+use crate::workers::{Workers, no_assets};
+
+pub(super) async fn answer(
+    deployed: &Deployed,
+    route: WorkersRoute,
+    asked: Asked,
+) -> Result<Response<Body>, Failure> {
+    let workers = &deployed.workers;
+    match route {
+        WorkersRoute::ListScripts => {
+            let scripts = workers.state.scripts()?;
+            Ok(page(&scripts.iter().map(listed).collect::<Vec<_>>()))
+        }
+        WorkersRoute::AccountSubdomain => Ok(success(&json!({"subdomain": workers.domain}))),
+        WorkersRoute::Namespaces => namespaces(workers),
+        WorkersRoute::Service(name) => {
+            let script = workers.state.find_script(&name)?.ok_or_else(Failure::no_service)?;
+            Ok(success(&service(&script.value)))
+        }
+        WorkersRoute::DeleteService(name) => {
+            workers.remove(&name).await?;
+            Ok(success(&Value::Null))
+        }
+        WorkersRoute::Worker(name) => {
+            let script = workers.state.script(&name)?.value;
+            let url = format!("http://{}.{}", script.name, workers.domain);
+            Ok(success(
+                &json!({"id": script.tag, "name": script.name, "created_on": script.created_on,
+                "updated_on": script.modified_on,
+                "subdomain": {"enabled": script.subdomain, "previews_enabled": false, "url": url}}),
+            ))
+        }
+        WorkersRoute::Script(name, route) => one(deployed, &name, route, asked).await,
+        WorkersRoute::TailConsumers | WorkersRoute::KvNamespaces => Ok(page(&[])),
+    }
+}
+
+async fn one(
+    deployed: &Deployed,
+    name: &str,
+    route: ScriptRoute,
+    asked: Asked,
+) -> Result<Response<Body>, Failure> {
+    let workers = &deployed.workers;
+    match route {
+        ScriptRoute::Put => put(workers, name, asked).await,
+        ScriptRoute::Delete => {
+            workers.remove(name).await?;
+            Ok(success(&Value::Null))
+        }
+        ScriptRoute::Settings => settings(workers, name),
+        ScriptRoute::PatchScriptSettings => patch_settings(workers, name, asked).await,
+        ScriptRoute::Secrets => secrets::list(workers, name),
+        ScriptRoute::PutSecret => secrets::put(workers, name, asked).await,
+        ScriptRoute::PatchSecrets => secrets::patch(workers, name, asked).await,
+        ScriptRoute::DeleteSecret(secret) => secrets::delete(workers, name, &secret, &asked).await,
+        ScriptRoute::Versions => versions::list(workers, name),
+        ScriptRoute::UploadVersion => versions::upload(workers, name, asked).await,
+        ScriptRoute::Version(id) => versions::view(workers, name, &id),
+        ScriptRoute::Deployments => versions::deployments(workers, name),
+        ScriptRoute::Deploy => versions::deploy(workers, name, asked).await,
+        ScriptRoute::Subdomain => {
+            let script = workers.state.script(name)?.value;
+            Ok(success(&json!({"enabled": script.subdomain, "previews_enabled": false})))
+        }
+        ScriptRoute::PutSubdomain => put_subdomain(workers, name, asked).await,
+        ScriptRoute::PutRoutes => put_routes(workers, name, asked).await,
+        ScriptRoute::PutDomains => put_domains(workers, name, asked).await,
+        ScriptRoute::Schedules => {
+            Ok(success(&json!({"schedules": workers.state.script(name)?.value.crons})))
+        }
+        ScriptRoute::PutSchedules => put_schedules(workers, name, asked).await,
+        ScriptRoute::References => Ok(success(&json!({}))),
+        ScriptRoute::UploadAssets => Err(no_assets()),
+    }
+}
+
+async fn put(workers: &Workers, name: &str, asked: Asked) -> Result<Response<Body>, Failure> {
+    let author = asked.author("wrangler");
+    let upload = Upload::read(&asked.head.headers, asked.body).await?;
+    let (script, version) = workers.upload(name, upload, author, true).await?;
+    Ok(success(&uploaded(&script, &version)))
+}
+
+fn uploaded(script: &Script, version: &Version) -> Value {
+    json!({
+        "id": script.name,
+        "tag": script.tag,
+        "etag": version.etag(),
+        "deployment_id": version.id.simple().to_string(),
+        "startup_time_ms": version.startup_time_ms,
+        "created_on": script.created_on,
+        "modified_on": script.modified_on,
+        "migration_tag": script.migration_tag,
+        "handlers": ["fetch"],
+    })
+}
+
+fn listed(script: &Script) -> Value {
+    json!({"id": script.name, "tag": script.tag, "migration_tag": script.migration_tag,
+        "created_on": script.created_on, "modified_on": script.modified_on})
+}
+
+fn service(script: &Script) -> Value {
+    let wrangler = json!({"id": script.name, "tag": script.tag,
+        "migration_tag": script.migration_tag, "last_deployed_from": "wrangler"});
+    json!({"id": script.name, "default_environment": {"environment": "production",
+        "script": wrangler}})
+}
+
+fn settings(workers: &Workers, name: &str) -> Result<Response<Body>, Failure> {
+    let script = workers.state.script(name)?.value;
+    let version = workers.state.newest_version(&script)?.ok_or_else(Failure::no_version)?;
+    Ok(success(&json!({
+        "bindings": versions::bindings(&script, &version),
+        "compatibility_date": version.compatibility_date,
+        "compatibility_flags": version.compatibility_flags,
+        "migration_tag": script.migration_tag,
+    })))
+}
+
+/// What holds for every version. Logs are always shown; nothing else can be set.
+async fn patch_settings(
+    workers: &Workers,
+    name: &str,
+    asked: Asked,
+) -> Result<Response<Body>, Failure> {
+    workers.state.script(name)?;
+    let wanted = body::object(asked.body).await?;
+    let mut fields = wanted.as_object().into_iter().flatten();
+    match fields.find(|(field, value)| *field != "observability" && !is_nothing(value)) {
+        None => Ok(success(&wanted)),
+        Some((field, _)) => {
+            let message = format!("`{field}` is not done by `berth serve` yet");
+            Err(Failure::validation(message))
+        }
+    }
+}
+
+fn namespaces(workers: &Workers) -> Result<Response<Body>, Failure> {
+    let mut all = Vec::new();
+    for script in workers.state.scripts()? {
+        for class in &script.classes {
+            all.push(
+                json!({"id": class.namespace_id, "name": format!("{}_{}", script.name, class.name),
+                "class": class.name, "script": script.name, "use_sqlite": class.sqlite}),
+            );
+        }
+    }
+    Ok(page(&all))
+}
+
+#[derive(Deserialize)]
+struct Enabled {
+    enabled: bool,
+}
+
+async fn put_subdomain(
+    workers: &Workers,
+    name: &str,
+    asked: Asked,
+) -> Result<Response<Body>, Failure> {
+    let Enabled { enabled } = body::json(asked.body).await?;
+    let change = |script: &mut Script| {
+        script.subdomain = enabled;
+        Ok(())
+    };
+    let script = workers.change(name, change).await?;
+    Ok(success(&json!({"enabled": script.subdomain, "previews_enabled": false})))
+}
+
+#[derive(Deserialize)]
+struct WireRoute {
+    pattern: String,
+}
+
+async fn put_routes(
+    workers: &Workers,
+    name: &str,
+    asked: Asked,
+) -> Result<Response<Body>, Failure> {
+    let routes: Vec<WireRoute> = body::json(asked.body).await?;
+    let patterns: Vec<String> = routes.into_iter().map(|route| route.pattern).collect();
+    let patterns = free(workers, name, patterns)?;
+    let change = |script: &mut Script| {
+        script.routes = patterns;
+        Ok(())
+    };
+    workers.change(name, change).await?;
+    Ok(success(&Value::Null))
+}
+
+#[derive(Deserialize)]
+struct WireDomains {
+    origins: Vec<WireOrigin>,
+}
+
+#[derive(Deserialize)]
+struct WireOrigin {
+    hostname: String,
+}
+
+async fn put_domains(
+    workers: &Workers,
+    name: &str,
+    asked: Asked,
+) -> Result<Response<Body>, Failure> {
+    let WireDomains { origins } = body::json(asked.body).await?;
+    let patterns = origins.into_iter().map(|origin| format!("{}/*", origin.hostname)).collect();
+    let patterns = free(workers, name, patterns)?;
+    let change = |script: &mut Script| {
+        script.domains = patterns;
+        Ok(())
+    };
+    workers.change(name, change).await?;
+    Ok(success(&Value::Null))
+}
+
+/// Patterns that make sense and are no other Worker's.
+fn free(workers: &Workers, name: &str, patterns: Vec<String>) -> Result<Vec<String>, Failure> {
+    patterns.iter().try_for_each(|pattern| routes::parse(pattern).map(drop))?;
+    for other in workers.state.scripts()?.iter().filter(|other| other.name != name) {
+        let mut theirs = other.routes.iter().chain(&other.domains);
+        if let Some(taken) = theirs.find(|route| patterns.contains(route)) {
+            let message = format!("the route \"{taken}\" belongs to the Worker \"{}\"", other.name);
+            return Err(Failure::new(http::StatusCode::CONFLICT, 10020, message));
+        }
+    }
+    Ok(patterns)
+}
+
+#[derive(Deserialize)]
+struct WireCron {
+    cron: String,
+}
+
+async fn put_schedules(
+    workers: &Workers,
+    name: &str,
+    asked: Asked,
+) -> Result<Response<Body>, Failure> {
+    let wanted: Vec<WireCron> = body::json(asked.body).await?;
+    for WireCron { cron } in &wanted {
+        let checked = workers.platform.check_cron(cron);
+        checked.map_err(|error| Failure::bad_request(error.to_string()))?;
+    }
+    let now = Timestamp::now();
+    let change = |script: &mut Script| {
+        let cron = |WireCron { cron }: WireCron| {
+            let known = script.crons.iter().find(|known| known.cron == cron);
+            known.cloned().unwrap_or(Cron { cron, created_on: now, modified_on: now })
+        };
+        script.crons = wanted.into_iter().map(cron).collect();
+        Ok(())
+    };
+    let script = workers.change(name, change).await?;
+    Ok(success(&json!({"schedules": script.crons})))
+}
+
+/// Who did something, as clients show it.
+pub(super) fn author(name: &str) -> String {
+    user::email(name)
+}

@@ -1,0 +1,118 @@
+//! A platform for tests: it carries nothing out, and remembers what it was asked.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use store::Memory;
+use tempfile::TempDir;
+
+use crate::blobs::Blobs;
+use crate::plan::{ApplicationPlan, InstanceView, WorkerPlan};
+use crate::platform::{Answer, Platform, PlatformError};
+use crate::seal::Sealer;
+use crate::state::State;
+
+/// What it was asked, and what it is to answer.
+#[derive(Debug, Default)]
+pub(crate) struct Fake {
+    /// Plans of Workers that serve, by their tags.
+    pub(crate) serving: Mutex<BTreeMap<String, WorkerPlan>>,
+    /// The image of each namespace.
+    pub(crate) images: Mutex<BTreeMap<String, String>>,
+    /// The instances that run, whatever the namespace.
+    pub(crate) running: Mutex<Vec<String>>,
+    /// Those that were stopped, together.
+    pub(crate) stopped: Mutex<Vec<Vec<String>>>,
+    /// Workers and images whose text holds this do not start.
+    pub(crate) broken: Mutex<Option<String>>,
+}
+
+impl Fake {
+    fn check(&self, text: &str) -> Result<(), PlatformError> {
+        match &*self.broken.lock().unwrap() {
+            Some(broken) if text.contains(broken) => {
+                Err(PlatformError(format!("{broken}: broken")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_worker(&self, plan: &WorkerPlan) -> Result<(), PlatformError> {
+        let texts = plan.modules.iter().map(|module| String::from_utf8_lossy(&module.contents));
+        texts.into_iter().try_for_each(|text| self.check(&text))
+    }
+}
+
+impl Platform for Fake {
+    fn try_worker<'a>(
+        &'a self,
+        plan: &'a WorkerPlan,
+    ) -> Answer<'a, Result<Duration, PlatformError>> {
+        Box::pin(async { self.check_worker(plan).map(|()| Duration::from_millis(7)) })
+    }
+
+    fn run_worker<'a>(&'a self, plan: &'a WorkerPlan) -> Answer<'a, Result<(), PlatformError>> {
+        Box::pin(async {
+            self.serving.lock().unwrap().insert(plan.tag.clone(), plan.clone());
+            Ok(())
+        })
+    }
+
+    fn remove_worker<'a>(&'a self, tag: &'a str, _: &'a [String]) -> Answer<'a, ()> {
+        Box::pin(async {
+            self.serving.lock().unwrap().remove(tag);
+        })
+    }
+
+    fn check_cron(&self, expression: &str) -> Result<(), PlatformError> {
+        self.check(expression)
+    }
+
+    fn set_application<'a>(
+        &'a self,
+        plan: &'a ApplicationPlan,
+    ) -> Answer<'a, Result<(), PlatformError>> {
+        Box::pin(async {
+            self.check(&plan.image)?;
+            self.images.lock().unwrap().insert(plan.namespace_id.clone(), plan.image.clone());
+            Ok(())
+        })
+    }
+
+    fn stop_instances<'a>(&'a self, ids: &'a [String], _: Duration) -> Answer<'a, ()> {
+        Box::pin(async {
+            self.stopped.lock().unwrap().push(ids.to_vec());
+            self.running.lock().unwrap().retain(|id| !ids.contains(id));
+        })
+    }
+
+    fn remove_application<'a>(&'a self, namespace_id: &'a str) -> Answer<'a, ()> {
+        Box::pin(async {
+            self.images.lock().unwrap().remove(namespace_id);
+        })
+    }
+
+    fn instances(&self, _: &str) -> Vec<InstanceView> {
+        let running = self.running.lock().unwrap();
+        let view = |id: &String| InstanceView {
+            id: id.clone(),
+            object: id.clone(),
+            status: "running",
+            started_at: None,
+        };
+        running.iter().map(view).collect()
+    }
+}
+
+/// State in memory, with a folder for what must be in files.
+pub(crate) fn state() -> (State, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let sealer = Sealer::with_key_file(&folder.path().join("key")).unwrap();
+    let state = State {
+        store: Arc::new(Memory::default()),
+        sealer: Arc::new(sealer),
+        blobs: Blobs::in_folder(&folder.path().join("blobs")),
+    };
+    (state, folder)
+}

@@ -1,0 +1,165 @@
+//! What is to run, whole: made from the records, carried out by the platform.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use model::Application;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A Worker that is to run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerPlan {
+    /// Its name.
+    pub script: String,
+    /// Names its storage: no other Worker has or had it.
+    pub tag: String,
+    /// Its version.
+    pub version: Uuid,
+    /// When the version was uploaded.
+    pub created_on: Timestamp,
+    /// Modules, the main one first.
+    pub modules: Vec<PlannedModule>,
+    /// `YYYY-MM-DD`.
+    pub compatibility_date: String,
+    /// Flags on top of the date's.
+    pub compatibility_flags: Vec<String>,
+    /// What `env` holds.
+    pub bindings: Vec<PlannedBinding>,
+    /// Its Durable Object classes.
+    pub classes: Vec<PlannedClass>,
+    /// Its cron triggers.
+    pub crons: Vec<String>,
+    /// Hosts and paths that it serves: see [`PlannedRoute`].
+    pub routes: Vec<PlannedRoute>,
+}
+
+/// One module.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PlannedModule {
+    /// The name by which others import it.
+    pub name: String,
+    /// How it is read.
+    pub kind: ModuleKind,
+    /// Its bytes.
+    pub contents: Vec<u8>,
+    /// Its source map (v3 JSON).
+    pub source_map: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for PlannedModule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({:?}, {} bytes)", self.name, self.kind, self.contents.len())
+    }
+}
+
+/// How a module is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModuleKind {
+    /// ECMAScript.
+    EsModule,
+    /// CommonJS.
+    CommonJs,
+    /// A text.
+    Text,
+    /// Bytes.
+    Data,
+    /// WebAssembly.
+    Wasm,
+    /// JSON.
+    Json,
+}
+
+/// One member of `env`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlannedBinding {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub value: PlannedValue,
+}
+
+/// What a member of `env` is.
+#[derive(Clone, PartialEq)]
+pub enum PlannedValue {
+    /// A text.
+    Text(String),
+    /// A text that is not to be shown.
+    Secret(String),
+    /// A JSON value.
+    Json(serde_json::Value),
+    /// A namespace of one of [`WorkerPlan::classes`].
+    DurableObject {
+        /// The class.
+        class_name: String,
+    },
+    /// The Worker itself, or one of its entry points.
+    Service {
+        /// The entry point's class.
+        entrypoint: Option<String>,
+    },
+}
+
+impl fmt::Debug for PlannedValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.debug_tuple("Text").field(text).finish(),
+            Self::Secret(_) => f.write_str("Secret(***)"),
+            Self::Json(value) => f.debug_tuple("Json").field(value).finish(),
+            Self::DurableObject { class_name } => write!(f, "DurableObject({class_name})"),
+            Self::Service { entrypoint } => write!(f, "Service({entrypoint:?})"),
+        }
+    }
+}
+
+/// A Durable Object class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedClass {
+    /// Its name in the code.
+    pub name: String,
+    /// Names its storage and its containers.
+    pub namespace_id: String,
+    /// Whether its storage is SQLite.
+    pub sqlite: bool,
+    /// Whether its objects own containers.
+    pub container: bool,
+    /// Images that they may choose from, by name.
+    pub images: BTreeMap<String, String>,
+}
+
+/// Requests that a Worker serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedRoute {
+    /// The host, without a port; `*.example.com` is every host below, `*example.com` that one too.
+    pub host: String,
+    /// What the path begins with, or is, if it does not end in `*`.
+    pub path: String,
+}
+
+/// A container application whose instances may run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApplicationPlan {
+    /// Its id.
+    pub id: String,
+    /// The namespace whose objects own its instances.
+    pub namespace_id: String,
+    /// What they are.
+    pub application: Application,
+    /// The image they run, as a reference.
+    pub image: String,
+}
+
+/// One instance, as the platform sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceView {
+    /// This run of its container.
+    pub id: String,
+    /// The Durable Object that owns it.
+    pub object: String,
+    /// A state of Cloudflare's: `running`, `stopping`, `failed` …
+    pub status: &'static str,
+    /// Since when it runs.
+    pub started_at: Option<Timestamp>,
+}

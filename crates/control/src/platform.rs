@@ -1,0 +1,52 @@
+//! Who carries plans out: the node with its Workers, containers and edge. Composed by `cli`.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use crate::plan::{ApplicationPlan, InstanceView, WorkerPlan};
+
+/// The answer to a request that takes its time.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Why a plan could not be carried out, for the one who made it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct PlatformError(pub String);
+
+/// Effects of the control plane. Every call may be made again with the same plan: nothing happens then.
+pub trait Platform: Send + Sync {
+    /// Starts a Worker where nobody reaches it, and ends it again: how long the start took, or what
+    /// is wrong with it.
+    fn try_worker<'a>(
+        &'a self,
+        plan: &'a WorkerPlan,
+    ) -> Answer<'a, Result<Duration, PlatformError>>;
+
+    /// Puts a version into the place of what serves under its script's tag; returns once it serves.
+    /// If it does not start, what served before serves on.
+    fn run_worker<'a>(&'a self, plan: &'a WorkerPlan) -> Answer<'a, Result<(), PlatformError>>;
+
+    /// Ends a Worker and removes what is left of it: its objects' storage, and the instances of these
+    /// namespaces.
+    fn remove_worker<'a>(&'a self, tag: &'a str, namespaces: &'a [String]) -> Answer<'a, ()>;
+
+    /// Whether an expression says when to run a cron trigger; why not, if it does not.
+    fn check_cron(&self, expression: &str) -> Result<(), PlatformError>;
+
+    /// Gets an application's image and lets its instances start; those that run stay as they are.
+    fn set_application<'a>(
+        &'a self,
+        plan: &'a ApplicationPlan,
+    ) -> Answer<'a, Result<(), PlatformError>>;
+
+    /// Ends these instances within `grace`; their objects' next requests start new ones. Those that
+    /// are gone are passed over.
+    fn stop_instances<'a>(&'a self, ids: &'a [String], grace: Duration) -> Answer<'a, ()>;
+
+    /// Ends every instance of the application of a namespace; none is started any more.
+    fn remove_application<'a>(&'a self, namespace_id: &'a str) -> Answer<'a, ()>;
+
+    /// The instances whose objects are in a namespace.
+    fn instances(&self, namespace_id: &str) -> Vec<InstanceView>;
+}

@@ -1,0 +1,16 @@
+//! What the control plane remembers: one type for each kind of record, and its key.
+//!
+//! Records are JSON. Fields are only ever added, with a default, so that a record of an older Berth
+//! is read by a newer one.
+
+mod application;
+mod binding;
+mod script;
+mod token;
+mod version;
+
+pub(crate) use application::{ApplicationRecord, Rollout, RolloutStatus};
+pub(crate) use binding::{Binding, BindingKind};
+pub(crate) use script::{Class, Cron, Deployment, Script};
+pub use token::{Scope, Token};
+pub(crate) use version::{ClassContainer, Module, Version};

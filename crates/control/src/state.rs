@@ -1,0 +1,196 @@
+//! Records, read and written as what they are.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use store::{CommitError, Revision, Store, StoreError, Transaction};
+
+use crate::blobs::Blobs;
+use crate::envelope::Failure;
+use crate::records::{ApplicationRecord, Deployment, Rollout, Script, Version};
+use crate::seal::Sealer;
+
+/// Most records that one list reads: more than an account may have of anything.
+const MOST: usize = 10_000;
+
+/// Everything that outlives the process.
+#[derive(Debug, Clone)]
+pub(crate) struct State {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) sealer: Arc<Sealer>,
+    pub(crate) blobs: Blobs,
+}
+
+/// A record with the revision that it was read at.
+#[derive(Debug, Clone)]
+pub(crate) struct Read<T> {
+    pub(crate) value: T,
+    pub(crate) revision: Revision,
+}
+
+/// Keys of records.
+pub(crate) mod key {
+    use uuid::Uuid;
+
+    pub(crate) const SCRIPTS: &str = "scripts/";
+    pub(crate) const APPLICATIONS: &str = "applications/";
+
+    pub(crate) fn script(name: &str) -> String {
+        format!("{SCRIPTS}{name}")
+    }
+
+    /// All versions of a script.
+    pub(crate) fn versions(tag: &str) -> String {
+        format!("versions/{tag}/")
+    }
+
+    pub(crate) fn version(tag: &str, id: Uuid) -> String {
+        format!("{}{id}", versions(tag))
+    }
+
+    /// All deployments of a script.
+    pub(crate) fn deployments(tag: &str) -> String {
+        format!("deployments/{tag}/")
+    }
+
+    /// With leading zeros, so that the order of keys is that of numbers.
+    pub(crate) fn deployment(tag: &str, number: u32) -> String {
+        format!("{}{number:010}", deployments(tag))
+    }
+
+    pub(crate) fn application(id: &str) -> String {
+        format!("{APPLICATIONS}{id}")
+    }
+
+    /// All rollouts of an application.
+    pub(crate) fn rollouts(id: &str) -> String {
+        format!("rollouts/{id}/")
+    }
+
+    pub(crate) fn rollout(id: &str, number: u32) -> String {
+        format!("{}{number:010}", rollouts(id))
+    }
+}
+
+impl State {
+    fn read<T: DeserializeOwned>(&self, key: &str) -> Result<Option<Read<T>>, Failure> {
+        let Some(record) = self.store.get(key).map_err(broken)? else { return Ok(None) };
+        let value = parse(key, &record.value)?;
+        Ok(Some(Read { value, revision: record.revision }))
+    }
+
+    fn all<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>, Failure> {
+        all(self.store.as_ref(), prefix)
+    }
+
+    /// A script that must be there.
+    pub(crate) fn script(&self, name: &str) -> Result<Read<Script>, Failure> {
+        self.find_script(name)?.ok_or_else(Failure::no_script)
+    }
+
+    pub(crate) fn find_script(&self, name: &str) -> Result<Option<Read<Script>>, Failure> {
+        self.read(&key::script(name))
+    }
+
+    pub(crate) fn scripts(&self) -> Result<Vec<Script>, Failure> {
+        self.all(key::SCRIPTS)
+    }
+
+    /// A version that must be there.
+    pub(crate) fn version(&self, script: &Script, id: uuid::Uuid) -> Result<Version, Failure> {
+        let found = self.read(&key::version(&script.tag, id))?;
+        found.map(|read| read.value).ok_or_else(Failure::no_version)
+    }
+
+    /// All versions, the newest first.
+    pub(crate) fn versions(&self, script: &Script) -> Result<Vec<Version>, Failure> {
+        let mut versions: Vec<Version> = self.all(&key::versions(&script.tag))?;
+        versions.sort_by_key(|version| std::cmp::Reverse(version.number));
+        Ok(versions)
+    }
+
+    /// The version that was uploaded last.
+    pub(crate) fn newest_version(&self, script: &Script) -> Result<Option<Version>, Failure> {
+        Ok(self.versions(script)?.into_iter().next())
+    }
+
+    /// All deployments, the newest first.
+    pub(crate) fn deployments(&self, script: &Script) -> Result<Vec<Deployment>, Failure> {
+        let mut deployments: Vec<Deployment> = self.all(&key::deployments(&script.tag))?;
+        deployments.reverse();
+        Ok(deployments)
+    }
+
+    /// An application that must be there.
+    pub(crate) fn application(&self, id: &str) -> Result<Read<ApplicationRecord>, Failure> {
+        self.find_application(id)?.ok_or_else(|| Failure::no_application(id))
+    }
+
+    pub(crate) fn find_application(
+        &self,
+        id: &str,
+    ) -> Result<Option<Read<ApplicationRecord>>, Failure> {
+        self.read(&key::application(id))
+    }
+
+    pub(crate) fn applications(&self) -> Result<Vec<ApplicationRecord>, Failure> {
+        applications(self.store.as_ref())
+    }
+
+    /// All rollouts of an application, the newest first.
+    pub(crate) fn rollouts(&self, id: &str) -> Result<Vec<Rollout>, Failure> {
+        let mut rollouts: Vec<Rollout> = self.all(&key::rollouts(id))?;
+        rollouts.reverse();
+        Ok(rollouts)
+    }
+
+    /// Makes the changes of a transaction.
+    pub(crate) fn commit(&self, transaction: &Transaction) -> Result<(), Failure> {
+        match self.store.commit(transaction) {
+            Ok(_) => Ok(()),
+            Err(CommitError::Conflict { .. }) => Err(Failure::conflict()),
+            Err(CommitError::Store(error)) => Err(broken(error)),
+        }
+    }
+
+    /// Removes everything under a prefix, with the record that it belongs to going first.
+    pub(crate) fn remove_below(
+        &self,
+        prefixes: &[String],
+        first: Transaction,
+    ) -> Result<(), Failure> {
+        let mut transaction = first;
+        for prefix in prefixes {
+            let records = self.store.list(prefix, None, MOST).map_err(broken)?;
+            transaction =
+                records.into_iter().fold(transaction, |all, record| all.delete(record.key));
+        }
+        self.commit(&transaction)
+    }
+}
+
+/// All applications of a store, the oldest first.
+pub(crate) fn applications(store: &dyn Store) -> Result<Vec<ApplicationRecord>, Failure> {
+    let mut applications: Vec<ApplicationRecord> = all(store, key::APPLICATIONS)?;
+    applications.sort_by_key(|application| application.created_at);
+    Ok(applications)
+}
+
+fn all<T: DeserializeOwned>(store: &dyn Store, prefix: &str) -> Result<Vec<T>, Failure> {
+    let records = store.list(prefix, None, MOST).map_err(broken)?;
+    records.iter().map(|record| parse(&record.key, &record.value)).collect()
+}
+
+/// The bytes of a record.
+pub(crate) fn bytes(value: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(value).expect("records have text keys and finite numbers")
+}
+
+fn parse<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, Failure> {
+    serde_json::from_slice(value)
+        .map_err(|error| Failure::internal(format!("the record \"{key}\" cannot be read: {error}")))
+}
+
+fn broken(error: StoreError) -> Failure {
+    Failure::internal(format!("failed to {error}"))
+}

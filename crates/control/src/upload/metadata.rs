@@ -1,0 +1,153 @@
+//! `metadata`: everything about a version but its code.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::envelope::Failure;
+use crate::wanted::is_nothing;
+
+/// The part `metadata`. What Berth cannot do is refused: here, if it is a field that is not known
+/// ([`Metadata::check`]), and where it is used.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Metadata {
+    pub(crate) main_module: Option<String>,
+    #[serde(default)]
+    pub(crate) compatibility_date: Option<String>,
+    #[serde(default)]
+    pub(crate) compatibility_flags: Vec<String>,
+    #[serde(default)]
+    pub(crate) bindings: Vec<Value>,
+    /// Kinds of bindings that the new version takes over from the one before.
+    #[serde(default)]
+    pub(crate) keep_bindings: Vec<String>,
+    #[serde(default)]
+    pub(crate) containers: Vec<WireContainer>,
+    #[serde(default)]
+    pub(crate) migrations: Option<Migrations>,
+    #[serde(default)]
+    pub(crate) exports: BTreeMap<String, WireExport>,
+    #[serde(default)]
+    pub(crate) assets: Option<Value>,
+    #[serde(default)]
+    pub(crate) annotations: BTreeMap<String, String>,
+    /// Everything else.
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
+}
+
+/// Fields that ask for nothing which would not be so anyway: code is always taken over at once, one
+/// machine is every placement, logs are always shown, and packages are only counted.
+const GRANTED: [&str; 4] =
+    ["code_update_strategy", "placement", "observability", "package_dependencies"];
+
+/// A class that owns containers.
+#[derive(Debug, Deserialize)]
+pub(crate) struct WireContainer {
+    #[serde(default)]
+    pub(crate) name: String,
+    /// Missing when an export names the container.
+    #[serde(default)]
+    pub(crate) class_name: Option<String>,
+    #[serde(default)]
+    pub(crate) images: BTreeMap<String, String>,
+}
+
+/// One of `exports`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct WireExport {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    #[serde(default)]
+    pub(crate) storage: Option<String>,
+    #[serde(default)]
+    pub(crate) container: Option<String>,
+    /// `created`, unless it says otherwise.
+    #[serde(default)]
+    pub(crate) state: Option<String>,
+}
+
+/// Changes of Durable Object classes.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Migrations {
+    #[serde(default)]
+    pub(crate) old_tag: Option<String>,
+    #[serde(default)]
+    pub(crate) new_tag: Option<String>,
+    #[serde(default)]
+    pub(crate) steps: Vec<MigrationStep>,
+}
+
+/// The changes of one migration.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct MigrationStep {
+    #[serde(default)]
+    pub(crate) new_classes: Vec<String>,
+    #[serde(default)]
+    pub(crate) new_sqlite_classes: Vec<String>,
+    #[serde(default)]
+    pub(crate) renamed_classes: Vec<Renamed>,
+    #[serde(default)]
+    pub(crate) deleted_classes: Vec<String>,
+    #[serde(default)]
+    pub(crate) transferred_classes: Vec<Value>,
+}
+
+/// A class that has another name now.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Renamed {
+    pub(crate) from: String,
+    pub(crate) to: String,
+}
+
+impl Metadata {
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, Failure> {
+        serde_json::from_slice(text)
+            .map_err(|error| Failure::bad_request(format!("metadata: {error}")))
+    }
+
+    /// Refuses what would be accepted and not done.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let asks = |(name, value): &(&String, &Value)| {
+            !GRANTED.contains(&name.as_str()) && !is_nothing(value)
+        };
+        match self.rest.iter().find(asks) {
+            None => Ok(()),
+            Some((name, _)) => Err(Failure::validation(format!(
+                "`{name}` is not done by `berth serve` yet; leave it out of the configuration"
+            ))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn checked(metadata: &Value) -> Result<(), Failure> {
+        Metadata::parse(metadata.to_string().as_bytes()).unwrap().check()
+    }
+
+    #[test]
+    fn what_is_not_done_is_refused_by_name() {
+        let plain = json!({"main_module": "i.js", "bindings": [], "logpush": false,
+            "tail_consumers": [], "observability": {"enabled": true},
+            "code_update_strategy": {"mode": "deferred", "max_delay": 300},
+            "package_dependencies": [{"name": "p"}]});
+        assert_eq!(checked(&plain), Ok(()));
+        for (name, value) in [
+            ("limits", json!({"cpu_ms": 50})),
+            ("logpush", json!(true)),
+            ("tail_consumers", json!([{"service": "t"}])),
+            ("keep_assets", json!(true)),
+        ] {
+            let mut metadata = plain.clone();
+            metadata[name] = value;
+            let failure = checked(&metadata).unwrap_err();
+            assert!(failure.message().contains(name), "{failure:?}");
+        }
+    }
+}

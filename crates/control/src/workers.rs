@@ -1,0 +1,392 @@
+//! Workers: uploaded, deployed, changed, removed. Records first, then what runs follows them.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use store::{Revision, Transaction};
+use uuid::Uuid;
+
+use crate::bindings::{of_upload, place};
+use crate::blobs::BlobId;
+use crate::envelope::Failure;
+use crate::plan::{PlannedBinding, PlannedClass, PlannedModule, PlannedValue, WorkerPlan};
+use crate::platform::Platform;
+use crate::records::{Binding, BindingKind, ClassContainer, Deployment, Module, Script, Version};
+use crate::state::{Read, State, bytes, key};
+use crate::turns::Turns;
+use crate::upload::{Upload, WireContainer, WireExport};
+use crate::{migrate, routes};
+
+/// Who asks for a change, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Author {
+    /// The name of their token.
+    pub(crate) name: String,
+    /// `wrangler`, `secret_change` …
+    pub(crate) source: &'static str,
+    /// What they say about it.
+    pub(crate) message: Option<String>,
+}
+
+/// Workers of an account.
+#[derive(Clone)]
+pub(crate) struct Workers {
+    pub(crate) state: State,
+    pub(crate) platform: Arc<dyn Platform>,
+    /// Below this domain each Worker has a host of its own.
+    pub(crate) domain: String,
+    /// One change of a Worker at a time: what runs is what was written last.
+    turns: Turns,
+}
+
+impl Workers {
+    pub(crate) fn new(state: State, platform: Arc<dyn Platform>, domain: String) -> Self {
+        Self { state, platform, domain, turns: Turns::default() }
+    }
+
+    /// Starts what should run. What does not start is told of, and the rest runs.
+    pub(crate) async fn start_all(&self) -> Result<(), Failure> {
+        for script in self.state.scripts()? {
+            let _turn = self.turns.of(&script.name).await;
+            if let Err(failure) = self.run(&script.name).await {
+                tracing::error!(script = script.name, ?failure, "a Worker does not run");
+            }
+        }
+        Ok(())
+    }
+
+    /// A new version from an upload; with `deploy` it serves when this returns.
+    pub(crate) async fn upload(
+        &self,
+        name: &str,
+        mut upload: Upload,
+        author: Author,
+        deploy: bool,
+    ) -> Result<(Script, Version), Failure> {
+        check_name(name)?;
+        check_supported(&upload, deploy)?;
+        let _turn = self.turns.of(name).await;
+        let now = Timestamp::now();
+        let read = self.state.find_script(name)?;
+        let revision = read.as_ref().map(|read| read.revision);
+        let mut script = read.map_or_else(|| Script::new(name, now), |read| read.value);
+        if deploy {
+            migrate::apply(&mut script, &upload.metadata)?;
+            // As with Cloudflare a deploy removes no secret; wrangler 4.86 counts on it.
+            upload.metadata.keep_bindings.push("secret_text".into());
+        }
+        let previous = self.state.newest_version(&script)?;
+        let previous = previous.map(|version| version.bindings).unwrap_or_default();
+        let bindings = of_upload(&script, &upload.metadata, &previous, &self.state.sealer)?;
+        let containers = containers(&script, &upload)?;
+        let modules = self.keep_modules(&upload.modules)?;
+        let metadata = upload.metadata;
+        let mut version = Version {
+            id: Uuid::new_v4(),
+            number: script.versions + 1,
+            created_on: now,
+            author: author.name.clone(),
+            source: author.source.to_owned(),
+            annotations: metadata.annotations,
+            compatibility_date: metadata.compatibility_date.unwrap_or_else(|| "2021-11-02".into()),
+            compatibility_flags: metadata.compatibility_flags,
+            modules,
+            bindings,
+            containers,
+            startup_time_ms: 0,
+        };
+        version.startup_time_ms = self.try_out(&script, &version).await?;
+        self.add(script, revision, version, author, deploy).await
+    }
+
+    /// A version like the newest but for its bindings, deployed.
+    pub(crate) async fn change_bindings(
+        &self,
+        name: &str,
+        author: Author,
+        change: impl FnOnce(&Script, &mut Vec<Binding>) -> Result<(), Failure> + Send,
+    ) -> Result<(Script, Version), Failure> {
+        let _turn = self.turns.of(name).await;
+        let Read { value: script, revision } = self.state.script(name)?;
+        let newest = self.state.newest_version(&script)?.ok_or_else(Failure::no_version)?;
+        if script.current.is_some_and(|current| current != newest.id) {
+            let message = "The latest version of your Worker isn't deployed: deploy it first, or \
+                           change the secrets of a version (`wrangler versions secret put`)";
+            return Err(Failure::new(http::StatusCode::BAD_REQUEST, 10215, message));
+        }
+        let mut version = Version {
+            id: Uuid::new_v4(),
+            number: script.versions + 1,
+            created_on: Timestamp::now(),
+            author: author.name.clone(),
+            source: author.source.to_owned(),
+            ..newest
+        };
+        change(&script, &mut version.bindings)?;
+        self.add(script, Some(revision), version, author, true).await
+    }
+
+    /// Writes a version down, and lets it serve.
+    async fn add(
+        &self,
+        mut script: Script,
+        revision: Option<Revision>,
+        version: Version,
+        author: Author,
+        deploy: bool,
+    ) -> Result<(Script, Version), Failure> {
+        script.versions = version.number;
+        script.modified_on = version.created_on;
+        let mut write = Transaction::new()
+            .if_unchanged(key::script(&script.name), revision)
+            .put(key::version(&script.tag, version.id), bytes(&version));
+        if deploy {
+            write = deployed(write, &mut script, version.id, author);
+        }
+        write = write.put(key::script(&script.name), bytes(&script));
+        self.state.commit(&write)?;
+        if deploy {
+            self.run(&script.name).await?;
+        }
+        Ok((script, version))
+    }
+
+    /// Lets a version that is there serve.
+    pub(crate) async fn deploy(
+        &self,
+        name: &str,
+        id: Uuid,
+        author: Author,
+    ) -> Result<Deployment, Failure> {
+        let _turn = self.turns.of(name).await;
+        let Read { value: mut script, revision } = self.state.script(name)?;
+        let version = self.state.version(&script, id)?;
+        self.try_out(&script, &version).await?;
+        let write = Transaction::new().if_unchanged(key::script(name), Some(revision));
+        let write = deployed(write, &mut script, id, author);
+        self.state.commit(&write.put(key::script(name), bytes(&script)))?;
+        self.run(name).await?;
+        self.state.deployments(&script)?.into_iter().next().ok_or_else(Failure::conflict)
+    }
+
+    /// Changes a Worker's settings, and lets what runs follow.
+    pub(crate) async fn change(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Script) -> Result<(), Failure> + Send,
+    ) -> Result<Script, Failure> {
+        let _turn = self.turns.of(name).await;
+        let Read { value: mut script, revision } = self.state.script(name)?;
+        let before = script.clone();
+        change(&mut script)?;
+        if script != before {
+            let write = Transaction::new()
+                .if_unchanged(key::script(name), Some(revision))
+                .put(key::script(name), bytes(&script));
+            self.state.commit(&write)?;
+            self.run(name).await?;
+        }
+        Ok(script)
+    }
+
+    /// Removes a Worker with its versions and what its objects have stored.
+    pub(crate) async fn remove(&self, name: &str) -> Result<Script, Failure> {
+        let _turn = self.turns.of(name).await;
+        let Read { value: script, revision } = self.state.script(name)?;
+        let first = Transaction::new()
+            .if_unchanged(key::script(name), Some(revision))
+            .delete(key::script(name));
+        let below = [key::versions(&script.tag), key::deployments(&script.tag)];
+        self.state.remove_below(&below, first)?;
+        let namespaces: Vec<String> =
+            script.classes.iter().map(|class| class.namespace_id.clone()).collect();
+        self.platform.remove_worker(&script.tag, &namespaces).await;
+        Ok(script)
+    }
+
+    /// Puts what is written into the place of what runs.
+    async fn run(&self, name: &str) -> Result<(), Failure> {
+        let Read { value: script, .. } = self.state.script(name)?;
+        let Some(current) = script.current else { return Ok(()) };
+        let version = self.state.version(&script, current)?;
+        let plan = self.plan(&script, &version)?;
+        self.platform.run_worker(&plan).await.map_err(|error| {
+            Failure::internal(format!("version {current} is deployed and does not run: {error}"))
+        })
+    }
+
+    async fn try_out(&self, script: &Script, version: &Version) -> Result<u64, Failure> {
+        let plan = self.plan(script, version)?;
+        let took = self.platform.try_worker(&plan).await;
+        let took = took.map_err(|error| Failure::validation(error.to_string()))?;
+        Ok(u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    fn keep_modules(&self, modules: &[PlannedModule]) -> Result<Vec<Module>, Failure> {
+        let keep = |content: &[u8]| {
+            let kept = self.state.blobs.put(content);
+            kept.map_err(|error| Failure::internal(format!("failed to keep a module: {error}")))
+        };
+        let module = |module: &PlannedModule| {
+            Ok(Module {
+                name: module.name.clone(),
+                kind: module.kind,
+                contents: keep(&module.contents)?,
+                source_map: module.source_map.as_deref().map(keep).transpose()?,
+            })
+        };
+        modules.iter().map(module).collect()
+    }
+
+    /// Everything that a version needs to run.
+    fn plan(&self, script: &Script, version: &Version) -> Result<WorkerPlan, Failure> {
+        let read = |blob: &BlobId| {
+            let content = self.state.blobs.get(blob);
+            content.map_err(|error| Failure::internal(format!("failed to read a module: {error}")))
+        };
+        let module = |module: &Module| {
+            Ok(PlannedModule {
+                name: module.name.clone(),
+                kind: module.kind,
+                contents: read(&module.contents)?,
+                source_map: module.source_map.as_ref().map(read).transpose()?,
+            })
+        };
+        let own = script.subdomain.then(|| format!("{}.{}/*", script.name, self.domain));
+        let patterns = own.iter().chain(&script.routes).chain(&script.domains);
+        Ok(WorkerPlan {
+            script: script.name.clone(),
+            tag: script.tag.clone(),
+            version: version.id,
+            created_on: version.created_on,
+            modules: version.modules.iter().map(module).collect::<Result<_, _>>()?,
+            compatibility_date: version.compatibility_date.clone(),
+            compatibility_flags: version.compatibility_flags.clone(),
+            bindings: self.planned_bindings(script, version)?,
+            classes: script.classes.iter().map(|class| planned_class(class, version)).collect(),
+            crons: script.crons.iter().map(|cron| cron.cron.clone()).collect(),
+            routes: patterns.map(|pattern| routes::parse(pattern)).collect::<Result<_, _>>()?,
+        })
+    }
+
+    fn planned_bindings(
+        &self,
+        script: &Script,
+        version: &Version,
+    ) -> Result<Vec<PlannedBinding>, Failure> {
+        let value = |binding: &Binding| {
+            Ok(match &binding.kind {
+                BindingKind::PlainText(text) => PlannedValue::Text(text.clone()),
+                BindingKind::Json(value) => PlannedValue::Json(value.clone()),
+                BindingKind::SecretText(sealed) => {
+                    let opened = self.state.sealer.open(&place(script, &binding.name), sealed);
+                    let opened = opened.map_err(|error| Failure::internal(error.to_string()))?;
+                    PlannedValue::Secret(opened)
+                }
+                BindingKind::DurableObjectNamespace { class_name } => {
+                    PlannedValue::DurableObject { class_name: class_name.clone() }
+                }
+                BindingKind::Service { entrypoint } => {
+                    PlannedValue::Service { entrypoint: entrypoint.clone() }
+                }
+                BindingKind::VersionMetadata => PlannedValue::Json(serde_json::json!({
+                    "id": version.id,
+                    "tag": version.annotations.get("workers/tag").cloned().unwrap_or_default(),
+                    "timestamp": version.created_on,
+                })),
+                BindingKind::Assets => return Err(no_assets()),
+            })
+        };
+        let planned = |binding: &Binding| {
+            Ok(PlannedBinding { name: binding.name.clone(), value: value(binding)? })
+        };
+        version.bindings.iter().map(planned).collect()
+    }
+}
+
+fn planned_class(class: &crate::records::Class, version: &Version) -> PlannedClass {
+    let container = version.containers.iter().find(|container| container.class_name == class.name);
+    PlannedClass {
+        name: class.name.clone(),
+        namespace_id: class.namespace_id.clone(),
+        sqlite: class.sqlite,
+        container: container.is_some(),
+        images: container.map(|container| container.images.clone()).unwrap_or_default(),
+    }
+}
+
+/// Adds a deployment to what is written.
+fn deployed(write: Transaction, script: &mut Script, version: Uuid, author: Author) -> Transaction {
+    script.deployments += 1;
+    script.current = Some(version);
+    let deployment = Deployment {
+        id: Uuid::new_v4(),
+        number: script.deployments,
+        version,
+        created_on: Timestamp::now(),
+        author: author.name,
+        source: author.source.to_owned(),
+        message: author.message,
+    };
+    write.put(key::deployment(&script.tag, deployment.number), bytes(&deployment))
+}
+
+/// The classes of an upload that own containers.
+fn containers(script: &Script, upload: &Upload) -> Result<Vec<ClassContainer>, Failure> {
+    let exports = &upload.metadata.exports;
+    let class_of = |container: &WireContainer| {
+        let linked = || {
+            let named =
+                |export: &WireExport| export.container.as_deref() == Some(container.name.as_str());
+            exports.iter().find(|(_, export)| named(export)).map(|(class, _)| class.clone())
+        };
+        container.class_name.clone().or_else(linked)
+    };
+    let containers = upload.metadata.containers.iter().map(|container| {
+        let class_name = class_of(container).ok_or_else(|| {
+            let message = format!("the container \"{}\" belongs to no class", container.name);
+            Failure::validation(message)
+        })?;
+        if script.class(&class_name).is_none() {
+            return Err(Failure::validation(format!(
+                "the class \"{class_name}\" of the container \"{}\" is no Durable Object",
+                container.name
+            )));
+        }
+        let (name, images) = (container.name.clone(), container.images.clone());
+        Ok(ClassContainer { name, class_name, images })
+    });
+    containers.collect()
+}
+
+fn check_supported(upload: &Upload, deploy: bool) -> Result<(), Failure> {
+    let metadata = &upload.metadata;
+    if metadata.assets.is_some() {
+        return Err(no_assets());
+    }
+    if !deploy && metadata.migrations.is_some() {
+        let message = "migrations: they are made by a deploy, not by an upload of a version";
+        return Err(Failure::validation(message));
+    }
+    metadata.check()
+}
+
+/// `assets`, which may come with an upload or before it.
+pub(crate) fn no_assets() -> Failure {
+    Failure::validation("static assets are not served by `berth serve` yet; `berth dev` does")
+}
+
+/// Cloudflare's rule for the names of Workers.
+fn check_name(name: &str) -> Result<(), Failure> {
+    let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
+    if (1..=63).contains(&name.len()) && name.chars().all(valid) && !name.starts_with('-') {
+        return Ok(());
+    }
+    let message = format!(
+        "\"{name}\" cannot be the name of a Worker: at most 63 lower-case letters, digits, - and _"
+    );
+    Err(Failure::new(http::StatusCode::BAD_REQUEST, 10016, message))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! Workers, over a platform that carries nothing out.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::fake::{Fake, state};
+use crate::plan::ModuleKind;
+use crate::upload::Metadata;
+
+struct Fixture {
+    workers: Workers,
+    fake: Arc<Fake>,
+    _folder: tempfile::TempDir,
+}
+
+fn author() -> Author {
+    Author { name: "ci".into(), source: "wrangler", message: None }
+}
+
+impl Fixture {
+    fn new() -> Self {
+        let (state, folder) = state();
+        let fake = Arc::new(Fake::default());
+        let workers = Workers::new(state, fake.clone(), "localhost".into());
+        Self { workers, fake, _folder: folder }
+    }
+
+    async fn upload(&self, code: &str, more: Value, deploy: bool) -> Result<Version, Failure> {
+        let mut metadata = json!({"main_module": "i.js"});
+        for (name, value) in more.as_object().unwrap() {
+            metadata[name] = value.clone();
+        }
+        let module = PlannedModule {
+            name: "i.js".into(),
+            kind: ModuleKind::EsModule,
+            contents: code.as_bytes().to_vec(),
+            source_map: None,
+        };
+        let metadata = Metadata::parse(metadata.to_string().as_bytes()).unwrap();
+        let upload = Upload { metadata, modules: vec![module] };
+        let (_, version) = self.workers.upload("w", upload, author(), deploy).await?;
+        Ok(version)
+    }
+
+    /// The code that serves, and what its `env` holds.
+    fn serving(&self) -> Option<(String, Vec<PlannedBinding>)> {
+        let serving = self.fake.serving.lock().unwrap();
+        let plan = serving.values().next()?;
+        let code = String::from_utf8(plan.modules[0].contents.clone()).unwrap();
+        Some((code, plan.bindings.clone()))
+    }
+}
+
+fn secret(name: &str, text: &str) -> PlannedBinding {
+    PlannedBinding { name: name.into(), value: PlannedValue::Secret(text.into()) }
+}
+
+#[tokio::test]
+async fn an_upload_that_does_not_start_changes_nothing() {
+    let fixture = Fixture::new();
+    *fixture.fake.broken.lock().unwrap() = Some("throw".into());
+    let failure = fixture.upload("throw", json!({}), true).await.unwrap_err();
+    assert!(format!("{failure:?}").contains("10021"), "{failure:?}");
+    assert!(fixture.workers.state.scripts().unwrap().is_empty());
+    fixture.upload("good", json!({}), true).await.unwrap();
+    let migrations = json!({"migrations": {"new_tag": "v1", "steps": [{"new_classes": ["C"]}]}});
+    fixture.upload("throw", migrations, true).await.unwrap_err();
+    let script = fixture.workers.state.script("w").unwrap().value;
+    assert_eq!((script.versions, script.migration_tag, script.classes), (1, None, vec![]));
+    assert_eq!(fixture.serving(), Some(("good".into(), vec![])));
+}
+
+#[tokio::test]
+async fn secrets_survive_uploads_and_a_version_that_comes_back_has_its_own() {
+    let fixture = Fixture::new();
+    let first = fixture.upload("one", json!({}), true).await.unwrap();
+    let put = |script: &Script, bindings: &mut Vec<Binding>| {
+        let sealed = fixture.workers.state.sealer.seal(&place(script, "KEY"), "hush");
+        bindings.push(Binding { name: "KEY".into(), kind: BindingKind::SecretText(sealed) });
+        Ok(())
+    };
+    fixture.workers.change_bindings("w", author(), put).await.unwrap();
+    assert_eq!(fixture.serving(), Some(("one".into(), vec![secret("KEY", "hush")])));
+    fixture.upload("two", json!({}), true).await.unwrap();
+    assert_eq!(fixture.serving(), Some(("two".into(), vec![secret("KEY", "hush")])));
+    fixture.workers.deploy("w", first.id, author()).await.unwrap();
+    assert_eq!(fixture.serving(), Some(("one".into(), vec![])));
+    assert_eq!(fixture.workers.state.script("w").unwrap().value.deployments, 4);
+}
+
+#[tokio::test]
+async fn a_version_that_is_only_uploaded_does_not_serve_and_keeps_secrets_from_changing() {
+    let fixture = Fixture::new();
+    fixture.upload("one", json!({}), true).await.unwrap();
+    fixture.upload("two", json!({}), false).await.unwrap();
+    assert_eq!(fixture.serving(), Some(("one".into(), vec![])));
+    let failure = fixture.workers.change_bindings("w", author(), |_, _| Ok(())).await.unwrap_err();
+    assert!(format!("{failure:?}").contains("10215"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn what_was_written_serves_again_and_what_was_removed_does_not() {
+    let fixture = Fixture::new();
+    fixture.upload("one", json!({}), true).await.unwrap();
+    fixture.fake.serving.lock().unwrap().clear();
+    fixture.workers.start_all().await.unwrap();
+    assert_eq!(fixture.serving(), Some(("one".into(), vec![])));
+    let script = fixture.workers.remove("w").await.unwrap();
+    assert_eq!(fixture.serving(), None);
+    assert!(fixture.workers.state.versions(&script).unwrap().is_empty());
+    assert_eq!(fixture.workers.remove("w").await.unwrap_err(), Failure::no_script());
+}
+
+#[tokio::test]
+async fn assets_and_odd_names_are_refused() {
+    let fixture = Fixture::new();
+    let failure = fixture.upload("one", json!({"assets": {"jwt": "x"}}), true).await.unwrap_err();
+    assert!(failure.message().contains("static assets"), "{failure:?}");
+    for name in ["", "UPPER", "-w", "a/b", &"w".repeat(64)] {
+        assert!(check_name(name).is_err(), "{name}");
+    }
+}
