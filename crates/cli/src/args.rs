@@ -4,6 +4,8 @@ mod build;
 mod images;
 mod mirrors;
 mod registry;
+mod serve;
+mod tls;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -21,6 +23,9 @@ pub(crate) use mirrors::Mirrors;
 pub(crate) use registry::{
     CredentialsArgs, RegistryArgs, RegistryCommand, RegistryPlace, ServeArgs,
 };
+
+pub(crate) use serve::{PlatformArgs, TokenArgs, TokenCommand};
+pub(crate) use tls::Tls;
 
 /// Serverless containers that you own: Cloudflare Containers on any Linux machine.
 #[derive(Debug, Parser)]
@@ -48,6 +53,10 @@ Exit codes:
 pub(crate) enum Command {
     /// Run a project here: Worker, Durable Objects and containers, with hot reload.
     Dev(DevArgs),
+    /// Run the platform here: what is deployed to it, by wrangler or anybody else.
+    Serve(Box<PlatformArgs>),
+    /// Who may use the API of this machine's platform.
+    Token(TokenArgs),
     /// Build an image from a Dockerfile.
     Build(Box<BuildArgs>),
     /// Say what this machine lacks to run Berth, and what to do about it.

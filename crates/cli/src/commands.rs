@@ -6,4 +6,6 @@ pub(crate) mod doctor;
 pub(crate) mod images;
 pub(crate) mod init;
 pub(crate) mod registry;
+pub(crate) mod serve;
 pub(crate) mod snapshots;
+pub(crate) mod token;

@@ -2,9 +2,9 @@
 
 pub(crate) mod containers;
 mod images;
-mod instances;
+pub(crate) mod instances;
 pub(crate) mod keys;
-mod lines;
+pub(crate) mod lines;
 pub(crate) mod lock;
 mod packages;
 pub(crate) mod progress;

@@ -4,11 +4,13 @@ mod args;
 mod commands;
 mod dev;
 mod docker;
+mod engines;
 mod error;
 mod human;
 mod paths;
 mod printer;
 mod sandboxes;
+mod serve;
 
 use std::process::ExitCode;
 
@@ -35,6 +37,8 @@ fn main() -> ExitCode {
     let result = runtime.block_on(async {
         match args.command {
             Command::Dev(args) => commands::dev::run(args, &printer).await.map(|()| 0),
+            Command::Serve(args) => commands::serve::run(*args, &printer).await.map(|()| 0),
+            Command::Token(args) => commands::token::run(&args, &printer).map(|()| 0),
             Command::Build(args) => commands::build::run(*args, &printer).await.map(|()| 0),
             Command::Doctor(args) => commands::doctor::run(&args, &printer).await.map(|()| 0),
             Command::Init(args) => commands::init::run(&args, &printer).map(|()| 0),
@@ -65,7 +69,7 @@ fn main() -> ExitCode {
 fn needs_root(command: &Command) -> bool {
     use docker::args::DockerCommand;
     match command {
-        Command::Dev(_) | Command::Build(_) | Command::Images(_) => true,
+        Command::Dev(_) | Command::Serve(_) | Command::Build(_) | Command::Images(_) => true,
         Command::Docker(docker) => !matches!(
             docker.command,
             DockerCommand::Login(_) | DockerCommand::Logout(_) | DockerCommand::Context(_)

@@ -64,8 +64,7 @@ pub(crate) struct Session {
 impl Session {
     /// The session of the project whose state folder is `state`, which must exist.
     pub(crate) fn of(state: &Path, home: &Path) -> Self {
-        let digest = Sha256::digest(state.as_os_str().as_encoded_bytes());
-        let key: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let key = key(state);
         let scratch = home.join("dev").join(&key);
         Self {
             lock: state.join("dev.lock"),
@@ -77,6 +76,12 @@ impl Session {
             key,
         }
     }
+}
+
+/// Twelve hex digits of a folder's hash: a short name for what belongs to it.
+pub(crate) fn key(folder: &Path) -> String {
+    let digest = Sha256::digest(folder.as_os_str().as_encoded_bytes());
+    digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

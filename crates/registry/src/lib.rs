@@ -30,4 +30,5 @@ mod uploads;
 pub use api::{Options, Registry};
 pub use auth::{Credential, KeyError, Permission, SigningKey};
 pub use reply::Body;
+pub use rustls::ServerConfig as TlsConfig;
 pub use server::{BindError, Listener, Other, Serving, TlsError, tls_config};

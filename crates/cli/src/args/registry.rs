@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::Tls;
+
 /// The account when none is named.
-const ACCOUNT: &str = "local";
+pub(super) const ACCOUNT: &str = "local";
 
 #[derive(Debug, Parser)]
 pub(crate) struct RegistryArgs {
@@ -44,15 +46,8 @@ pub(crate) struct ServeArgs {
     /// again.
     #[arg(long = "host", value_name = "HOST[:PORT]")]
     pub(crate) hosts: Vec<String>,
-    /// Certificate for TLS (PEM, with its chain).
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
-    pub(crate) tls_cert: Option<PathBuf>,
-    /// Its key (PEM).
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
-    pub(crate) tls_key: Option<PathBuf>,
-    /// Serve other machines without TLS: whoever is between can read credentials.
-    #[arg(long, conflicts_with = "tls_cert")]
-    pub(crate) plain_http: bool,
+    #[command(flatten)]
+    pub(crate) tls: Tls,
     /// Ask nobody who they are; on this machine's loopback alone.
     #[arg(long)]
     pub(crate) anonymous: bool,
@@ -93,7 +88,7 @@ pub(crate) struct CredentialsArgs {
     pub(crate) api: bool,
 }
 
-fn parse_account(text: &str) -> Result<String, String> {
+pub(super) fn parse_account(text: &str) -> Result<String, String> {
     let valid = text.parse::<image::RepositoryName>().is_ok() && !text.contains('/');
     valid.then(|| text.to_owned()).ok_or_else(|| {
         format!("`{text}` cannot be the first part of a repository: lower-case letters, digits and single . _ - between them")

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::project::config::Config;
-use agent::{Agent, AgentConfig, ApplicationRuntime, EngineSocket, Network, StartRate, StopAll};
+use agent::{Agent, AgentConfig, ApplicationRuntime, Network, StartRate, StopAll};
 use image::{ImageStore, Snapshots};
 use model::limits::SNAPSHOT_TTL;
 use model::{Application, Placement};
@@ -21,6 +21,7 @@ use super::run_step::SandboxRunStep;
 use super::timings::Timings;
 use crate::args::DevArgs;
 use crate::commands;
+use crate::engines::Engines;
 use crate::error::CliError;
 use crate::paths;
 use crate::printer::Printer;
@@ -43,14 +44,6 @@ pub(crate) struct Containers {
     keys: Vec<String>,
     engines: Mutex<Engines>,
     timings: Arc<std::sync::Mutex<Timings>>,
-}
-
-/// One socket for each workerd process: the one that serves, and the one that is to.
-#[derive(Default)]
-struct Engines {
-    count: u32,
-    current: Option<EngineSocket>,
-    next: Option<EngineSocket>,
 }
 
 impl Containers {
@@ -92,7 +85,7 @@ impl Containers {
         let timings = Arc::default();
         instances::print_events(agent.events(), printer.clone(), Arc::clone(&timings));
         expire(snapshots, printer).await;
-        let engines = Mutex::default();
+        let engines = Mutex::new(Engines::named("e"));
         Ok(Self { runtime, images, agent, applications, keys, engines, timings })
     }
 
@@ -105,30 +98,13 @@ impl Containers {
         &self,
         upstream: watch::Receiver<Option<PathBuf>>,
     ) -> Result<PathBuf, CliError> {
-        let mut engines = self.engines.lock().await;
-        engines.count += 1;
-        let socket = self
-            .agent
-            .engine_socket(&format!("e{}", engines.count))
-            .map_err(|error| CliError::failure("open the container engine's socket", error))?;
-        socket.serves_at(move || upstream.borrow().clone());
-        let path = socket.path().to_owned();
-        if let Some(current) = &engines.current {
-            current.drain();
-        }
-        engines.next = Some(socket);
-        Ok(path)
+        self.engines.lock().await.next(&self.agent, upstream)
     }
 
     /// Whether the process that [`Self::next_engine`] was for serves; otherwise the one before it
     /// does.
     pub(crate) async fn deployed(&self, serves: bool) {
-        let mut engines = self.engines.lock().await;
-        let next = engines.next.take();
-        match &engines.current {
-            Some(current) if !serves => current.undrain(),
-            _ => engines.current = next,
-        }
+        self.engines.lock().await.deployed(serves);
     }
 
     /// Makes the images anew and stops the instances of those that changed or not: the next request
@@ -148,9 +124,7 @@ impl Containers {
     /// From now on what workerd deletes only detaches: [`Self::close`] stops the instances itself,
     /// and kindly.
     pub(crate) async fn stop_serving(&self) {
-        if let Some(current) = &self.engines.lock().await.current {
-            current.drain();
-        }
+        self.engines.lock().await.drain();
     }
 
     /// Where the time of all cold starts went, if it was asked for.

@@ -10,16 +10,22 @@ use workers::{Event, Level, Origin};
 use crate::args::LogLevel;
 use crate::printer::{Printer, style, styled};
 
-/// Prints events of the Worker host at or above the level asked for.
-pub(crate) fn worker_event(printer: &Printer, shown: LogLevel, event: &Event) {
+/// Prints events of the Worker host at or above the level asked for. `script` is the Worker's name
+/// where there are several.
+pub(crate) fn worker_event(
+    printer: &Printer,
+    script: Option<&str>,
+    shown: LogLevel,
+    event: &Event,
+) {
     match event {
         Event::Log { level, message, origin, .. } if shows(shown, *level) => {
-            lines(printer, &worker_prefix(origin), message, level_style(*level));
+            lines(printer, &worker_prefix(script, origin), message, level_style(*level));
         }
         Event::Exception { stack, context, .. } if shown >= LogLevel::Error => {
             let text =
                 if context.is_empty() { stack.clone() } else { format!("{context}: {stack}") };
-            lines(printer, &worker_prefix(&Origin::default()), &text, Some(style::ERROR));
+            lines(printer, &worker_prefix(script, &Origin::default()), &text, Some(style::ERROR));
         }
         Event::Runtime { level, message } if shows(shown, *level) => {
             lines(printer, &styled(style::WORKER, "workerd"), message, level_style(*level));
@@ -44,8 +50,9 @@ pub(crate) fn worker_event(printer: &Printer, shown: LogLevel, event: &Event) {
     }
 }
 
-/// Prints one request: method, path, status, time.
-pub(crate) fn request(printer: &Printer, event: &RequestEvent) {
+/// Prints one request: method, path, status, time. `script` is the Worker's name where there are
+/// several.
+pub(crate) fn request(printer: &Printer, script: Option<&str>, event: &RequestEvent) {
     let status = event.status;
     let style = match status {
         _ if event.upgraded || status.is_success() => style::SUCCESS,
@@ -61,7 +68,7 @@ pub(crate) fn request(printer: &Printer, event: &RequestEvent) {
     let error = event.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
     printer.data(format_args!(
         "{} {} {} {} {}{error}",
-        styled(style::DIM, "request"),
+        styled(style::DIM, script.unwrap_or("request")),
         event.method,
         event.path,
         styled(style, format_args!("{} {reason}", status.as_u16())),
@@ -84,14 +91,14 @@ pub(crate) fn lines(printer: &Printer, prefix: &str, text: &str, style: Option<a
     }
 }
 
-fn worker_prefix(origin: &Origin) -> String {
+fn worker_prefix(script: Option<&str>, origin: &Origin) -> String {
     match (&origin.entrypoint, &origin.object) {
         (Some(class), Some(object)) => {
             let short = object.get(..8).unwrap_or(object);
             styled(style::OBJECT, format_args!("{class} {short}"))
         }
         (Some(class), None) => styled(style::WORKER, class),
-        _ => styled(style::WORKER, "worker"),
+        _ => styled(style::WORKER, script.unwrap_or("worker")),
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ::project::config::Config;
-use edge::{BindError, Edge, Serving};
+use edge::{BindError, Edge, Serving, Site};
 use fs_err as fs;
 use http::{HeaderName, HeaderValue};
 use tokio::sync::mpsc;
@@ -40,6 +40,7 @@ pub(crate) struct Session {
     containers: Option<Containers>,
     worker: WorkerProcess,
     edge: Serving,
+    site: Site,
     url: String,
     // Dropped last, in this order: the folder of what ran, then the right to use it.
     scratch: Scratch,
@@ -68,7 +69,8 @@ impl Session {
 
         let prepare = async {
             packages::install(&config.root, printer).await?;
-            let toolchain = install_toolchain(printer).await?;
+            let toolchain =
+                install_toolchain(printer, &paths::Shared::under(&paths::home())).await?;
             let bundle = project::build(&config, &toolchain.esbuild, printer).await?;
             Ok((toolchain, bundle))
         };
@@ -89,7 +91,7 @@ impl Session {
         } else {
             Some(Containers::start(&config, applications, &args, &paths, printer, stop).await?)
         };
-        let edge = edge.serve(edge_config(&worker, printer));
+        let (edge, site) = edge.serve(edge_config(&worker, printer));
         let session = Self {
             args,
             printer: printer.clone(),
@@ -99,6 +101,7 @@ impl Session {
             containers,
             worker,
             edge,
+            site,
             url,
             scratch,
             _lock: lock,
@@ -133,7 +136,7 @@ impl Session {
         };
         let objects = self.paths.objects.clone();
         let spec = worker::spec(&self.config, bundle, &self.args, objects, engine);
-        let deployed = self.worker.deploy(spec, self.edge.drained()).await;
+        let deployed = self.worker.deploy(spec, self.site.drained()).await;
         if let Some(containers) = &self.containers {
             containers.deployed(deployed.is_ok()).await;
         }
@@ -225,7 +228,7 @@ fn url(edge: &Edge) -> Result<String, CliError> {
     Ok(format!("http://{host}:{}", address.port()))
 }
 
-fn bind_failed(error: BindError) -> CliError {
+pub(crate) fn bind_failed(error: BindError) -> CliError {
     let in_use = matches!(error, BindError::PortInUse { .. });
     let kind = if in_use { Kind::Held } else { Kind::Failure };
     let error = CliError::new(kind, crate::error::chain(&error).join(": "));
@@ -236,10 +239,14 @@ fn bind_failed(error: BindError) -> CliError {
     }
 }
 
-async fn install_toolchain(printer: &Printer) -> Result<Toolchain, CliError> {
+/// Installs what is missing of workerd and esbuild.
+pub(crate) async fn install_toolchain(
+    printer: &Printer,
+    shared: &paths::Shared,
+) -> Result<Toolchain, CliError> {
     let from_environment = |name| std::env::var_os(name).map(PathBuf::from);
     let options = toolchain::Options {
-        cache_dir: paths::Shared::under(&paths::home()).toolchain,
+        cache_dir: shared.toolchain.clone(),
         workerd: from_environment("BERTH_WORKERD"),
         esbuild: from_environment("BERTH_ESBUILD"),
         npm: PathBuf::from("npm"),
@@ -269,7 +276,7 @@ fn edge_config(worker: &WorkerProcess, printer: &Printer) -> edge::Config {
         hold: HOLD,
         headers: headers(),
         intercept: Some(scheduled::intercept(worker.clone())),
-        observe: Some(Arc::new(move |event| lines::request(&printer, &event))),
+        observe: Some(Arc::new(move |event| lines::request(&printer, None, &event))),
     }
 }
 
@@ -285,7 +292,7 @@ fn headers() -> Vec<(HeaderName, HeaderValue)> {
 fn print_events(mut events: mpsc::Receiver<Event>, level: LogLevel, printer: Printer) {
     tokio::spawn(async move {
         while let Some(event) = events.recv().await {
-            lines::worker_event(&printer, level, &event);
+            lines::worker_event(&printer, None, level, &event);
         }
     });
 }

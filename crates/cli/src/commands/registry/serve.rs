@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use control::{Access, Api, ApiConfig};
 use fs_err as fs;
 use http_body_util::BodyExt as _;
 use image::{ImageStore, PullOptions};
 use model::InstanceType;
-use registry::{BindError, Credential, Listener, Options, Other, Registry, SigningKey, tls_config};
+use registry::{BindError, Credential, Listener, Options, Other, Registry, SigningKey};
 
 use super::{api_token, home, key};
 use crate::args::ServeArgs;
@@ -29,14 +30,9 @@ pub(crate) async fn run(args: ServeArgs, printer: &Printer) -> Result<(), CliErr
         .map_err(|error| CliError::failure("make the registry's folder", error))?;
     let key = key(&args.place)?;
     let _lock = lock(&home.join("registry/lock"))?;
-    let tls = match (&args.tls_cert, &args.tls_key) {
-        (Some(certificate), Some(key)) => Some(
-            tls_config(certificate, key).map_err(|error| CliError::failure("serve TLS", error))?,
-        ),
-        _ => None,
-    };
-    let scheme = if tls.is_some() { "https" } else { "http" };
-    let listener = Listener::bind(args.listen, tls).await.map_err(|error| not_bound(&error))?;
+    let scheme = args.tls.scheme();
+    let listener = Listener::bind(args.listen, args.tls.config()?).await;
+    let listener = listener.map_err(|error| not_bound(&error))?;
     let address =
         listener.local_addr().map_err(|error| CliError::failure("learn the address", error))?;
     let hosts = hosts(address, &args.hosts);
@@ -76,13 +72,7 @@ fn check(args: &ServeArgs) -> Result<(), CliError> {
         let text = format!("--anonymous is for loopback, and {ip} can be reached from elsewhere");
         return Err(usage(text).hint("leave --anonymous out, or listen on 127.0.0.1"));
     }
-    if args.tls_cert.is_none() && !args.plain_http {
-        let text = format!("{ip} can be reached from elsewhere, and there is no TLS");
-        return Err(usage(text).hint(
-            "give --tls-cert and --tls-key, or --plain-http where whoever is between is trusted",
-        ));
-    }
-    Ok(())
+    args.tls.check(ip)
 }
 
 /// One registry works on a folder: uploads have one writer.
@@ -100,7 +90,7 @@ fn lock(path: &std::path::Path) -> Result<File, CliError> {
     }
 }
 
-fn not_bound(error: &BindError) -> CliError {
+pub(crate) fn not_bound(error: &BindError) -> CliError {
     match error {
         BindError::InUse { .. } => CliError::new(Kind::Held, error.to_string())
             .hint("choose another with --listen, or stop what listens there"),
@@ -109,7 +99,7 @@ fn not_bound(error: &BindError) -> CliError {
 }
 
 /// Names by which clients on this machine, and those told so, know the registry.
-fn hosts(address: SocketAddr, named: &[String]) -> Vec<String> {
+pub(crate) fn hosts(address: SocketAddr, named: &[String]) -> Vec<String> {
     let port = address.port();
     let mut hosts = vec![address.to_string()];
     if address.ip().is_loopback() || address.ip().is_unspecified() {
@@ -136,19 +126,23 @@ fn options(args: &ServeArgs, key: SigningKey) -> Options {
 
 /// The API that wrangler asks for credentials.
 fn api(args: &ServeArgs, key: &SigningKey, hosts: &[String]) -> Other {
-    let account = args.place.account.clone();
-    let issuer = Arc::new(Issuer(key.clone()));
-    let control = control::Control::new(account, api_token(key), hosts.to_vec(), issuer);
+    let api = Api::new(ApiConfig {
+        account: args.place.account.clone(),
+        registry_hosts: hosts.to_vec(),
+        registry: Arc::new(Issuer(key.clone())),
+        access: Access::One(api_token(key)),
+        serving: None,
+    });
     Arc::new(move |request| {
-        let control = control.clone();
+        let api = api.clone();
         Box::pin(async move {
-            control.answer(request).await.map(|body| body.map_err(|never| match never {}).boxed())
+            api.answer(request).await.map(|body| body.map_err(|never| match never {}).boxed())
         })
     })
 }
 
 /// The registry's credentials, for the API.
-struct Issuer(SigningKey);
+pub(crate) struct Issuer(pub(crate) SigningKey);
 
 impl control::RegistryCredentials for Issuer {
     fn issue(

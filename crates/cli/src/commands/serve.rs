@@ -1,0 +1,200 @@
+//! `berth serve`: the platform on this machine, until it is told to stop.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use control::{Access, Api, ApiConfig, Scope, Sealer, Serving, Tokens, planned_applications};
+use edge::Edge;
+use http::{Method, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use image::{ImageStore, PullOptions};
+use model::InstanceType;
+use registry::{Listener, Options, Other, Registry, SigningKey};
+use store::{Sqlite, Store};
+use tokio::sync::watch;
+
+use super::registry::{Issuer, hosts, not_bound};
+use crate::args::PlatformArgs;
+use crate::commands::doctor::{self, Needs};
+use crate::commands::snapshots::images_in_use;
+use crate::dev::session::{bind_failed, install_toolchain};
+use crate::dev::signals::stop_token;
+use crate::error::CliError;
+use crate::paths;
+use crate::printer::{Printer, style, styled};
+use crate::serve::{Folders, Node, NodeConfig, Routes};
+
+/// Bytes that an account's images may have in all (`spec/features.md` BI).
+const IMAGE_QUOTA: u64 = 50_000_000_000;
+/// Requests in flight have this long when it is told to stop.
+const GRACE: Duration = Duration::from_secs(30);
+
+pub(crate) async fn run(args: PlatformArgs, printer: &Printer) -> Result<(), CliError> {
+    args.tls.check(args.api.ip())?;
+    doctor::require(Needs::WorkerAndContainers)?;
+    let data = args.place.data.clone().unwrap_or_else(paths::home);
+    let data = std::path::absolute(data)
+        .map_err(|error| CliError::failure("find the data directory", error))?;
+    let folders = Folders::under(&data);
+    folders.make()?;
+    let _held = folders.hold()?;
+    let stop = stop_token()?;
+    let (edge, listener, addresses) = bind(&args).await?;
+    let toolchain = stop.run_until_cancelled(install_toolchain(printer, &folders.shared)).await;
+    let toolchain = toolchain.ok_or_else(CliError::interrupted)??;
+
+    let store: Arc<dyn Store> = Arc::new(
+        Sqlite::open(&folders.database)
+            .map_err(|error| CliError::failure("open the records", error))?,
+    );
+    let tokens = Tokens::new(Arc::clone(&store));
+    let applications = planned_applications(&store, args.stop_grace)
+        .map_err(|error| CliError::new(crate::error::Kind::Failure, error))?;
+    let routes = Routes::default();
+    let config = NodeConfig {
+        folders: folders.clone(),
+        workerd: toolchain.workerd.clone(),
+        applications,
+        egress_allow: args.egress_allow.clone(),
+        mirrors: args.mirrors.by_host(),
+    };
+    let node = Arc::new(Node::open(config, routes.clone(), printer).await?);
+
+    let key = SigningKey::open(&folders.data.join("registry/key"))
+        .map_err(|error| CliError::failure("open the registry's signing key", error))?;
+    let hosts = hosts(addresses.api, &args.hosts);
+    let sealer = Sealer::with_key_file(&folders.key)
+        .map_err(|error| CliError::failure("open the secrets", error))?;
+    let api = Api::new(ApiConfig {
+        account: args.place.account.clone(),
+        registry_hosts: hosts.clone(),
+        registry: Arc::new(Issuer(key.clone())),
+        access: Access::Tokens(tokens.clone()),
+        serving: Some(Serving {
+            store,
+            sealer: Arc::new(sealer),
+            blobs: folders.blobs.clone(),
+            platform: node.clone(),
+            domain: args.domain.clone(),
+            stop_grace: args.stop_grace,
+        }),
+    });
+    let registry = registry(&folders, &hosts, key)?;
+    let (ready, is_ready) = watch::channel(false);
+    let serving = listener.serve(registry, Some(other(api.clone(), is_ready)));
+    let started = api.start().await;
+    started.map_err(|error| CliError::new(crate::error::Kind::Failure, error))?;
+    let edge = edge.serve_sites(Arc::new(move |head| routes.find(head)));
+    ready.send_replace(true);
+    say_where(&args, &addresses, &tokens, printer)?;
+
+    stop.cancelled().await;
+    printer.info("Stopping: requests in flight are finished…");
+    ready.send_replace(false);
+    serving.shutdown(GRACE).await;
+    edge.shutdown(GRACE).await;
+    node.close(args.stop_instances.then_some(args.stop_grace)).await;
+    Ok(())
+}
+
+async fn bind(args: &PlatformArgs) -> Result<(Edge, Listener, Addresses), CliError> {
+    let edge = Edge::bind(args.listen.ip(), args.listen.port()).await.map_err(bind_failed)?;
+    let listener = Listener::bind(args.api, args.tls.config()?).await;
+    let listener = listener.map_err(|error| not_bound(&error))?;
+    let unknown = |error| CliError::failure("learn the address", error);
+    let addresses = Addresses {
+        edge: edge.local_addr().map_err(unknown)?,
+        api: listener.local_addr().map_err(unknown)?,
+    };
+    Ok((edge, listener, addresses))
+}
+
+/// What was bound.
+struct Addresses {
+    edge: SocketAddr,
+    api: SocketAddr,
+}
+
+fn registry(folders: &Folders, hosts: &[String], key: SigningKey) -> Result<Registry, CliError> {
+    let store = ImageStore::open(&folders.shared.images)
+        .map_err(|error| CliError::failure("open the image store", error))?;
+    let options = Options {
+        key,
+        anonymous: false,
+        quota: IMAGE_QUOTA,
+        image_limit: InstanceType::Standard4.limits().disk_bytes(),
+        immutable_tags: false,
+        mirrors: BTreeMap::new(),
+        pull: PullOptions::default(),
+        roots: Arc::new(images_in_use),
+    };
+    Registry::new(&store, hosts, options)
+        .map_err(|error| CliError::failure("open the repositories", error))
+}
+
+/// Everything at the API's address that is not the registry.
+fn other(api: Api, ready: watch::Receiver<bool>) -> Other {
+    Arc::new(move |request| {
+        let (api, is_ready) = (api.clone(), *ready.borrow());
+        Box::pin(async move {
+            let get = request.method() == Method::GET;
+            let response = match request.uri().path() {
+                "/healthz" if get => plain(StatusCode::OK, "ok\n"),
+                "/readyz" if get && is_ready => plain(StatusCode::OK, "ready\n"),
+                "/readyz" if get => plain(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
+                _ => api.answer(request).await,
+            };
+            response.map(|body| body.map_err(|never| match never {}).boxed())
+        })
+    })
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Full<bytes::Bytes>> {
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    response
+}
+
+/// Where everything is; at the first start, the token that may do everything.
+fn say_where(
+    args: &PlatformArgs,
+    addresses: &Addresses,
+    tokens: &Tokens,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    let Addresses { edge, api } = addresses;
+    let failed = |error| CliError::failure("make the first token", error);
+    if tokens.list().map_err(failed)?.is_empty() {
+        let (_, text) = tokens.create("admin", &[Scope::Admin], None).map_err(failed)?;
+        printer.info("Put this into your project's .env; the token is shown this once:");
+        for line in environment(*api, args, &text) {
+            printer.data(line);
+        }
+    }
+    printer.data(format_args!("API and registry on {}://{api}", args.tls.scheme()));
+    printer.data(format_args!(
+        "{} {}",
+        styled(style::SUCCESS, "Ready on"),
+        styled(style::SUCCESS, format_args!("http://<worker>.{}:{}", args.domain, edge.port()))
+    ));
+    Ok(())
+}
+
+/// What wrangler reads from a project's `.env` (`spec/wrangler.md` §1).
+fn environment(api: SocketAddr, args: &PlatformArgs, token: &str) -> [String; 5] {
+    let host = args.hosts.first().cloned().unwrap_or_else(|| api.to_string());
+    // Docker's clients take `localhost` without TLS.
+    let registry = match &*args.hosts {
+        [] if api.ip().is_loopback() => format!("localhost:{}", api.port()),
+        _ => host.clone(),
+    };
+    [
+        format!("CLOUDFLARE_API_BASE_URL={}://{host}/client/v4", args.tls.scheme()),
+        format!("CLOUDFLARE_API_TOKEN={token}"),
+        format!("CLOUDFLARE_ACCOUNT_ID={}", args.place.account),
+        format!("CLOUDFLARE_CONTAINER_REGISTRY={registry}"),
+        "WRANGLER_SEND_METRICS=false".to_owned(),
+    ]
+}

@@ -1,0 +1,10 @@
+//! `berth serve`: what carries out the control plane's plans on this machine.
+
+mod folders;
+mod node;
+mod routes;
+mod worker;
+
+pub(crate) use folders::Folders;
+pub(crate) use node::{Node, NodeConfig};
+pub(crate) use routes::Routes;

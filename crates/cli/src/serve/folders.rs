@@ -1,0 +1,80 @@
+//! Where `berth serve` keeps what it keeps.
+
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use crate::error::{CliError, Kind};
+use crate::paths::Shared;
+
+/// The data directory, in its parts.
+#[derive(Debug, Clone)]
+pub(crate) struct Folders {
+    /// All of it.
+    pub(crate) data: PathBuf,
+    /// The control plane's records.
+    pub(crate) database: PathBuf,
+    /// What encrypts the secrets among them.
+    pub(crate) key: PathBuf,
+    /// Modules of Workers by their hashes.
+    pub(crate) blobs: PathBuf,
+    /// Durable Object storage, a folder for each Worker.
+    pub(crate) objects: PathBuf,
+    /// Rendered Worker configurations and sockets; short, because sockets are in it.
+    pub(crate) workers: PathBuf,
+    /// The agent's records, logs and sockets.
+    pub(crate) agent: PathBuf,
+    /// Instances.
+    pub(crate) instances: PathBuf,
+    /// Images and the toolchain.
+    pub(crate) shared: Shared,
+}
+
+impl Folders {
+    /// Below this directory.
+    pub(crate) fn under(data: &Path) -> Self {
+        Self {
+            database: data.join("db/control.sqlite"),
+            key: data.join("db/secrets.key"),
+            blobs: data.join("workers/modules"),
+            objects: data.join("objects"),
+            workers: data.join("run/w"),
+            agent: data.join("run/a"),
+            instances: data.join("instances"),
+            shared: Shared::under(data),
+            data: data.to_owned(),
+        }
+    }
+
+    /// Makes those that must be there; only their owner may look into them.
+    pub(crate) fn make(&self) -> Result<(), CliError> {
+        let failed = |error| CliError::failure("make the data directory", error);
+        for folder in [self.data.join("db"), self.data.join("run"), self.objects.clone()] {
+            DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// The right to serve from this directory: one process has it.
+    pub(crate) fn hold(&self) -> Result<Held, CliError> {
+        let failed = |error| CliError::failure("lock the data directory", error);
+        let path = self.data.join("run/lock");
+        let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path);
+        let file = file.map_err(failed)?.into_parts().0;
+        match file.try_lock() {
+            Ok(()) => Ok(Held(file)),
+            Err(TryLockError::WouldBlock) => {
+                let text = format!("another `berth serve` runs on {}", self.data.display());
+                Err(CliError::new(Kind::Held, text)
+                    .hint("stop it, or give this one its own --data"))
+            }
+            Err(TryLockError::Error(error)) => Err(failed(error)),
+        }
+    }
+}
+
+/// A data directory that is this process's while this lives.
+#[derive(Debug)]
+pub(crate) struct Held(#[expect(dead_code, reason = "dropped to give the lock back")] File);

@@ -1,0 +1,391 @@
+//! This machine as a platform: Workers, containers and routes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use agent::{Agent, AgentConfig, ApplicationRuntime, InstanceSummary, Network, StartRate, StopAll};
+use control::plan::{ApplicationPlan, InstanceView, WorkerPlan};
+use control::{Answer, Platform, PlatformError};
+use edge::Site;
+use http::{HeaderName, HeaderValue};
+use image::{Image, ImageStore, PullOptions, Reference, Snapshots};
+use jiff::Timestamp;
+use model::instance::State;
+use runtime::{Runtime, RuntimeConfig};
+use tokio_util::sync::CancellationToken;
+use workers::cron::Schedule;
+use workers::{DeployError, WorkerProcess};
+
+use super::worker::spec;
+use super::{Folders, Routes};
+use crate::args::LogLevel;
+use crate::dev::containers::placement;
+use crate::dev::progress::ImageProgress;
+use crate::dev::{instances, lines};
+use crate::engines::Engines;
+use crate::error::{CliError, chain};
+use crate::paths;
+use crate::printer::Printer;
+use crate::sandboxes;
+
+/// Sandboxes kept ready; demand makes it more for a while.
+const PARKED: usize = 8;
+/// How long requests may finish before a Worker's process is replaced or stopped.
+const GRACE: Duration = Duration::from_secs(5);
+/// How long the edge keeps a request while its Worker has no process.
+const HOLD: Duration = Duration::from_secs(30);
+/// How many digits of a tag name a Worker's folder: paths of sockets are short.
+const TAG_DIGITS: usize = 12;
+/// What the name of a folder begins with in which a Worker is tried out.
+const TRIED: &str = "tried-";
+
+/// What a node is opened with.
+#[derive(Debug)]
+pub(crate) struct NodeConfig {
+    pub(crate) folders: Folders,
+    /// workerd.
+    pub(crate) workerd: PathBuf,
+    /// What instances may run, as it was when the last process ended.
+    pub(crate) applications: Vec<ApplicationPlan>,
+    /// Networks that instances with internet may reach although they are private.
+    pub(crate) egress_allow: Vec<Network>,
+    /// Other places to ask for a registry's images.
+    pub(crate) mirrors: BTreeMap<String, String>,
+}
+
+/// This machine.
+pub(crate) struct Node {
+    folders: Folders,
+    workerd: PathBuf,
+    runtime: Runtime,
+    agent: Agent,
+    store: ImageStore,
+    mirrors: BTreeMap<String, String>,
+    routes: Routes,
+    workers: tokio::sync::Mutex<HashMap<String, Hosted>>,
+    /// The reference whose image each namespace's instances start from.
+    images: Mutex<HashMap<String, (String, Image)>>,
+    printer: Printer,
+}
+
+/// A Worker that runs here.
+struct Hosted {
+    process: WorkerProcess,
+    site: Site,
+    engines: Engines,
+    /// What serves; `None` while nothing has yet.
+    plan: Option<WorkerPlan>,
+}
+
+impl Node {
+    /// Opens the sandboxes and the agent, which takes up what still runs.
+    pub(crate) async fn open(
+        config: NodeConfig,
+        routes: Routes,
+        printer: &Printer,
+    ) -> Result<Self, CliError> {
+        let folders = config.folders;
+        remove_tried(&folders);
+        let store = ImageStore::open(&folders.shared.images)
+            .map_err(|error| CliError::failure("open the image store", error))?;
+        let limits = config.applications.iter().map(|plan| plan.application.instance_type.limits());
+        let runtime_config = RuntimeConfig {
+            dir: folders.instances.clone(),
+            // Several may run on one machine, each with data of its own.
+            cgroup: format!("berth/serve-{}", paths::key(&folders.data)),
+            parked: PARKED,
+            disks: limits.map(|limits| limits.disk_mb).collect(),
+            layers: vec![folders.shared.images.clone()],
+        };
+        let runtime = sandboxes::open(runtime_config, printer).await?;
+        let agent_config = AgentConfig {
+            dir: folders.agent.clone(),
+            snapshots: Snapshots::new(store.clone(), "serve"),
+            // Their images come with the first plan of each.
+            applications: config.applications.iter().map(|plan| of_plan(plan, None)).collect(),
+            placement: placement(),
+            start_rate: StartRate::default(),
+            egress_allow: config.egress_allow,
+            timings: false,
+        };
+        let agent = Agent::open(agent_config, runtime.clone())
+            .await
+            .map_err(|error| CliError::failure("open the node agent", error))?;
+        instances::print_events(agent.events(), printer.clone(), Arc::default());
+        Ok(Self {
+            folders,
+            workerd: config.workerd,
+            runtime,
+            agent,
+            store,
+            mirrors: config.mirrors,
+            routes,
+            workers: tokio::sync::Mutex::default(),
+            images: Mutex::default(),
+            printer: printer.clone(),
+        })
+    }
+
+    /// Ends the Workers; instances stay for the next process, unless `stop`.
+    pub(crate) async fn close(&self, stop: Option<Duration>) {
+        let mut workers = self.workers.lock().await;
+        for (_, hosted) in workers.drain() {
+            hosted.engines.drain();
+            hosted.process.stop().await;
+        }
+        match stop {
+            Some(grace) => self.agent.shutdown(StopAll { grace }).await,
+            None => self.agent.detach().await,
+        }
+        self.runtime.clone().close().await;
+    }
+
+    /// The folder of a Worker's processes.
+    fn run_dir(&self, tag: &str, what: &str) -> PathBuf {
+        self.folders.workers.join(format!("{}{what}", &tag[..tag.len().min(TAG_DIGITS)]))
+    }
+
+    fn host(&self, run_dir: PathBuf, script: &str) -> Result<WorkerProcess, PlatformError> {
+        let options = workers::Options { workerd: self.workerd.clone(), run_dir, grace: GRACE };
+        let (process, mut events) = WorkerProcess::new(options)
+            .map_err(|error| failed("make the Worker's folder", &error))?;
+        let (printer, script) = (self.printer.clone(), script.to_owned());
+        tokio::spawn(async move {
+            while let Some(event) = events.recv().await {
+                lines::worker_event(&printer, Some(&script), LogLevel::Log, &event);
+            }
+        });
+        Ok(process)
+    }
+
+    fn start_hosting(&self, plan: &WorkerPlan) -> Result<Hosted, PlatformError> {
+        let process = self.host(self.run_dir(&plan.tag, ""), &plan.script)?;
+        let (printer, script) = (self.printer.clone(), plan.script.clone());
+        let site = Site::new(edge::Config {
+            upstream: process.upstream(),
+            hold: HOLD,
+            headers: headers(),
+            intercept: None,
+            observe: Some(Arc::new(move |event| lines::request(&printer, Some(&script), &event))),
+        });
+        let engines = Engines::named(format!("{}-", &plan.tag[..plan.tag.len().min(TAG_DIGITS)]));
+        Ok(Hosted { process, site, engines, plan: None })
+    }
+
+    /// Puts a plan into the place of what a host runs.
+    async fn deploy(&self, hosted: &mut Hosted, plan: &WorkerPlan) -> Result<(), PlatformError> {
+        let engine = hosted.engines.next(&self.agent, hosted.process.upstream());
+        let engine = engine.map_err(|error| PlatformError(error.to_string()))?;
+        let objects = self.folders.objects.join(&plan.tag);
+        let spec = spec(plan, objects, Some(engine));
+        let deployed = hosted.process.deploy(spec, hosted.site.drained()).await;
+        hosted.engines.deployed(deployed.is_ok());
+        deployed.map_err(|error| not_started(&error))
+    }
+
+    /// The image of a reference, which nobody prunes while this process may start it.
+    async fn image(&self, reference: &str) -> Result<Image, PlatformError> {
+        let parsed: Reference =
+            reference.parse().map_err(|error| failed("read an image name", &error))?;
+        let (store, printer) = (self.store.clone(), self.printer.clone());
+        let options = PullOptions { mirrors: self.mirrors.clone(), ..PullOptions::default() };
+        let label = reference.to_owned();
+        let work = move || {
+            let progress = ImageProgress::new(&printer, &label, CancellationToken::new());
+            let image = store
+                .pull(&parsed, &options, &progress)
+                .map_err(|error| failed(&format!("pull {label}"), &error))?;
+            store.lease(&image.digest).map_err(|error| failed("keep the image", &error))?;
+            Ok(image)
+        };
+        let joined = tokio::task::spawn_blocking(work).await;
+        joined.map_err(|error| failed("pull an image", &error))?
+    }
+
+    /// The image of a namespace's instances, got only if it is another than before.
+    async fn image_of(&self, plan: &ApplicationPlan) -> Result<Image, PlatformError> {
+        let reference = &plan.image;
+        let images = || self.images.lock().expect("no holder of this lock panics");
+        // A tag may mean another image by now.
+        let pinned = reference.contains("@sha256:");
+        if let Some((known, image)) = images().get(&plan.namespace_id)
+            && known == reference
+            && pinned
+        {
+            return Ok(image.clone());
+        }
+        let image = self.image(reference).await?;
+        images().insert(plan.namespace_id.clone(), (reference.clone(), image.clone()));
+        Ok(image)
+    }
+}
+
+impl Platform for Node {
+    fn try_worker<'a>(
+        &'a self,
+        plan: &'a WorkerPlan,
+    ) -> Answer<'a, Result<Duration, PlatformError>> {
+        Box::pin(async move {
+            let process = self.host(self.run_dir(&plan.tag, ".try"), &plan.script)?;
+            let objects = tempfile::Builder::new()
+                .prefix(TRIED)
+                .tempdir_in(&self.folders.objects)
+                .map_err(|error| failed("make a folder to try the Worker in", &error))?;
+            // Nothing is to happen by it: no containers, no crons.
+            let mut spec = spec(plan, objects.path().to_owned(), None);
+            spec.crons.clear();
+            let begin = Instant::now();
+            let started = process.deploy(spec, std::future::ready(())).await;
+            let took = begin.elapsed();
+            process.stop().await;
+            started.map(|()| took).map_err(|error| not_started(&error))
+        })
+    }
+
+    fn run_worker<'a>(&'a self, plan: &'a WorkerPlan) -> Answer<'a, Result<(), PlatformError>> {
+        Box::pin(async move {
+            let mut workers = self.workers.lock().await;
+            if !workers.contains_key(&plan.tag) {
+                workers.insert(plan.tag.clone(), self.start_hosting(plan)?);
+            }
+            let hosted = workers.get_mut(&plan.tag).expect("it was put there");
+            if !hosted.plan.as_ref().is_some_and(|serving| runs_the_same(serving, plan)) {
+                self.deploy(hosted, plan).await?;
+            }
+            hosted.plan = Some(plan.clone());
+            self.routes.set(&plan.tag, &plan.routes, &hosted.site);
+            Ok(())
+        })
+    }
+
+    fn check_cron(&self, expression: &str) -> Result<(), PlatformError> {
+        let parsed = Schedule::parse(expression);
+        parsed.map(drop).map_err(|error| PlatformError(error.to_string()))
+    }
+
+    fn remove_worker<'a>(&'a self, tag: &'a str, namespaces: &'a [String]) -> Answer<'a, ()> {
+        Box::pin(async move {
+            self.routes.remove(tag);
+            if let Some(hosted) = self.workers.lock().await.remove(tag) {
+                hosted.engines.drain();
+                hosted.process.stop().await;
+            }
+            let own = self.agent.instances().into_iter();
+            let own = own.filter(|instance| namespaces.contains(&instance.namespace));
+            let own: Vec<_> = own.map(|instance| instance.instance).collect();
+            self.agent.stop_instances(&own, Duration::ZERO).await;
+            let objects = self.folders.objects.join(tag);
+            if let Err(error) = fs_err::remove_dir_all(&objects)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                self.printer.warning(format_args!("a removed Worker's objects stay: {error}"));
+            }
+        })
+    }
+
+    fn set_application<'a>(
+        &'a self,
+        plan: &'a ApplicationPlan,
+    ) -> Answer<'a, Result<(), PlatformError>> {
+        Box::pin(async move {
+            let image = self.image_of(plan).await?;
+            self.agent.set_application(of_plan(plan, Some(image)));
+            Ok(())
+        })
+    }
+
+    fn stop_instances<'a>(&'a self, ids: &'a [String], grace: Duration) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let all = self.agent.instances().into_iter().map(|instance| instance.instance);
+            let wanted: Vec<_> = all.filter(|id| ids.contains(&id.to_string())).collect();
+            self.agent.stop_instances(&wanted, grace).await;
+        })
+    }
+
+    fn remove_application<'a>(&'a self, namespace_id: &'a str) -> Answer<'a, ()> {
+        Box::pin(async move {
+            self.images.lock().expect("no holder of this lock panics").remove(namespace_id);
+            // Without an image none is started; an unknown one has none.
+            let _ = self
+                .agent
+                .restart_application(namespace_id, None, BTreeMap::new(), Duration::ZERO)
+                .await;
+        })
+    }
+
+    fn instances(&self, namespace_id: &str) -> Vec<InstanceView> {
+        let all = self.agent.instances();
+        let own = all.iter().filter(|instance| instance.namespace == namespace_id);
+        own.map(view).collect()
+    }
+}
+
+/// Removes what trials left that a crash cut off. What cannot be removed harms nobody.
+fn remove_tried(folders: &Folders) {
+    let Ok(entries) = fs_err::read_dir(&folders.objects) else { return };
+    let tried = |entry: &fs_err::DirEntry| {
+        entry.file_name().to_str().is_some_and(|name| name.starts_with(TRIED))
+    };
+    for entry in entries.filter_map(Result::ok).filter(tried) {
+        let _ = fs_err::remove_dir_all(entry.path());
+    }
+}
+
+/// Whether what serves need not be replaced: routes and triggers alone may differ.
+fn runs_the_same(serving: &WorkerPlan, wanted: &WorkerPlan) -> bool {
+    let with_routes = WorkerPlan { routes: wanted.routes.clone(), ..serving.clone() };
+    with_routes == *wanted
+}
+
+fn of_plan(plan: &ApplicationPlan, image: Option<Image>) -> ApplicationRuntime {
+    ApplicationRuntime {
+        application: plan.application.clone(),
+        id: plan.id.clone(),
+        unique_key: plan.namespace_id.clone(),
+        image_name: None,
+        image,
+        choices: BTreeMap::new(),
+    }
+}
+
+fn view(instance: &InstanceSummary) -> InstanceView {
+    let now = Timestamp::now();
+    let since = instance.running_for.and_then(|age| now.checked_sub(age).ok());
+    InstanceView {
+        id: instance.instance.to_string(),
+        object: instance.object.to_string(),
+        status: match &instance.state {
+            State::Running | State::Detached { .. } => "running",
+            State::Stopping { .. } | State::Killing => "stopping",
+            // 128 and a signal: that is how a program ends that is told to.
+            State::Exited { status, .. }
+                if status.out_of_memory || (1..=128).contains(&status.code) =>
+            {
+                "failed"
+            }
+            State::Failed { .. } => "failed",
+            state if state.is_over() => "stopped",
+            _ => "placed",
+        },
+        started_at: since,
+    }
+}
+
+/// What workerd wants to be told of each request.
+fn headers() -> Vec<(HeaderName, HeaderValue)> {
+    let header = |(name, value): (&'static str, &'static str)| {
+        (HeaderName::from_static(name), HeaderValue::from_static(value))
+    };
+    workers::ingress_headers("http").into_iter().map(header).collect()
+}
+
+fn failed(attempt: &str, error: &dyn std::error::Error) -> PlatformError {
+    PlatformError(format!("failed to {attempt}: {}", chain(error).join(": ")))
+}
+
+/// What a Worker that does not start says itself is what its author wants to read.
+fn not_started(error: &DeployError) -> PlatformError {
+    PlatformError(chain(error).join(": "))
+}

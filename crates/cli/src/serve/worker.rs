@@ -1,0 +1,84 @@
+//! From a Worker's plan to what the Worker host runs: pure.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use control::plan::{ModuleKind, PlannedClass, PlannedModule, PlannedValue, WorkerPlan};
+use jiff::Timestamp;
+use workers::spec::{
+    Binding, BindingValue, ContainerEngine, ContainerImages, DurableObjectNamespace, Module,
+};
+use workers::{WorkerSpec, toolchain};
+
+/// The image name that workerd asks for when it wants the network companion of a container. The
+/// agent knows companions by their names and needs no image for them.
+const INTERCEPTOR: &str = "berth-sidecar";
+
+/// What the Worker host is to run; without an engine no class has `ctx.container`.
+pub(crate) fn spec(plan: &WorkerPlan, objects: PathBuf, engine: Option<PathBuf>) -> WorkerSpec {
+    let has_engine = engine.is_some();
+    WorkerSpec {
+        name: plan.script.clone(),
+        modules: plan.modules.iter().map(module).collect(),
+        compatibility_date: known_date(&plan.compatibility_date),
+        compatibility_flags: plan.compatibility_flags.clone(),
+        bindings: plan.bindings.iter().map(|b| binding(&b.name, &b.value)).collect(),
+        durable_objects: plan.classes.iter().map(|class| namespace(class, has_engine)).collect(),
+        assets: None,
+        crons: plan.crons.clone(),
+        container_engine: engine
+            .map(|socket| ContainerEngine { socket, interceptor_image: INTERCEPTOR.to_owned() }),
+        objects,
+        private_network: false,
+        attribute_logs: true,
+    }
+}
+
+/// What the runtime does not know yet becomes the newest it knows.
+fn known_date(date: &str) -> String {
+    let today = Timestamp::now().strftime("%Y-%m-%d").to_string();
+    toolchain::newest_compatibility_date(&today).min(date.to_owned())
+}
+
+fn module(module: &PlannedModule) -> Module {
+    Module {
+        name: module.name.clone(),
+        kind: match module.kind {
+            ModuleKind::EsModule => workers::spec::ModuleKind::EsModule,
+            ModuleKind::CommonJs => workers::spec::ModuleKind::CommonJs,
+            ModuleKind::Text => workers::spec::ModuleKind::Text,
+            ModuleKind::Data => workers::spec::ModuleKind::Data,
+            ModuleKind::Wasm => workers::spec::ModuleKind::Wasm,
+            ModuleKind::Json => workers::spec::ModuleKind::Json,
+        },
+        contents: module.contents.clone(),
+        source_map: module.source_map.clone(),
+    }
+}
+
+fn binding(name: &str, value: &PlannedValue) -> Binding {
+    let value = match value {
+        PlannedValue::Text(text) => BindingValue::Text(text.clone()),
+        PlannedValue::Secret(text) => BindingValue::Secret(text.clone()),
+        PlannedValue::Json(value) => BindingValue::Json(value.clone()),
+        PlannedValue::DurableObject { class_name } => {
+            BindingValue::DurableObject { class_name: class_name.clone() }
+        }
+        PlannedValue::Service { entrypoint } => {
+            BindingValue::Service { entrypoint: entrypoint.clone(), props: None }
+        }
+    };
+    Binding { name: name.to_owned(), value }
+}
+
+/// A class; its namespace's id is also the name of its image, as the agent knows applications by it.
+fn namespace(class: &PlannedClass, has_engine: bool) -> DurableObjectNamespace {
+    let images =
+        || ContainerImages { default: Some(class.namespace_id.clone()), named: BTreeMap::new() };
+    DurableObjectNamespace {
+        class_name: class.name.clone(),
+        unique_key: class.namespace_id.clone(),
+        sqlite: class.sqlite,
+        container: (class.container && has_engine).then(images),
+    }
+}
