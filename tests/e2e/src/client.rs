@@ -16,6 +16,8 @@ const REQUEST_DEADLINE: Duration = Duration::from_secs(120);
 pub struct Client {
     agent: ureq::Agent,
     address: String,
+    /// What it says as `Host`; the address if that is empty.
+    host: String,
 }
 
 /// An answer, read to its end.
@@ -38,13 +40,22 @@ impl Client {
             .max_redirects(0)
             .timeout_global(Some(REQUEST_DEADLINE))
             .build();
-        Self { agent: config.into(), address: address.to_owned() }
+        Self { agent: config.into(), address: address.to_owned(), host: String::new() }
+    }
+
+    /// The same, asking for this host in each request.
+    #[must_use]
+    pub fn for_host(self, host: &str) -> Self {
+        Self { host: host.to_owned(), ..self }
     }
 
     /// `GET`; fails where there is no HTTP answer.
     pub fn try_get(&self, path: &str) -> Result<Reply, Box<ureq::Error>> {
-        let reply = self.agent.get(format!("http://{}{path}", self.address)).call();
-        Reply::read(reply?)
+        let mut request = self.agent.get(format!("http://{}{path}", self.address));
+        if !self.host.is_empty() {
+            request = request.header("host", &self.host);
+        }
+        Reply::read(request.call()?)
     }
 
     /// `GET`.
@@ -62,7 +73,10 @@ impl Client {
     /// There is no HTTP answer.
     #[must_use]
     pub fn post(&self, path: &str, body: impl AsRef<[u8]>) -> Reply {
-        let request = self.agent.post(format!("http://{}{path}", self.address));
+        let mut request = self.agent.post(format!("http://{}{path}", self.address));
+        if !self.host.is_empty() {
+            request = request.header("host", &self.host);
+        }
         let reply = request.send(body.as_ref()).map_err(Box::new).and_then(Reply::read);
         reply.unwrap_or_else(|error| panic!("POST {path}: {error}"))
     }
@@ -81,7 +95,8 @@ impl Client {
     ) -> Reply {
         let url = format!("http://{}{path}", self.address);
         let mut request = ureq::http::Request::builder().method(method).uri(url);
-        for (name, value) in headers {
+        let host = ("host", self.host.as_str());
+        for (name, value) in headers.iter().chain((!self.host.is_empty()).then_some(&host)) {
             request = request.header(*name, *value);
         }
         let body = body.as_ref();
@@ -100,7 +115,8 @@ impl Client {
     /// The handshake fails.
     #[must_use]
     pub fn websocket(&self, path: &str) -> WebSocket {
-        let url = format!("ws://{}{path}", self.address);
+        let host = if self.host.is_empty() { &self.address } else { &self.host };
+        let url = format!("ws://{host}{path}");
         let stream = TcpStream::connect(&self.address).expect("connect for a WebSocket");
         stream.set_read_timeout(Some(REQUEST_DEADLINE)).expect("set a deadline");
         let handshake = tungstenite::client(&url, stream);

@@ -1,0 +1,272 @@
+//! A running `berth serve`.
+
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::berth::{Berth, Outcome};
+use crate::client::{Client, Reply};
+use crate::engine::Tool;
+use crate::leftovers::Footprint;
+use crate::lines::Lines;
+use crate::process::Process;
+use crate::project::Project;
+use crate::wait::{PATIENCE, eventually};
+use crate::wrangler::Wrangler;
+
+/// A first start installs the toolchain.
+const START: Duration = Duration::from_secs(300);
+/// Requests in flight have half a minute, and instances the grace they are given.
+const STOP: Duration = Duration::from_secs(90);
+/// Precedes the address of the Workers.
+const READY: &str = "Ready on http://<worker>.localhost:";
+/// Precedes that of the API.
+const API: &str = "API and registry on http://";
+/// Instances end when it does.
+const STOPS: [&str; 3] = ["--stop-instances", "--stop-grace", "2s"];
+/// Precedes the token that is shown once.
+const TOKEN: &str = "CLOUDFLARE_API_TOKEN=";
+
+/// A platform on free ports of this machine. When dropped it is stopped, with its instances; its data
+/// goes with the last of its clones.
+#[derive(Debug)]
+pub struct Platform {
+    child: Child,
+    process: Process,
+    lines: Lines,
+    /// Its data is the home of this.
+    data: Project,
+    port: u16,
+    api: String,
+    token: String,
+    environment: Vec<(String, String)>,
+}
+
+impl Platform {
+    /// Starts one with data of its own; it stops its instances when it ends.
+    ///
+    /// # Panics
+    /// It does not get ready; the message holds what it said.
+    #[must_use]
+    pub fn start() -> Self {
+        Self::first(&STOPS)
+    }
+
+    /// The same, but its instances stay for the next one.
+    ///
+    /// # Panics
+    /// It does not get ready; the message holds what it said.
+    #[must_use]
+    pub fn start_and_leave_instances() -> Self {
+        Self::first(&[])
+    }
+
+    fn first(args: &[&str]) -> Self {
+        let data = Project::empty().with_own_home();
+        Self::run(data, ["127.0.0.1:0", "127.0.0.1:0"], None, args)
+    }
+
+    /// Kills it, as a crash would, and nothing it started; then starts one on the same data and
+    /// addresses.
+    ///
+    /// # Panics
+    /// It does not get ready again.
+    #[must_use]
+    pub fn killed_and_started_again(mut self) -> Self {
+        self.child.kill().expect("kill berth serve");
+        self.child.wait().expect("wait for berth serve");
+        self.again()
+    }
+
+    /// Stops it as Ctrl-C does, then starts one on the same data and addresses.
+    ///
+    /// # Panics
+    /// It does not end well, or does not get ready again.
+    #[must_use]
+    pub fn stopped_and_started_again(mut self) -> Self {
+        self.end();
+        self.again()
+    }
+
+    fn again(&self) -> Self {
+        let listen = format!("127.0.0.1:{}", self.port);
+        let known = (self.token.clone(), self.environment.clone());
+        Self::run(self.data.clone(), [&listen[..], &self.api[..]], Some(known), &STOPS)
+    }
+
+    fn run(
+        data: Project,
+        [listen, api]: [&str; 2],
+        known: Option<(String, Vec<(String, String)>)>,
+        args: &[&str],
+    ) -> Self {
+        let berth = Berth::new(&data, ["serve", "--listen", listen, "--api", api]);
+        let mut command = berth.args(args).env("BERTH_LOG", "control=info").into_command();
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("start berth serve");
+        let lines = Lines::default();
+        lines.gather(child.stdout.take().expect("stdout is a pipe"));
+        lines.gather(child.stderr.take().expect("stderr is a pipe"));
+        let ready = eventually(START, || {
+            let ended = child.try_wait().expect("look after berth serve").is_some();
+            lines.with(READY).pop().map(Some).or(ended.then_some(None))
+        });
+        let Some(Some(ready)) = ready else {
+            let _ = child.kill();
+            panic!("berth serve did not get ready:\n{lines}");
+        };
+        let after = |line: &str, text: &str| {
+            line.split_once(text).map(|(_, rest)| rest.trim().to_owned()).unwrap_or_default()
+        };
+        let first = |text: &str| lines.with(text).first().map(|line| after(line, text));
+        let environment = || {
+            let lines = ["CLOUDFLARE_", "WRANGLER_"].into_iter().flat_map(|name| lines.with(name));
+            let pair = |line: String| {
+                line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
+            };
+            lines.filter_map(pair).collect()
+        };
+        let (token, environment) = known.unwrap_or_else(|| {
+            (first(TOKEN).expect("the first start shows a token"), environment())
+        });
+        Self {
+            process: Process::with_pid(child.id()).expect("berth serve runs"),
+            port: after(&ready, READY).parse().expect("the line ends in the port"),
+            api: first(API).expect("it says where the API is"),
+            child,
+            lines,
+            data,
+            token,
+            environment,
+        }
+    }
+
+    /// Its data: the home of this project.
+    #[must_use]
+    pub fn data(&self) -> &Project {
+        &self.data
+    }
+
+    /// The token that it showed at its first start.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The lines it printed for a project's `.env`.
+    #[must_use]
+    pub fn dot_env(&self) -> String {
+        self.environment.iter().map(|(name, value)| format!("{name}={value}\n")).collect()
+    }
+
+    /// A client of a Worker: it asks for the Worker's host.
+    #[must_use]
+    pub fn worker(&self, name: &str) -> Client {
+        self.host(&format!("{name}.localhost:{}", self.port))
+    }
+
+    /// A client of the Workers' address that asks for this host.
+    #[must_use]
+    pub fn host(&self, host: &str) -> Client {
+        Client::new(&format!("127.0.0.1:{}", self.port)).for_host(host)
+    }
+
+    /// A client of the API and of the registry.
+    #[must_use]
+    pub fn api(&self) -> Client {
+        Client::new(&self.api)
+    }
+
+    /// A request to the API below `/client/v4`, with a token.
+    #[must_use]
+    pub fn ask(&self, token: &str, method: &str, path: &str, body: &str) -> Reply {
+        let bearer = format!("Bearer {token}");
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        self.api().send(method, &format!("/client/v4{path}"), &headers, body)
+    }
+
+    /// `berth <args>` on its data.
+    #[must_use]
+    pub fn berth(&self, args: &[&str]) -> Outcome {
+        Berth::new(&self.data, args).run()
+    }
+
+    /// `wrangler <args>` in a project that has [`Self::dot_env`] as its `.env`.
+    #[must_use]
+    pub fn wrangler(&self, wrangler: Wrangler, project: &Project, args: &[&str]) -> Tool {
+        project.write(".env", &self.dot_env());
+        wrangler.command(project, args)
+    }
+
+    /// Its process.
+    #[must_use]
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Waits for a line that contains `text` and returns it.
+    ///
+    /// # Panics
+    /// None comes; the message holds all lines that did.
+    #[track_caller]
+    pub fn wait_for_line(&self, text: &str) -> String {
+        let line = self.lines.wait(text, 1, PATIENCE);
+        line.unwrap_or_else(|| panic!("{text:?} did not come within {PATIENCE:?}:\n{}", self.lines))
+    }
+
+    /// All lines so far that contain `text`.
+    #[must_use]
+    pub fn lines_with(&self, text: &str) -> Vec<String> {
+        self.lines.with(text)
+    }
+
+    /// What it holds on this machine now.
+    #[must_use]
+    pub fn footprint(&self) -> Footprint {
+        Footprint::of(self.child.id(), &[self.data.home().join("instances")])
+    }
+
+    /// Stops it as Ctrl-C does and waits until it has ended well.
+    ///
+    /// # Panics
+    /// It does not, or not with exit code 0.
+    pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.process.signal(Signal::INT);
+        let child = &mut self.child;
+        let ended = eventually(STOP, || child.try_wait().expect("look after berth serve"));
+        let status = ended.unwrap_or_else(|| panic!("berth serve did not end:\n{}", self.lines));
+        assert_eq!(status.code(), Some(0), "{status}\n{}", self.lines);
+    }
+}
+
+impl Drop for Platform {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            say(&self.lines);
+        }
+        if self.child.try_wait().is_ok_and(|status| status.is_some()) {
+            return;
+        }
+        self.process.signal(Signal::INT);
+        let child = &mut self.child;
+        let ended = eventually(STOP, || child.try_wait().is_ok_and(|s| s.is_some()).then_some(()));
+        if ended.is_none() {
+            // It hangs: a test that failed must not leave more behind than it has to.
+            for process in Process::descendants_of(self.child.id()) {
+                process.kill();
+            }
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the test harness shows it with the failure")]
+fn say(lines: &Lines) {
+    println!("berth serve said:\n{lines}");
+}
