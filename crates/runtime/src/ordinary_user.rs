@@ -48,7 +48,7 @@ pub fn ids() -> Option<&'static Ids> {
 }
 
 /// Moves this process, which must have one thread, into a user namespace and a new mount namespace,
-/// as root there. The user namespace is that of instances which are there already, or a new one.
+/// as root there. The user namespace is that of this user's other Berths and instances, or a new one.
 ///
 /// # Errors
 /// The host does not let ordinary users make user namespaces.
@@ -56,6 +56,7 @@ pub fn become_root() -> Result<&'static Ids, OrdinaryUserError> {
     let at = |step| move |source| OrdinaryUserError { step, source };
     let (uid, gid) = (getuid().as_raw(), getgid().as_raw());
     let mappers = Mappers::start(uid, gid);
+    let _turn = standing::turn();
     if let Some(namespace) = standing::find(mappers.is_ok()) {
         let user = Some(LinkNameSpaceType::User);
         let joined = rustix::thread::move_into_link_name_space(namespace.as_fd(), user);

@@ -72,3 +72,21 @@ fn a_user_with_subordinate_ids_runs_images_that_have_users_of_their_own() {
     assert_eq!(dev.lines_with("images' users other than root"), Vec::<String>::new());
     dev.stop();
 }
+
+#[test]
+fn those_who_start_at_once_share_one_user_namespace() {
+    let start = || {
+        let project = project();
+        let dev = start(&project, &AS_ORDINARY);
+        let namespace = fs::read_link(format!("/proc/{}/ns/user", dev.process().pid));
+        (dev, namespace.expect("it runs"))
+    };
+    let started = std::thread::scope(|scope| {
+        [scope.spawn(start), scope.spawn(start), scope.spawn(start)]
+            .map(|thread| thread.join().expect("it gets ready"))
+    });
+    assert!(started.iter().all(|(_, own)| *own == started[0].1), "{started:?}");
+    for (dev, _) in started {
+        dev.stop();
+    }
+}

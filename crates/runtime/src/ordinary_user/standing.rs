@@ -1,16 +1,42 @@
-//! A user namespace of this user that stands already: that of instances which outlived their Berth.
-//! Only who is in it again can look after them.
+//! A user namespace of this user that stands already: that of another Berth, or of instances which
+//! outlived theirs. Only who is in it too can look after them.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use fs_err as fs;
-use rustix::fs::{Mode, OFlags, Stat};
+use rustix::fs::{FlockOperation, Mode, OFlags, Stat};
 
 use super::SUBORDINATE_MIN;
 use crate::sys;
 
-/// What our own processes in sandboxes, and beside them, call themselves.
-const OURS: [&str; 2] = ["berth-init", "berth-launcher"];
+/// What the names of our own processes begin with: `berth`, `berth-launcher`, and `berth-init` in
+/// sandboxes.
+const OURS: &str = "berth";
+
+/// Making a namespace takes two programs' starts. Everybody on the machine can lock what [`turn`]
+/// locks, so it is not waited for any longer.
+const TURN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Held from looking for a namespace to having one, or two who start at once make one each, and who
+/// comes after them finds but one. Released when dropped.
+pub(super) fn turn() -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let namespace = rustix::fs::open("/proc/self/ns/user", flags, Mode::empty()).ok()?;
+    let begin = Instant::now();
+    loop {
+        match rustix::fs::flock(&namespace, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Some(namespace),
+            Err(rustix::io::Errno::WOULDBLOCK) if begin.elapsed() < TURN_PATIENCE => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            Err(error) => {
+                tracing::debug!(%error, "no turn to look for a user namespace");
+                return None;
+            }
+        }
+    }
+}
 
 /// The namespace of such a process, with subordinate ids or without.
 ///
@@ -25,8 +51,7 @@ pub(super) fn find(subordinate: bool) -> Option<OwnedFd> {
 }
 
 fn is_ours(pid: &str) -> bool {
-    let name = fs::read_to_string(format!("/proc/{pid}/comm"));
-    name.is_ok_and(|name| OURS.contains(&name.trim_end()))
+    fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name.starts_with(OURS))
 }
 
 fn namespace_of(pid: &str, own: &Stat, subordinate: bool) -> Option<OwnedFd> {
