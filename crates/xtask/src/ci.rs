@@ -1,5 +1,6 @@
 //! `cargo xtask ci`: everything that must pass, in the order that fails fastest.
 
+use std::num::NonZero;
 use std::thread;
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use crate::{chaos, conformance, guest, ordinary_user, prerequisites, say, tidy};
 
 type Step = (&'static str, fn() -> Result<()>);
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 8] = [
     ("format", || repository::run("cargo", &["fmt", "--all", "--check"])),
     ("tidy", tidy::run),
     ("prerequisites of the tests", || prerequisites::install(&prerequisites::OF_THE_TESTS)),
@@ -27,19 +28,41 @@ const STEPS: [Step; 10] = [
         )
     }),
     ("dependencies", dependencies),
-    ("tests", tests),
+    ("tests, and the corpus of Dockerfiles beside them", || together(tests, corpus)),
+    // A guest's processor is one of ours, for minutes. What runs beside it waits most of its time.
+    ("sandboxes in a guest with cgroup v2, and beside them", || {
+        together(guest::run, || run_steps(&BESIDE_THE_GUEST))
+    }),
+];
+
+const BESIDE_THE_GUEST: [Step; 3] = [
     ("tests as an ordinary user", ordinary_user::run),
     ("conformance of the registry", conformance::run),
-    // A minute of chaos is a minute, whatever runs beside it.
-    ("chaos, and sandboxes in a guest with cgroup v2", || together(chaos::run_briefly, guest::run)),
+    ("chaos", chaos::run_briefly),
 ];
+
+/// The corpus's tests; no others have it in their names.
+const CORPUS: &str = "dockerfiles::";
 
 /// One more at once than there are processors: most tests wait most of their time, for a program to
 /// start or an instance to sleep.
 fn tests() -> Result<()> {
-    let threads = thread::available_parallelism().map_or(2, |processors| processors.get() + 1);
-    let threads = format!("RUST_TEST_THREADS={threads}");
-    repository::run("env", &[&threads, "cargo", "test", "--release", "--workspace", "--locked"])
+    let threads = format!("RUST_TEST_THREADS={}", processors() + 1);
+    let tests = ["cargo", "test", "--release", "--workspace", "--locked", "--", "--skip", CORPUS];
+    repository::run("env", &[&[&*threads], &tests[..]].concat())
+}
+
+/// Builds, which keep a processor busy for as long as all others take. What it says comes at its end,
+/// in one piece.
+fn corpus() -> Result<()> {
+    let threads = format!("RUST_TEST_THREADS={}", processors().div_ceil(2));
+    let tests =
+        ["cargo", "test", "--release", "--workspace", "--locked", "--test", "corpus", CORPUS];
+    repository::run_beside("env", &[&[&*threads], &tests[..]].concat())
+}
+
+fn processors() -> usize {
+    thread::available_parallelism().map_or(2, NonZero::get)
 }
 
 fn together(one: fn() -> Result<()>, other: fn() -> Result<()>) -> Result<()> {

@@ -1,6 +1,7 @@
 //! What the tests need of the machine: looked for, and installed where that is possible.
 
 use std::env;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Result, bail};
 
@@ -44,10 +45,17 @@ pub(crate) fn install(programs: &[(&str, &str)]) -> Result<()> {
     if !root || !is_there("apt-get") {
         bail!("install first: {}", packages.join(" "));
     }
+    let _turn = turn_of_apt();
     say(&format!("installing {}", packages.join(" ")));
     repository::run("apt-get", &["update", "--quiet=2"])?;
     let install = ["install", "--quiet=2", "--yes", "--no-install-recommends"];
     repository::run("apt-get", &[&install[..], &packages].concat())
+}
+
+/// Steps that run beside each other: apt refuses a second one instead of waiting.
+pub(crate) fn turn_of_apt() -> MutexGuard<'static, ()> {
+    static APT: Mutex<()> = Mutex::new(());
+    APT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a program is on the `PATH`.

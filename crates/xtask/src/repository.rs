@@ -1,9 +1,11 @@
 //! The repository: its root, its files and running a command in it.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+
+use crate::say;
 
 /// The root of the repository.
 pub(crate) fn root() -> &'static Path {
@@ -28,6 +30,17 @@ pub(crate) fn run(program: &str, args: &[&str]) -> Result<()> {
     let mut command = Command::new(program);
     let status = command.args(args).current_dir(root()).status();
     let status = status.with_context(|| format!("run {program}"))?;
+    ensure!(status.success(), "`{program} {}` failed ({status})", args.join(" "));
+    Ok(())
+}
+
+/// The same beside another command: what it says is shown when it has ended.
+pub(crate) fn run_beside(program: &str, args: &[&str]) -> Result<()> {
+    let mut command = Command::new(program);
+    let output = command.args(args).current_dir(root()).stderr(Stdio::inherit()).output();
+    let output = output.with_context(|| format!("run {program}"))?;
+    say(&String::from_utf8_lossy(&output.stdout));
+    let status = output.status;
     ensure!(status.success(), "`{program} {}` failed ({status})", args.join(" "));
     Ok(())
 }

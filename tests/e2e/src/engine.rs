@@ -261,6 +261,18 @@ impl Background {
         line.unwrap_or_else(|| panic!("{text:?} did not come:\n{}", self.lines))
     }
 
+    /// Waits for a line that contains one of `texts` and returns it.
+    ///
+    /// # Panics
+    /// None comes.
+    #[must_use]
+    #[track_caller]
+    pub fn wait_for_one_of(&self, texts: &[&str], patience: Duration) -> String {
+        let line =
+            eventually(patience, || texts.iter().find_map(|text| self.lines.with(text).pop()));
+        line.unwrap_or_else(|| panic!("none of {texts:?} came:\n{}", self.lines))
+    }
+
     /// Interrupts it, as Ctrl-C does, and waits for its end.
     ///
     /// # Panics

@@ -11,6 +11,11 @@ use crate::project::Project;
 
 /// A first start bundles, builds and starts workerd.
 const START: Duration = Duration::from_secs(180);
+/// Precedes the address once requests are answered.
+const READY: &str = "Ready on http://";
+/// Wrangler looks for free ports and listens on them a moment later: a test beside it may be faster.
+const LOST_A_PORT: &str = "Address already in use";
+const TRIES: usize = 3;
 
 /// A version of Wrangler, and the Node it runs on.
 #[derive(Debug, Clone, Copy)]
@@ -67,11 +72,15 @@ impl Wrangler {
     pub fn dev(self, project: &Project, engine: &Engine) -> WranglerDev {
         let args =
             ["dev", "--port", "0", "--ip", "127.0.0.1", "--show-interactive-dev-session=false"];
-        let tool = self.command(project, &args).env("DOCKER_HOST", engine.host());
-        let process = tool.start();
-        let line = process.wait_for_line("Ready on http://", START);
-        let (_, address) = line.split_once("http://").expect("the line holds the address");
-        WranglerDev { client: Client::new(address.trim().trim_end_matches('/')), process }
+        let started = (0..TRIES).find_map(|_| {
+            let tool = self.command(project, &args).env("DOCKER_HOST", engine.host());
+            let process = tool.start();
+            let line = process.wait_for_one_of(&[READY, LOST_A_PORT], START);
+            let (_, address) = line.split_once(READY)?;
+            let client = Client::new(address.trim().trim_end_matches('/'));
+            Some(WranglerDev { client, process })
+        });
+        started.expect("wrangler finds a port that stays free")
     }
 
     /// Where it is installed, with its Node: once for all tests.

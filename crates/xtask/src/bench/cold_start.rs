@@ -9,7 +9,7 @@ use super::memory::{self, Memory};
 use super::options::Options;
 use super::report::{Figure, Report, Row, Table};
 use super::sample::Sample;
-use super::session::{Engine, Session};
+use super::session::{Engine, LITE, Session};
 use super::{Inside, sandbox};
 
 const PERCENTILES: [(&str, usize); 2] = [("p50", 50), ("p95", 95)];
@@ -40,7 +40,7 @@ pub(crate) fn measure(inside: &Inside, options: &Options, report: &mut Report) -
 
     inside.say("Berth");
     tables.sandbox.push(sandbox::of_berth(inside, BERTH, options.new_ids())?);
-    let berth = Engine::Berth;
+    let berth = Engine::Berth(LITE);
     let sizes = ("memory_berth", "Memory: `berth dev`");
     tables.measure(inside, options, &berth, BERTH, Some(sizes))?;
     {
@@ -66,7 +66,7 @@ pub(crate) fn measure_burst(inside: &Inside, options: &Options, report: &mut Rep
     let mut table = burst_table(options);
     let (server, sidecar) = (inside.workshop.server(), inside.workshop.sidecar());
     inside.say(BERTH);
-    table.push(burst(inside, options, &Engine::Berth, BERTH)?);
+    table.push(burst(inside, options, &Engine::Berth(LITE), BERTH)?);
     {
         inside.say(BARE);
         let bare = Bare::start(&inside.dir, &server, &sidecar)?;

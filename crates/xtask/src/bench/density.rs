@@ -10,7 +10,7 @@ use super::load;
 use super::memory::{self, Memory};
 use super::options::Options;
 use super::report::{Report, Table};
-use super::session::Engine;
+use super::session::{Engine, LITE};
 
 /// So many are started at once: more would only wait for each other.
 const AT_ONCE: usize = 20;
@@ -22,7 +22,7 @@ pub(crate) fn measure(inside: &Inside, options: &Options, report: &mut Report) -
     let mut starts = Table::new("density", "(e) A new ID beside many that run");
     let mut sizes = Vec::new();
     inside.say(BERTH);
-    let memory = fill(inside, options, &Engine::Berth, BERTH, &mut starts)?;
+    let memory = fill(inside, options, &Engine::Berth(LITE), BERTH, &mut starts)?;
     sizes.push(memory.table(("density_berth", "Memory: `berth dev`")));
     if options.has_peer() {
         inside.say(DOCKER);

@@ -9,7 +9,7 @@ use fs_err as fs;
 use rustix::process::geteuid;
 
 use super::options::Options;
-use super::session::{Engine, Session};
+use super::session::{Engine, LITE, Session};
 use crate::prerequisites::is_there;
 use crate::programs::run;
 use crate::{repository, say};
@@ -88,7 +88,7 @@ impl Workshop {
         run(rustc.arg(self.sidecar()).arg(repository::root().join("benches/sidecar/main.rs")))?;
         say("bench: a first `berth dev` installs the toolchain and builds the image");
         let port = free_port()?;
-        Session::start(self, &Engine::Berth, scratch, port)?.stop()
+        Session::start(self, &Engine::Berth(LITE), scratch, port)?.stop()
     }
 
     fn cargo(&self, what: &[&str]) -> Result<()> {

@@ -32,11 +32,16 @@ const LONGEST_LINE: usize = 240;
 pub(crate) const SERVER_IMAGE: &str = "bench.invalid/server:1";
 pub(crate) const SIDECAR_IMAGE: &str = "bench.invalid/sidecar:1";
 
+/// The project's own instance type: a sixteenth of a processor.
+pub(crate) const LITE: &str = "lite";
+/// One processor.
+pub(crate) const ONE_PROCESSOR: &str = "standard-2";
+
 /// What starts the containers.
 #[derive(Debug, Clone)]
 pub(crate) enum Engine {
-    /// Berth's own node agent.
-    Berth,
+    /// Berth's own node agent, with instances of this type.
+    Berth(&'static str),
     /// An engine that speaks Docker's API on this socket.
     Socket { name: &'static str, socket: PathBuf },
 }
@@ -67,7 +72,8 @@ impl Session {
 
     /// Starts it with containers of a registry's image and waits for nothing.
     pub(crate) fn of_image(inside: &Inside, image: &str, home: &Path) -> Result<Self> {
-        let config = config_of_image(&inside.workshop, "image", image, None)?;
+        let container = json!({ "image": image });
+        let config = changed_config(&inside.workshop, "image", &container, None)?;
         Self::launch(&inside.workshop, "image", &config, home, &inside.dir, ADDRESS)
     }
 
@@ -149,7 +155,7 @@ impl Drop for Session {
 impl Engine {
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::Berth => "berth",
+            Self::Berth(_) => "berth",
             Self::Socket { name, .. } => name,
         }
     }
@@ -158,26 +164,35 @@ impl Engine {
 /// The project's configuration, changed for the engine.
 fn write_config(workshop: &Workshop, engine: &Engine) -> Result<PathBuf> {
     let project = workshop.project();
-    let file = project.join("wrangler.jsonc");
-    let Engine::Socket { name, socket } = engine else { return Ok(file) };
-    let socket = format!("unix://{}", socket.display());
-    let engine = json!({ "container_engine": { "localDocker": {
-        "socketPath": socket, "containerEgressInterceptorImage": SIDECAR_IMAGE,
-    }}});
-    config_of_image(workshop, name, SERVER_IMAGE, Some(engine))
+    match engine {
+        Engine::Berth(LITE) => Ok(project.join("wrangler.jsonc")),
+        Engine::Berth(instance_type) => {
+            let containers = json!({ "instance_type": instance_type });
+            changed_config(workshop, instance_type, &containers, None)
+        }
+        Engine::Socket { name, socket } => {
+            let socket = format!("unix://{}", socket.display());
+            let engine = json!({ "container_engine": { "localDocker": {
+                "socketPath": socket, "containerEgressInterceptorImage": SIDECAR_IMAGE,
+            }}});
+            changed_config(workshop, name, &json!({ "image": SERVER_IMAGE }), Some(engine))
+        }
+    }
 }
 
-/// The same with an image of a registry, and with `dev` if it is given.
-fn config_of_image(
+/// The same with these fields of its container, and with `dev` if it is given.
+fn changed_config(
     workshop: &Workshop,
     name: &str,
-    image: &str,
+    container: &Value,
     dev: Option<Value>,
 ) -> Result<PathBuf> {
     let project = workshop.project();
     let config = fs::read_to_string(project.join("wrangler.jsonc"))?;
     let mut config: Value = serde_json::from_str(&config).context("read wrangler.jsonc as JSON")?;
-    config["containers"][0]["image"] = json!(image);
+    for (field, value) in container.as_object().into_iter().flatten() {
+        config["containers"][0][field] = value.clone();
+    }
     if let Some(dev) = dev {
         config["dev"] = dev;
     }

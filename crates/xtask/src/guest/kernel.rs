@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use fs_err as fs;
 
 use super::{busybox, output};
-use crate::say;
+use crate::{prerequisites, say};
 
 /// Depends on the newest kernel of its kind.
 const PACKAGE: &str = "linux-image-cloud-amd64";
@@ -23,6 +23,7 @@ pub(super) struct Kernel {
 
 /// Downloads and unpacks it, unless that was done before.
 pub(super) fn fetch(dir: &Path) -> Result<Kernel> {
+    let _turn = prerequisites::turn_of_apt();
     let package = match newest() {
         Ok(package) => package,
         // A fresh machine has no package lists.
