@@ -1,5 +1,6 @@
 //! `berth serve`: what carries out the control plane's plans on this machine.
 
+mod assets;
 mod folders;
 mod node;
 mod routes;

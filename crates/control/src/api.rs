@@ -1,6 +1,7 @@
 //! Requests: whose they are, what they ask for, and the answer.
 
 mod applications;
+mod assets;
 mod body;
 mod scripts;
 mod secrets;
@@ -24,7 +25,7 @@ use crate::envelope::{Body, Failure, success};
 use crate::platform::Platform;
 use crate::records::{Scope, Token};
 use crate::registries::{self, RegistryCredentials};
-use crate::route::{AccountRoute, ContainersRoute, Route};
+use crate::route::{AccountRoute, ContainersRoute, Route, WorkersRoute};
 use crate::seal::Sealer;
 use crate::state::State;
 use crate::tokens::{self, Tokens};
@@ -122,9 +123,19 @@ impl Asked {
 
     /// A parameter of the query.
     pub(crate) fn query(&self, name: &str) -> Option<String> {
-        let query = self.head.uri.query()?.as_bytes();
-        form_urlencoded::parse(query).find(|(key, _)| key == name).map(|(_, value)| value.into())
+        query(&self.head, name)
     }
+}
+
+fn query(head: &Parts, name: &str) -> Option<String> {
+    let query = head.uri.query()?.as_bytes();
+    form_urlencoded::parse(query).find(|(key, _)| key == name).map(|(_, value)| value.into())
+}
+
+/// The token of a request.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let given = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    given.strip_prefix("Bearer ").map(str::trim)
 }
 
 impl Api {
@@ -190,6 +201,9 @@ impl Api {
 
     async fn try_answer(&self, head: Parts, body: Incoming) -> Result<Response<Body>, Failure> {
         let route = Route::parse(&head.method, head.uri.path())?;
+        if let Route::Account(_, AccountRoute::Workers(WorkersRoute::UploadAssets(hash))) = route {
+            return assets::upload(&self.deployed(&head)?.workers, hash, &head, body).await;
+        }
         let token = self.authenticate(&head.headers, route.scope(&head.method))?;
         let asked = Asked { head, body, token };
         match route {
@@ -238,9 +252,7 @@ impl Api {
     }
 
     fn authenticate(&self, headers: &HeaderMap, wanted: Scope) -> Result<Token, Failure> {
-        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let given = given.and_then(|value| value.strip_prefix("Bearer ")).map(str::trim);
-        let found = match (given, &self.access) {
+        let found = match (bearer(headers), &self.access) {
             (Some(text), Access::Tokens(tokens)) => tokens.find(text, Timestamp::now()),
             (Some(text), Access::One(own)) => Ok(tokens::one(own, text)),
             (None, _) => Ok(None),

@@ -66,6 +66,12 @@ pub(crate) fn of_upload(
     for wire in &metadata.bindings {
         let binding = parse(wire)?;
         let binding = resolve(script, binding, previous, sealer)?;
+        let has_assets = metadata.assets.is_some() || metadata.keep_assets;
+        if binding.kind == BindingKind::Assets && !has_assets {
+            let message =
+                format!("the binding \"{}\" is of assets, and there are none", binding.name);
+            return Err(Failure::validation(message));
+        }
         if bindings.iter().any(|other: &Binding| other.name == binding.name) {
             let message = format!("the binding \"{}\" is there twice", binding.name);
             return Err(Failure::validation(message));

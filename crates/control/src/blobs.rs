@@ -1,6 +1,7 @@
-//! Modules of Workers, by the hash of their content: each is stored once, however many versions
-//! have it.
+//! Modules and static files of Workers, by the hash of their content: each is stored once, however
+//! many versions have it.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -53,13 +54,36 @@ impl Blobs {
         Ok(id)
     }
 
+    /// Where a content's file is.
+    pub(crate) fn path(&self, id: &BlobId) -> PathBuf {
+        self.0.join(&id.0)
+    }
+
+    /// Removes all content but this. Nothing may be kept meanwhile that is not named yet.
+    pub(crate) fn remove_others(&self, named: &HashSet<BlobId>) -> io::Result<()> {
+        if !self.0.exists() {
+            return Ok(());
+        }
+        for entry in fs::read_dir(&self.0)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !named.contains(&BlobId(name)) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
     /// The content, checked.
     pub(crate) fn get(&self, id: &BlobId) -> io::Result<Vec<u8>> {
         let content = fs::read(self.0.join(&id.0))?;
         if BlobId::of(&content) == *id {
             return Ok(content);
         }
-        Err(io::Error::new(io::ErrorKind::InvalidData, format!("module {id} is damaged on disk")))
+        Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("the content {id} is damaged on disk"),
+        ))
     }
 }
 
@@ -75,6 +99,17 @@ mod tests {
         assert_eq!(blobs.put(b"export default {}").unwrap(), id);
         assert_eq!(blobs.get(&id).unwrap(), b"export default {}");
         assert_eq!(fs::read_dir(folder.path().join("blobs")).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn content_that_nothing_names_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = Blobs::in_folder(&folder.path().join("blobs"));
+        blobs.remove_others(&HashSet::new()).unwrap();
+        let (kept, gone) = (blobs.put(b"kept").unwrap(), blobs.put(b"gone").unwrap());
+        blobs.remove_others(&HashSet::from([kept.clone()])).unwrap();
+        assert_eq!(blobs.get(&kept).unwrap(), b"kept");
+        assert!(blobs.get(&gone).is_err());
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 mod account;
 mod api;
+mod assets;
 mod bindings;
 mod blobs;
 mod containers;

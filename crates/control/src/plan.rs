@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use jiff::Timestamp;
-use model::Application;
+use model::{Application, AssetRules};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -19,8 +20,10 @@ pub struct WorkerPlan {
     pub version: Uuid,
     /// When the version was uploaded.
     pub created_on: Timestamp,
-    /// Modules, the main one first.
+    /// Modules, the main one first; none if there are static files alone.
     pub modules: Vec<PlannedModule>,
+    /// Its static files.
+    pub assets: Option<PlannedAssets>,
     /// `YYYY-MM-DD`.
     pub compatibility_date: String,
     /// Flags on top of the date's.
@@ -52,6 +55,30 @@ impl fmt::Debug for PlannedModule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({:?}, {} bytes)", self.name, self.kind, self.contents.len())
     }
+}
+
+/// Static files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedAssets {
+    /// Says what they are: others have another name.
+    pub name: String,
+    /// The files.
+    pub files: Vec<PlannedFile>,
+    /// How they answer.
+    pub rules: AssetRules,
+    /// The text of `_headers`.
+    pub headers: Option<String>,
+    /// The text of `_redirects`.
+    pub redirects: Option<String>,
+}
+
+/// One static file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlannedFile {
+    /// Its path below the folder: names, with slashes between them.
+    pub path: String,
+    /// The file that holds its content, and never changes.
+    pub source: PathBuf,
 }
 
 /// How a module is read.
@@ -100,6 +127,8 @@ pub enum PlannedValue {
         /// The entry point's class.
         entrypoint: Option<String>,
     },
+    /// [`WorkerPlan::assets`].
+    Assets,
 }
 
 impl fmt::Debug for PlannedValue {
@@ -110,6 +139,7 @@ impl fmt::Debug for PlannedValue {
             Self::Json(value) => f.debug_tuple("Json").field(value).finish(),
             Self::DurableObject { class_name } => write!(f, "DurableObject({class_name})"),
             Self::Service { entrypoint } => write!(f, "Service({entrypoint:?})"),
+            Self::Assets => f.write_str("Assets"),
         }
     }
 }

@@ -4,12 +4,14 @@
 //! is read by a newer one.
 
 mod application;
+mod assets;
 mod binding;
 mod script;
 mod token;
 mod version;
 
 pub(crate) use application::{ApplicationRecord, Rollout, RolloutStatus};
+pub(crate) use assets::{AssetContent, AssetFiles, AssetSession, ClientFile, VersionAssets};
 pub(crate) use binding::{Binding, BindingKind};
 pub(crate) use script::{Class, Cron, Deployment, Script};
 pub use token::{Scope, Token};

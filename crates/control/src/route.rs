@@ -51,6 +51,9 @@ pub(crate) enum WorkersRoute {
     Script(String, ScriptRoute),
     /// `GET /workers/tails/by-consumer/<name>`
     TailConsumers,
+    /// `POST /workers/assets/upload`, with the hash of a single file. It is asked for with the token of
+    /// an upload, not with one of the account's.
+    UploadAssets(Option<String>),
     /// `GET /storage/kv/namespaces`: there are none.
     KvNamespaces,
 }
@@ -78,7 +81,7 @@ pub(crate) enum ScriptRoute {
     Schedules,
     PutSchedules,
     References,
-    UploadAssets,
+    StartAssets,
 }
 
 /// Endpoints of containers.
@@ -168,6 +171,8 @@ fn workers_route(method: &Method, rest: &[&str]) -> Option<WorkersRoute> {
         (&Method::DELETE, ["services", service]) => WorkersRoute::DeleteService(name(service)),
         (&Method::GET, ["workers", worker]) => WorkersRoute::Worker(name(worker)),
         (&Method::GET, ["tails", "by-consumer", _]) => WorkersRoute::TailConsumers,
+        (&Method::POST, ["assets", "upload"]) => WorkersRoute::UploadAssets(None),
+        (&Method::POST, ["assets", "upload", hash]) => WorkersRoute::UploadAssets(Some(name(hash))),
         (_, ["scripts", script, rest @ ..]) => {
             WorkersRoute::Script(name(script), script_route(method, rest)?)
         }
@@ -197,7 +202,7 @@ fn script_route(method: &Method, rest: &[&str]) -> Option<ScriptRoute> {
         (&Method::GET, ["schedules"]) => ScriptRoute::Schedules,
         (&Method::PUT, ["schedules"]) => ScriptRoute::PutSchedules,
         (&Method::GET, ["references"]) => ScriptRoute::References,
-        (&Method::POST, ["assets-upload-session"]) => ScriptRoute::UploadAssets,
+        (&Method::POST, ["assets-upload-session"]) => ScriptRoute::StartAssets,
         _ => return None,
     })
 }

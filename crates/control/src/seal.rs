@@ -1,8 +1,8 @@
 //! Secrets at rest: encrypted with a key that is not in the database.
 
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
-use fs_err::os::unix::fs::OpenOptionsExt as _;
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,20 @@ pub(crate) struct Sealed(String);
 impl std::fmt::Debug for Sealed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Sealed(***)")
+    }
+}
+
+impl Sealed {
+    /// As a text of hex digits.
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A text that somebody presents; whether it is worth anything shows when it is opened.
+impl From<&str> for Sealed {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
     }
 }
 
@@ -64,12 +78,7 @@ impl Sealer {
     pub fn with_key_file(path: &Path) -> Result<Self, SealError> {
         let random = SystemRandom::new();
         if !path.exists() {
-            let mut key = [0; KEY_LEN];
-            random.fill(&mut key).map_err(|_| SealError::Random)?;
-            let mut options = fs_err::OpenOptions::new();
-            let mut file = options.create_new(true).write(true).mode(0o600).open(path)?;
-            std::io::Write::write_all(&mut file, &key)?;
-            file.sync_all()?;
+            make_key(path, &random)?;
         }
         let key = fs_err::read(path)?;
         let length = || SealError::Length { path: path.display().to_string(), found: key.len() };
@@ -102,6 +111,22 @@ impl Sealer {
         let opened = self.key.open_in_place(nonce, Aad::from(place.as_bytes()), &mut text);
         let opened = opened.map_err(|_| Unreadable)?;
         String::from_utf8(opened.to_vec()).map_err(|_| Unreadable)
+    }
+}
+
+/// Makes a key's file, which is there whole or not at all; if somebody else has made it meanwhile,
+/// theirs stays.
+fn make_key(path: &Path, random: &SystemRandom) -> Result<(), SealError> {
+    let mut key = [0; KEY_LEN];
+    random.fill(&mut key).map_err(|_| SealError::Random)?;
+    let folder = path.parent().unwrap_or(path);
+    // Its mode is 0600 from the beginning.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(&key)?;
+    file.as_file().sync_all()?;
+    match file.persist_noclobber(path) {
+        Err(error) if error.error.kind() != ErrorKind::AlreadyExists => Err(error.error.into()),
+        _ => Ok(fs_err::File::open(folder)?.sync_all()?),
     }
 }
 
@@ -158,6 +183,7 @@ mod tests {
         let _made = sealer(folder.path());
         let path = folder.path().join("secrets.key");
         assert_eq!(fs_err::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
         fs_err::write(&path, "short").unwrap();
         let error = Sealer::with_key_file(&path).unwrap_err().to_string();
         assert!(error.contains("holds 5 bytes, not 32"), "{error}");

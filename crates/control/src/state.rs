@@ -2,16 +2,19 @@
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::HashSet;
 use std::sync::Arc;
-use store::{CommitError, Revision, Store, StoreError, Transaction};
+use store::{CommitError, Record, Revision, Store, StoreError, Transaction};
 
-use crate::blobs::Blobs;
+use crate::blobs::{BlobId, Blobs};
 use crate::envelope::Failure;
-use crate::records::{ApplicationRecord, Deployment, Rollout, Script, Version};
+use crate::records::{
+    ApplicationRecord, AssetContent, AssetFiles, AssetSession, Deployment, Rollout, Script, Version,
+};
 use crate::seal::Sealer;
 
-/// Most records that one list reads: more than an account may have of anything.
-const MOST: usize = 10_000;
+/// Records that are read at once.
+const PAGE: usize = 1000;
 
 /// Everything that outlives the process.
 #[derive(Debug, Clone)]
@@ -34,6 +37,9 @@ pub(crate) mod key {
 
     pub(crate) const SCRIPTS: &str = "scripts/";
     pub(crate) const APPLICATIONS: &str = "applications/";
+    pub(crate) const VERSIONS: &str = "versions/";
+    pub(crate) const ASSETS: &str = "assets/";
+    pub(crate) const ASSET_SESSIONS: &str = "asset-sessions/";
 
     pub(crate) fn script(name: &str) -> String {
         format!("{SCRIPTS}{name}")
@@ -41,7 +47,7 @@ pub(crate) mod key {
 
     /// All versions of a script.
     pub(crate) fn versions(tag: &str) -> String {
-        format!("versions/{tag}/")
+        format!("{VERSIONS}{tag}/")
     }
 
     pub(crate) fn version(tag: &str, id: Uuid) -> String {
@@ -56,6 +62,19 @@ pub(crate) mod key {
     /// With leading zeros, so that the order of keys is that of numbers.
     pub(crate) fn deployment(tag: &str, number: u32) -> String {
         format!("{}{number:010}", deployments(tag))
+    }
+
+    /// All content of a Worker's static files: by its name, because files come before their Worker.
+    pub(crate) fn assets(script: &str) -> String {
+        format!("{ASSETS}{script}/")
+    }
+
+    pub(crate) fn asset(script: &str, hash: &str) -> String {
+        format!("{}{hash}", assets(script))
+    }
+
+    pub(crate) fn asset_session(id: Uuid) -> String {
+        format!("{ASSET_SESSIONS}{id}")
     }
 
     pub(crate) fn application(id: &str) -> String {
@@ -121,6 +140,52 @@ impl State {
         Ok(deployments)
     }
 
+    /// Content of a Worker's static files.
+    pub(crate) fn asset(&self, script: &str, hash: &str) -> Result<Option<AssetContent>, Failure> {
+        Ok(self.read(&key::asset(script, hash))?.map(|read| read.value))
+    }
+
+    pub(crate) fn asset_session(&self, id: uuid::Uuid) -> Result<Option<AssetSession>, Failure> {
+        Ok(self.read(&key::asset_session(id))?.map(|read| read.value))
+    }
+
+    /// All sessions with their keys, also those that are over.
+    pub(crate) fn asset_sessions(&self) -> Result<Vec<(String, AssetSession)>, Failure> {
+        let records = records(self.store.as_ref(), key::ASSET_SESSIONS)?;
+        let session = |record: Record| {
+            let value = parse(&record.key, &record.value)?;
+            Ok((record.key, value))
+        };
+        records.into_iter().map(session).collect()
+    }
+
+    /// The files of a version, whose list is kept as content itself.
+    pub(crate) fn asset_files(&self, list: &BlobId) -> Result<AssetFiles, Failure> {
+        let text = self.blobs.get(list);
+        let text =
+            text.map_err(|error| Failure::internal(format!("failed to read assets: {error}")))?;
+        parse("assets", &text)
+    }
+
+    /// Removes content that no version and no upload names: what removed Workers had, and uploads that
+    /// led to nothing. Nothing may be uploaded meanwhile.
+    pub(crate) fn remove_unnamed_content(&self) -> Result<(), Failure> {
+        let mut named: HashSet<BlobId> =
+            self.all::<AssetContent>(key::ASSETS)?.into_iter().map(|asset| asset.blob).collect();
+        for version in self.all::<Version>(key::VERSIONS)? {
+            for module in version.modules {
+                named.insert(module.contents);
+                named.extend(module.source_map);
+            }
+            if let Some(assets) = version.assets {
+                named.extend(self.asset_files(&assets.files)?.into_values());
+                named.insert(assets.files);
+            }
+        }
+        let removed = self.blobs.remove_others(&named);
+        removed.map_err(|error| Failure::internal(format!("failed to remove content: {error}")))
+    }
+
     /// An application that must be there.
     pub(crate) fn application(&self, id: &str) -> Result<Read<ApplicationRecord>, Failure> {
         self.find_application(id)?.ok_or_else(|| Failure::no_application(id))
@@ -161,7 +226,7 @@ impl State {
     ) -> Result<(), Failure> {
         let mut transaction = first;
         for prefix in prefixes {
-            let records = self.store.list(prefix, None, MOST).map_err(broken)?;
+            let records = records(self.store.as_ref(), prefix)?;
             transaction =
                 records.into_iter().fold(transaction, |all, record| all.delete(record.key));
         }
@@ -177,8 +242,22 @@ pub(crate) fn applications(store: &dyn Store) -> Result<Vec<ApplicationRecord>, 
 }
 
 fn all<T: DeserializeOwned>(store: &dyn Store, prefix: &str) -> Result<Vec<T>, Failure> {
-    let records = store.list(prefix, None, MOST).map_err(broken)?;
+    let records = records(store, prefix)?;
     records.iter().map(|record| parse(&record.key, &record.value)).collect()
+}
+
+/// Everything under a prefix.
+fn records(store: &dyn Store, prefix: &str) -> Result<Vec<Record>, Failure> {
+    let mut all: Vec<Record> = Vec::new();
+    loop {
+        let after = all.last().map(|record| record.key.as_str());
+        let page = store.list(prefix, after, PAGE).map_err(broken)?;
+        let is_last = page.len() < PAGE;
+        all.extend(page);
+        if is_last {
+            return Ok(all);
+        }
+    }
 }
 
 /// The bytes of a record.

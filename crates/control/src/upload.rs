@@ -10,7 +10,9 @@ use multer::{Constraints, Multipart, SizeLimit};
 
 use crate::envelope::Failure;
 use crate::plan::{ModuleKind, PlannedModule};
-pub(crate) use metadata::{Metadata, MigrationStep, Migrations, WireContainer, WireExport};
+pub(crate) use metadata::{
+    Metadata, MigrationStep, Migrations, WireAssets, WireContainer, WireExport,
+};
 
 /// Most bytes of all modules: Cloudflare's limit of a paid account is 10 MB compressed; source maps
 /// come on top.
@@ -20,7 +22,7 @@ const MOST_BYTES: u64 = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Upload {
     pub(crate) metadata: Metadata,
-    /// The main one first.
+    /// The main one first; none if there are static files alone.
     pub(crate) modules: Vec<PlannedModule>,
 }
 
@@ -92,6 +94,9 @@ fn modules(metadata: &Metadata, parts: Vec<Part>) -> Result<Vec<PlannedModule>, 
         });
     }
     let main = metadata.main_module.as_deref();
+    if main.is_none() && modules.is_empty() && metadata.assets.is_some() {
+        return Ok(modules);
+    }
     let main = main.ok_or_else(|| {
         Failure::validation("`main_module` is missing: Berth runs Workers of ES modules")
     })?;
@@ -152,6 +157,12 @@ mod tests {
         assert_eq!(names, ["index.js", "a.txt"]);
         assert_eq!(upload.modules[0].source_map.as_deref(), Some(&b"{}"[..]));
         assert_eq!(upload.modules[1].kind, ModuleKind::Text);
+    }
+
+    #[tokio::test]
+    async fn static_files_need_no_module() {
+        let upload = read(&[("metadata", "", r#"{"assets":{"jwt":"x"}}"#)]).await.unwrap();
+        assert!(upload.modules.is_empty());
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use crate::records::{Binding, BindingKind, ClassContainer, Deployment, Module, S
 use crate::state::{Read, State, bytes, key};
 use crate::turns::Turns;
 use crate::upload::{Upload, WireContainer, WireExport};
-use crate::{migrate, routes};
+use crate::{assets, migrate, routes};
 
 /// Who asks for a change, and how.
 #[derive(Debug, Clone)]
@@ -46,6 +46,9 @@ impl Workers {
 
     /// Starts what should run. What does not start is told of, and the rest runs.
     pub(crate) async fn start_all(&self) -> Result<(), Failure> {
+        if let Err(failure) = self.state.remove_unnamed_content() {
+            tracing::error!(?failure, "content that nothing names stays");
+        }
         for script in self.state.scripts()? {
             let _turn = self.turns.of(&script.name).await;
             if let Err(failure) = self.run(&script.name).await {
@@ -76,11 +79,15 @@ impl Workers {
             upload.metadata.keep_bindings.push("secret_text".into());
         }
         let previous = self.state.newest_version(&script)?;
-        let previous = previous.map(|version| version.bindings).unwrap_or_default();
-        let bindings = of_upload(&script, &upload.metadata, &previous, &self.state.sealer)?;
+        let before = previous.as_ref().map(|version| version.bindings.as_slice());
+        let before = before.unwrap_or_default();
+        let bindings = of_upload(&script, &upload.metadata, before, &self.state.sealer)?;
         let containers = containers(&script, &upload)?;
         let modules = self.keep_modules(&upload.modules)?;
         let metadata = upload.metadata;
+        let before = previous.as_ref().and_then(|version| version.assets.as_ref());
+        let (wanted, keep) = (metadata.assets, metadata.keep_assets);
+        let assets = assets::of_upload(&self.state, name, wanted, keep, before)?;
         let mut version = Version {
             id: Uuid::new_v4(),
             number: script.versions + 1,
@@ -93,6 +100,7 @@ impl Workers {
             modules,
             bindings,
             containers,
+            assets,
             startup_time_ms: 0,
         };
         version.startup_time_ms = self.try_out(&script, &version).await?;
@@ -196,7 +204,7 @@ impl Workers {
         let first = Transaction::new()
             .if_unchanged(key::script(name), Some(revision))
             .delete(key::script(name));
-        let below = [key::versions(&script.tag), key::deployments(&script.tag)];
+        let below = [key::versions(&script.tag), key::deployments(&script.tag), key::assets(name)];
         self.state.remove_below(&below, first)?;
         let namespaces: Vec<String> =
             script.classes.iter().map(|class| class.namespace_id.clone()).collect();
@@ -260,6 +268,11 @@ impl Workers {
             version: version.id,
             created_on: version.created_on,
             modules: version.modules.iter().map(module).collect::<Result<_, _>>()?,
+            assets: version
+                .assets
+                .as_ref()
+                .map(|it| assets::planned(&self.state, it))
+                .transpose()?,
             compatibility_date: version.compatibility_date.clone(),
             compatibility_flags: version.compatibility_flags.clone(),
             bindings: self.planned_bindings(script, version)?,
@@ -294,7 +307,7 @@ impl Workers {
                     "tag": version.annotations.get("workers/tag").cloned().unwrap_or_default(),
                     "timestamp": version.created_on,
                 })),
-                BindingKind::Assets => return Err(no_assets()),
+                BindingKind::Assets => PlannedValue::Assets,
             })
         };
         let planned = |binding: &Binding| {
@@ -361,9 +374,6 @@ fn containers(script: &Script, upload: &Upload) -> Result<Vec<ClassContainer>, F
 
 fn check_supported(upload: &Upload, deploy: bool) -> Result<(), Failure> {
     let metadata = &upload.metadata;
-    if metadata.assets.is_some() {
-        return Err(no_assets());
-    }
     if !deploy && metadata.migrations.is_some() {
         let message = "migrations: they are made by a deploy, not by an upload of a version";
         return Err(Failure::validation(message));
@@ -371,13 +381,8 @@ fn check_supported(upload: &Upload, deploy: bool) -> Result<(), Failure> {
     metadata.check()
 }
 
-/// `assets`, which may come with an upload or before it.
-pub(crate) fn no_assets() -> Failure {
-    Failure::validation("static assets are not served by `berth serve` yet; `berth dev` does")
-}
-
 /// Cloudflare's rule for the names of Workers.
-fn check_name(name: &str) -> Result<(), Failure> {
+pub(crate) fn check_name(name: &str) -> Result<(), Failure> {
     let valid = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '-' | '_');
     if (1..=63).contains(&name.len()) && name.chars().all(valid) && !name.starts_with('-') {
         return Ok(());

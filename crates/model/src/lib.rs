@@ -14,7 +14,9 @@ pub mod limits;
 pub mod messages;
 
 pub use application::{Application, ApplicationImages, ImageSource};
-pub use assets::{HtmlHandling, NotFoundHandling, RunWorkerFirst};
+pub use assets::{
+    AssetRules, HtmlHandling, LARGEST_ASSET, MOST_ASSETS, NotFoundHandling, RunWorkerFirst,
+};
 pub use environment::{Placement, predefined_environment};
 pub use ids::{ContainerName, DurableObjectId, IdError, InstanceId};
 pub use instance_type::{InstanceType, InstanceTypeError, Limits};

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use model::{HtmlHandling, NotFoundHandling, RunWorkerFirst};
+pub use model::AssetRules;
 
 /// A Worker and everything it can reach.
 #[derive(Debug, Clone, PartialEq)]
@@ -174,10 +174,6 @@ pub struct ContainerEngine {
 pub struct Assets {
     /// The folder. `_headers`, `_redirects` and `.assetsignore` in it are obeyed.
     pub directory: PathBuf,
-    /// How `.html` and slashes map to paths.
-    pub html_handling: HtmlHandling,
-    /// What answers a path without a file.
-    pub not_found_handling: NotFoundHandling,
-    /// Which requests reach the Worker even where a file matches.
-    pub run_worker_first: RunWorkerFirst,
+    /// How they answer.
+    pub rules: AssetRules,
 }

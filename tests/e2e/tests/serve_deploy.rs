@@ -191,13 +191,6 @@ fn what_does_not_start_or_is_not_done_is_refused_and_the_old_code_serves_on() {
         },
         "r2_bucket",
     );
-    fails(
-        &|it| {
-            it.write("public/index.html", "hello");
-            it.configure(|config| config["assets"] = serde_json::json!({"directory": "public"}));
-        },
-        "static assets are not served",
-    );
     fixture.platform.stop();
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use model::{Application, ApplicationImages, ImageSource};
+use model::{Application, ApplicationImages, AssetRules, ImageSource};
 use project::config::{self, Config};
 use project::{Bundle, ModuleKind};
 use workers::spec::{
@@ -212,8 +212,10 @@ fn durable_objects(
 fn assets(assets: &config::Assets) -> Assets {
     Assets {
         directory: assets.directory.clone(),
-        html_handling: assets.html_handling,
-        not_found_handling: assets.not_found_handling,
-        run_worker_first: assets.run_worker_first.clone(),
+        rules: AssetRules {
+            html_handling: assets.html_handling,
+            not_found_handling: assets.not_found_handling,
+            run_worker_first: assets.run_worker_first.clone(),
+        },
     }
 }

@@ -18,8 +18,10 @@ pub(crate) struct Folders {
     pub(crate) database: PathBuf,
     /// What encrypts the secrets among them.
     pub(crate) key: PathBuf,
-    /// Modules of Workers by their hashes.
+    /// Modules and static files of Workers by their hashes.
     pub(crate) blobs: PathBuf,
+    /// Static files as they are served, a folder for each Worker.
+    pub(crate) assets: PathBuf,
     /// Durable Object storage, a folder for each Worker.
     pub(crate) objects: PathBuf,
     /// Rendered Worker configurations and sockets; short, because sockets are in it.
@@ -39,6 +41,7 @@ impl Folders {
             database: data.join("db/control.sqlite"),
             key: data.join("db/secrets.key"),
             blobs: data.join("workers/modules"),
+            assets: data.join("workers/assets"),
             objects: data.join("objects"),
             workers: data.join("run/w"),
             agent: data.join("run/a"),

@@ -18,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use workers::cron::Schedule;
 use workers::{DeployError, WorkerProcess};
 
-use super::worker::spec;
-use super::{Folders, Routes};
+use super::worker::{Places, spec};
+use super::{Folders, Routes, assets};
 use crate::args::LogLevel;
 use crate::dev::containers::placement;
 use crate::dev::progress::ImageProgress;
@@ -178,11 +178,26 @@ impl Node {
     async fn deploy(&self, hosted: &mut Hosted, plan: &WorkerPlan) -> Result<(), PlatformError> {
         let engine = hosted.engines.next(&self.agent, hosted.process.upstream());
         let engine = engine.map_err(|error| PlatformError(error.to_string()))?;
-        let objects = self.folders.objects.join(&plan.tag);
-        let spec = spec(plan, objects, Some(engine));
+        let places = Places {
+            objects: self.folders.objects.join(&plan.tag),
+            assets: self.lay_out(plan).await?,
+            engine: Some(engine),
+        };
+        let spec = spec(plan, places);
         let deployed = hosted.process.deploy(spec, hosted.site.drained()).await;
         hosted.engines.deployed(deployed.is_ok());
-        deployed.map_err(|error| not_started(&error))
+        deployed.map_err(|error| not_started(&error))?;
+        assets::remove_others(&self.folders.assets.join(&plan.tag), plan.assets.as_ref());
+        Ok(())
+    }
+
+    /// The folder of a Worker's static files.
+    async fn lay_out(&self, plan: &WorkerPlan) -> Result<Option<PathBuf>, PlatformError> {
+        let Some(files) = plan.assets.clone() else { return Ok(None) };
+        let root = self.folders.assets.join(&plan.tag);
+        let joined = tokio::task::spawn_blocking(move || assets::lay_out(&root, &files)).await;
+        let folder = joined.map_err(|error| failed("lay out the static files", &error))?;
+        folder.map(Some).map_err(|error| failed("lay out the static files", &error))
     }
 
     /// The image of a reference, which nobody prunes while this process may start it.
@@ -234,7 +249,12 @@ impl Platform for Node {
                 .tempdir_in(&self.folders.objects)
                 .map_err(|error| failed("make a folder to try the Worker in", &error))?;
             // Nothing is to happen by it: no containers, no crons.
-            let mut spec = spec(plan, objects.path().to_owned(), None);
+            let places = Places {
+                objects: objects.path().to_owned(),
+                assets: self.lay_out(plan).await?,
+                engine: None,
+            };
+            let mut spec = spec(plan, places);
             spec.crons.clear();
             let begin = Instant::now();
             let started = process.deploy(spec, std::future::ready(())).await;
@@ -276,11 +296,12 @@ impl Platform for Node {
             let own = own.filter(|instance| namespaces.contains(&instance.namespace));
             let own: Vec<_> = own.map(|instance| instance.instance).collect();
             self.agent.stop_instances(&own, Duration::ZERO).await;
-            let objects = self.folders.objects.join(tag);
-            if let Err(error) = fs_err::remove_dir_all(&objects)
-                && error.kind() != std::io::ErrorKind::NotFound
-            {
-                self.printer.warning(format_args!("a removed Worker's objects stay: {error}"));
+            for folder in [self.folders.objects.join(tag), self.folders.assets.join(tag)] {
+                if let Err(error) = fs_err::remove_dir_all(&folder)
+                    && error.kind() != std::io::ErrorKind::NotFound
+                {
+                    self.printer.warning(format_args!("of a removed Worker stays: {error}"));
+                }
             }
         })
     }

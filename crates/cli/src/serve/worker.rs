@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use control::plan::{ModuleKind, PlannedClass, PlannedModule, PlannedValue, WorkerPlan};
 use jiff::Timestamp;
 use workers::spec::{
-    Binding, BindingValue, ContainerEngine, ContainerImages, DurableObjectNamespace, Module,
+    Assets, Binding, BindingValue, ContainerEngine, ContainerImages, DurableObjectNamespace, Module,
 };
 use workers::{WorkerSpec, toolchain};
 
@@ -14,9 +14,22 @@ use workers::{WorkerSpec, toolchain};
 /// agent knows companions by their names and needs no image for them.
 const INTERCEPTOR: &str = "berth-sidecar";
 
-/// What the Worker host is to run; without an engine no class has `ctx.container`.
-pub(crate) fn spec(plan: &WorkerPlan, objects: PathBuf, engine: Option<PathBuf>) -> WorkerSpec {
+/// Where what a Worker uses is.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// Its objects' storage.
+    pub(crate) objects: PathBuf,
+    /// Its static files, if it has any.
+    pub(crate) assets: Option<PathBuf>,
+    /// Who runs its containers; without, no class has `ctx.container`.
+    pub(crate) engine: Option<PathBuf>,
+}
+
+/// What the Worker host is to run.
+pub(crate) fn spec(plan: &WorkerPlan, places: Places) -> WorkerSpec {
+    let Places { objects, assets, engine } = places;
     let has_engine = engine.is_some();
+    let rules = plan.assets.as_ref().map(|assets| assets.rules.clone());
     WorkerSpec {
         name: plan.script.clone(),
         modules: plan.modules.iter().map(module).collect(),
@@ -24,7 +37,7 @@ pub(crate) fn spec(plan: &WorkerPlan, objects: PathBuf, engine: Option<PathBuf>)
         compatibility_flags: plan.compatibility_flags.clone(),
         bindings: plan.bindings.iter().map(|b| binding(&b.name, &b.value)).collect(),
         durable_objects: plan.classes.iter().map(|class| namespace(class, has_engine)).collect(),
-        assets: None,
+        assets: assets.zip(rules).map(|(directory, rules)| Assets { directory, rules }),
         crons: plan.crons.clone(),
         container_engine: engine
             .map(|socket| ContainerEngine { socket, interceptor_image: INTERCEPTOR.to_owned() }),
@@ -67,6 +80,7 @@ fn binding(name: &str, value: &PlannedValue) -> Binding {
         PlannedValue::Service { entrypoint } => {
             BindingValue::Service { entrypoint: entrypoint.clone(), props: None }
         }
+        PlannedValue::Assets => BindingValue::Assets,
     };
     Binding { name: name.to_owned(), value }
 }

@@ -8,10 +8,16 @@ use serde_json::Value;
 use crate::envelope::Failure;
 
 /// Largest body that is no upload of a Worker: a thousand secrets fit.
-const MOST_BYTES: usize = 8 * 1024 * 1024;
+const MOST_BYTES: u64 = 8 * 1024 * 1024;
 
 pub(super) async fn bytes(body: Incoming) -> Result<bytes::Bytes, Failure> {
-    let read = Limited::new(body, MOST_BYTES).collect().await;
+    at_most(body, MOST_BYTES).await
+}
+
+/// A body that may have this many bytes.
+pub(super) async fn at_most(body: Incoming, most: u64) -> Result<bytes::Bytes, Failure> {
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let read = Limited::new(body, most).collect().await;
     let read =
         read.map_err(|error| Failure::bad_request(format!("the body could not be read: {error}")))?;
     Ok(read.to_bytes())

@@ -5,14 +5,14 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Asked, Deployed, body, secrets, user, versions};
+use super::{Asked, Deployed, assets, body, secrets, user, versions};
 use crate::envelope::{Body, Failure, page, success};
 use crate::records::{Cron, Script, Version};
 use crate::route::{ScriptRoute, WorkersRoute};
 use crate::routes;
 use crate::upload::Upload;
 use crate::wanted::is_nothing;
-use crate::workers::{Workers, no_assets};
+use crate::workers::Workers;
 
 pub(super) async fn answer(
     deployed: &Deployed,
@@ -45,6 +45,7 @@ pub(super) async fn answer(
             ))
         }
         WorkersRoute::Script(name, route) => one(deployed, &name, route, asked).await,
+        WorkersRoute::UploadAssets(_) => Err(Failure::internal("answered before")),
         WorkersRoute::TailConsumers | WorkersRoute::KvNamespaces => Ok(page(&[])),
     }
 }
@@ -85,7 +86,7 @@ async fn one(
         }
         ScriptRoute::PutSchedules => put_schedules(workers, name, asked).await,
         ScriptRoute::References => Ok(success(&json!({}))),
-        ScriptRoute::UploadAssets => Err(no_assets()),
+        ScriptRoute::StartAssets => assets::start(workers, name, asked).await,
     }
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Binding;
+use super::{Binding, VersionAssets};
 use crate::blobs::BlobId;
 use crate::plan::ModuleKind;
 
@@ -33,6 +33,9 @@ pub(crate) struct Version {
     /// Classes that own containers.
     #[serde(default)]
     pub(crate) containers: Vec<ClassContainer>,
+    /// Its static files.
+    #[serde(default)]
+    pub(crate) assets: Option<VersionAssets>,
     /// How long its first start took, in milliseconds.
     pub(crate) startup_time_ms: u64,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use model::AssetRules;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -29,7 +30,10 @@ pub(crate) struct Metadata {
     #[serde(default)]
     pub(crate) exports: BTreeMap<String, WireExport>,
     #[serde(default)]
-    pub(crate) assets: Option<Value>,
+    pub(crate) assets: Option<WireAssets>,
+    /// Whether the static files of the version before stay.
+    #[serde(default)]
+    pub(crate) keep_assets: bool,
     #[serde(default)]
     pub(crate) annotations: BTreeMap<String, String>,
     /// Everything else.
@@ -41,6 +45,30 @@ pub(crate) struct Metadata {
 /// machine is every placement, logs are always shown, and packages are only counted.
 const GRANTED: [&str; 4] =
     ["code_update_strategy", "placement", "observability", "package_dependencies"];
+
+/// Static files.
+#[derive(Debug, Deserialize)]
+pub(crate) struct WireAssets {
+    /// The token of the session by which they were uploaded.
+    #[serde(default)]
+    pub(crate) jwt: Option<String>,
+    #[serde(default)]
+    pub(crate) config: Option<WireAssetConfig>,
+}
+
+/// How they answer.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct WireAssetConfig {
+    #[serde(flatten)]
+    pub(crate) rules: AssetRules,
+    #[serde(default, rename = "_headers")]
+    pub(crate) headers: Option<String>,
+    #[serde(default, rename = "_redirects")]
+    pub(crate) redirects: Option<String>,
+    /// Everything else.
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
+}
 
 /// A class that owns containers.
 #[derive(Debug, Deserialize)]
@@ -112,10 +140,14 @@ impl Metadata {
         let asks = |(name, value): &(&String, &Value)| {
             !GRANTED.contains(&name.as_str()) && !is_nothing(value)
         };
-        match self.rest.iter().find(asks) {
+        let of_assets = self.assets.as_ref().and_then(|assets| assets.config.as_ref());
+        let of_assets = of_assets.into_iter().flat_map(|config| &config.rest);
+        let field = self.rest.iter().map(|entry| ("", entry));
+        let mut fields = field.chain(of_assets.map(|entry| ("assets.config.", entry)));
+        match fields.find(|(_, entry)| asks(entry)) {
             None => Ok(()),
-            Some((name, _)) => Err(Failure::validation(format!(
-                "`{name}` is not done by `berth serve` yet; leave it out of the configuration"
+            Some((place, (name, _))) => Err(Failure::validation(format!(
+                "`{place}{name}` is not done by `berth serve` yet; leave it out of the configuration"
             ))),
         }
     }
@@ -142,11 +174,12 @@ mod tests {
             ("limits", json!({"cpu_ms": 50})),
             ("logpush", json!(true)),
             ("tail_consumers", json!([{"service": "t"}])),
-            ("keep_assets", json!(true)),
+            ("assets", json!({"config": {"base_path": "/docs"}})),
         ] {
             let mut metadata = plain.clone();
             metadata[name] = value;
             let failure = checked(&metadata).unwrap_err();
+            let name = if name == "assets" { "assets.config.base_path" } else { name };
             assert!(failure.message().contains(name), "{failure:?}");
         }
     }

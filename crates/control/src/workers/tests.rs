@@ -105,17 +105,24 @@ async fn what_was_written_serves_again_and_what_was_removed_does_not() {
     fixture.fake.serving.lock().unwrap().clear();
     fixture.workers.start_all().await.unwrap();
     assert_eq!(fixture.serving(), Some(("one".into(), vec![])));
+    let blobs = || fs_err::read_dir(fixture._folder.path().join("blobs")).unwrap().count();
+    assert_eq!(blobs(), 1, "what serves is kept");
     let script = fixture.workers.remove("w").await.unwrap();
+    fixture.workers.start_all().await.unwrap();
+    assert_eq!(blobs(), 0, "and what does not is gone at the next start");
     assert_eq!(fixture.serving(), None);
     assert!(fixture.workers.state.versions(&script).unwrap().is_empty());
     assert_eq!(fixture.workers.remove("w").await.unwrap_err(), Failure::no_script());
 }
 
 #[tokio::test]
-async fn assets_and_odd_names_are_refused() {
+async fn assets_that_were_not_uploaded_and_odd_names_are_refused() {
     let fixture = Fixture::new();
     let failure = fixture.upload("one", json!({"assets": {"jwt": "x"}}), true).await.unwrap_err();
-    assert!(failure.message().contains("static assets"), "{failure:?}");
+    assert!(failure.message().contains("no token of an asset upload"), "{failure:?}");
+    let binding = json!({"bindings": [{"name": "ASSETS", "type": "assets"}]});
+    let failure = fixture.upload("one", binding, true).await.unwrap_err();
+    assert!(failure.message().contains("there are none"), "{failure:?}");
     for name in ["", "UPPER", "-w", "a/b", &"w".repeat(64)] {
         assert!(check_name(name).is_err(), "{name}");
     }

@@ -8,8 +8,8 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::spec::{
-    Assets, Binding, BindingValue, ContainerImages, DurableObjectNamespace, HtmlHandling, Module,
-    ModuleKind, NotFoundHandling, RunWorkerFirst, WorkerSpec,
+    Assets, Binding, BindingValue, ContainerImages, DurableObjectNamespace, Module, ModuleKind,
+    WorkerSpec,
 };
 use capnp::Value;
 
@@ -234,23 +234,7 @@ fn container(images: &ContainerImages) -> Value {
 }
 
 fn asset_service(spec: &WorkerSpec, assets: &Assets, texts: &AssetTexts) -> Value {
-    let mut config = json!({
-        "html_handling": match assets.html_handling {
-            HtmlHandling::AutoTrailingSlash => "auto-trailing-slash",
-            HtmlHandling::ForceTrailingSlash => "force-trailing-slash",
-            HtmlHandling::DropTrailingSlash => "drop-trailing-slash",
-            HtmlHandling::None => "none",
-        },
-        "not_found_handling": match assets.not_found_handling {
-            NotFoundHandling::None => "none",
-            NotFoundHandling::NotFoundPage => "404-page",
-            NotFoundHandling::SinglePageApplication => "single-page-application",
-        },
-        "run_worker_first": match &assets.run_worker_first {
-            RunWorkerFirst::Always(always) => json!(always),
-            RunWorkerFirst::Paths(paths) => json!(paths),
-        },
-    });
+    let mut config = json!(assets.rules);
     for (name, text) in
         [("headers", &texts.headers), ("redirects", &texts.redirects), ("ignore", &texts.ignore)]
     {

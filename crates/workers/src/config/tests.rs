@@ -1,5 +1,6 @@
 //! The rendered configuration, whole.
 
+use model::{AssetRules, HtmlHandling, NotFoundHandling, RunWorkerFirst};
 use serde_json::json;
 
 use super::*;
@@ -65,12 +66,14 @@ fn spec() -> WorkerSpec {
         ],
         assets: Some(Assets {
             directory: "/p/public".into(),
-            html_handling: HtmlHandling::default(),
-            not_found_handling: NotFoundHandling::SinglePageApplication,
-            run_worker_first: RunWorkerFirst::Paths(vec![
-                "/api/*".to_owned(),
-                "!/api/x".to_owned(),
-            ]),
+            rules: AssetRules {
+                html_handling: HtmlHandling::default(),
+                not_found_handling: NotFoundHandling::SinglePageApplication,
+                run_worker_first: RunWorkerFirst::Paths(vec![
+                    "/api/*".to_owned(),
+                    "!/api/x".to_owned(),
+                ]),
+            },
         }),
         crons: vec![],
         container_engine: Some(ContainerEngine {

@@ -4,11 +4,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use berth_workers::spec::{
-    Assets, BindingValue, HtmlHandling, Module, ModuleKind, NotFoundHandling, RunWorkerFirst,
-};
+use berth_workers::spec::{AssetRules, Assets, BindingValue, Module, ModuleKind};
 use berth_workers::{Event, ScheduledError, ingress_headers};
 use http::{Request, StatusCode};
+use model::{NotFoundHandling, RunWorkerFirst};
 use serde_json::{Value, json};
 
 use crate::host::{Host, binding, object_binding, object_class};
@@ -182,12 +181,7 @@ async fn assets_come_first_and_the_worker_answers_the_rest() {
         };"#,
     );
     spec.bindings = vec![binding("ASSETS", BindingValue::Assets)];
-    let mut assets = Assets {
-        directory: public,
-        html_handling: HtmlHandling::default(),
-        not_found_handling: NotFoundHandling::default(),
-        run_worker_first: RunWorkerFirst::Always(false),
-    };
+    let mut assets = Assets { directory: public, rules: AssetRules::default() };
     spec.assets = Some(assets.clone());
     host.deploy(spec.clone()).await.expect("the Worker starts");
     assert_eq!(host.get("/").await.1, "<h1>home</h1>");
@@ -201,14 +195,14 @@ async fn assets_come_first_and_the_worker_answers_the_rest() {
         (&b"yes"[..], &b"file a"[..])
     );
 
-    assets.run_worker_first = RunWorkerFirst::Paths(vec!["/a.*".to_owned()]);
+    assets.rules.run_worker_first = RunWorkerFirst::Paths(vec!["/a.*".to_owned()]);
     spec.assets = Some(assets.clone());
     host.deploy(spec.clone()).await.expect("the Worker starts");
     assert_eq!(host.get("/a.txt").await.1, "worker /a.txt");
     assert_eq!(host.get("/").await.1, "<h1>home</h1>");
 
-    assets.run_worker_first = RunWorkerFirst::Always(false);
-    assets.not_found_handling = NotFoundHandling::SinglePageApplication;
+    assets.rules.run_worker_first = RunWorkerFirst::Always(false);
+    assets.rules.not_found_handling = NotFoundHandling::SinglePageApplication;
     spec.assets = Some(assets);
     (spec.modules, spec.bindings) = (vec![], vec![]);
     host.deploy(spec).await.expect("assets alone start");
