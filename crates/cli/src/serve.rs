@@ -1,6 +1,7 @@
 //! `berth serve`: what carries out the control plane's plans on this machine.
 
 mod assets;
+mod doors;
 mod folders;
 mod node;
 mod routes;

@@ -7,6 +7,7 @@ use crate::envelope::Failure;
 use crate::records::{Binding, BindingKind, Script};
 use crate::seal::Sealer;
 use crate::upload::Metadata;
+use crate::wanted::is_nothing;
 
 /// A binding as clients send it.
 #[derive(Debug, Deserialize)]
@@ -35,6 +36,8 @@ enum Wire {
         service: String,
         #[serde(default)]
         entrypoint: Option<String>,
+        #[serde(default)]
+        props: Option<Value>,
     },
     Assets {
         name: String,
@@ -113,7 +116,13 @@ fn resolve(
             (name, BindingKind::SecretText(sealed))
         }
         Wire::DurableObjectNamespace { name, class_name, script_name } => {
-            own(script, script_name.as_deref(), &name)?;
+            if let Some(other) = script_name.filter(|other| *other != script.name) {
+                return Err(Failure::validation(format!(
+                    "the binding \"{name}\" leads to Durable Objects of the Worker \"{other}\": Berth \
+                     runs each Worker in a process of its own and does not reach another's objects \
+                     yet; bind the Worker itself (`services`), and let it ask its objects"
+                )));
+            }
             if script.class(&class_name).is_none() {
                 let message = format!(
                     "Cannot create binding for class '{class_name}' because it is not currently \
@@ -123,9 +132,17 @@ fn resolve(
             }
             (name, BindingKind::DurableObjectNamespace { class_name })
         }
-        Wire::Service { name, service, entrypoint } => {
-            own(script, Some(&service), &name)?;
-            (name, BindingKind::Service { entrypoint })
+        Wire::Service { name, service, entrypoint, props } if service == script.name => {
+            (name, BindingKind::Service { entrypoint, props })
+        }
+        Wire::Service { name, service, entrypoint, props } => {
+            if props.is_some_and(|props| !is_nothing(&props)) {
+                return Err(Failure::validation(format!(
+                    "the binding \"{name}\" gives the Worker \"{service}\" `props`: Berth gives them \
+                     to entry points of the Worker itself alone"
+                )));
+            }
+            (name, BindingKind::OtherService { service, entrypoint })
         }
         Wire::Assets { name } => (name, BindingKind::Assets),
         Wire::VersionMetadata { name } => (name, BindingKind::VersionMetadata),
@@ -138,17 +155,6 @@ fn resolve(
         }
     };
     Ok(Binding { name, kind })
-}
-
-/// Other Workers are reached by no binding yet.
-fn own(script: &Script, other: Option<&str>, binding: &str) -> Result<(), Failure> {
-    match other {
-        Some(other) if other != script.name => Err(Failure::validation(format!(
-            "the binding \"{binding}\" leads to the Worker \"{other}\": Berth does not run bindings \
-             between Workers yet"
-        ))),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -206,7 +212,15 @@ mod tests {
             json!({"name": "O", "type": "durable_object_namespace", "class_name": "X"}),
             "forget a migration",
         );
-        wrong(json!({"name": "B", "type": "service", "service": "other"}), "Worker \\\"other\\\"");
+        wrong(
+            json!({"name": "B", "type": "service", "service": "other", "props": {"a": 1}}),
+            "`props`",
+        );
+        wrong(
+            json!({"name": "O", "type": "durable_object_namespace", "class_name": "X",
+                "script_name": "other"}),
+            "Worker \\\"other\\\"",
+        );
         let twice = json!({"name": "A", "type": "plain_text", "text": "1"});
         let error = of(&[], &json!({"bindings": [twice.clone(), twice]})).unwrap_err();
         assert!(error.contains("twice"), "{error}");

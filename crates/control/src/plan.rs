@@ -32,6 +32,8 @@ pub struct WorkerPlan {
     pub bindings: Vec<PlannedBinding>,
     /// Its Durable Object classes.
     pub classes: Vec<PlannedClass>,
+    /// Its entry points that other Workers bind.
+    pub entrypoints: Vec<String>,
     /// Its cron triggers.
     pub crons: Vec<String>,
     /// Hosts and paths that it serves: see [`PlannedRoute`].
@@ -126,6 +128,15 @@ pub enum PlannedValue {
     Service {
         /// The entry point's class.
         entrypoint: Option<String>,
+        /// `ctx.props` of it.
+        props: Option<serde_json::Value>,
+    },
+    /// Another Worker, or one of its [`WorkerPlan::entrypoints`].
+    OtherService {
+        /// Its name: whichever Worker has it at the time.
+        script: String,
+        /// The entry point's class.
+        entrypoint: Option<String>,
     },
     /// [`WorkerPlan::assets`].
     Assets,
@@ -138,7 +149,10 @@ impl fmt::Debug for PlannedValue {
             Self::Secret(_) => f.write_str("Secret(***)"),
             Self::Json(value) => f.debug_tuple("Json").field(value).finish(),
             Self::DurableObject { class_name } => write!(f, "DurableObject({class_name})"),
-            Self::Service { entrypoint } => write!(f, "Service({entrypoint:?})"),
+            Self::Service { entrypoint, .. } => write!(f, "Service({entrypoint:?})"),
+            Self::OtherService { script, entrypoint } => {
+                write!(f, "OtherService({script}, {entrypoint:?})")
+            }
             Self::Assets => f.write_str("Assets"),
         }
     }

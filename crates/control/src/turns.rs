@@ -1,6 +1,6 @@
 //! One change of a thing at a time: what runs is what was written last.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::OwnedMutexGuard;
@@ -17,5 +17,19 @@ impl Turns {
             Arc::clone(turns.entry(name.to_owned()).or_default())
         };
         turn.lock_owned().await
+    }
+
+    /// The right to change all of these. Everybody who wants several takes them in one order, so that
+    /// nobody waits for somebody who waits for them.
+    pub(crate) async fn of_all<'a>(
+        &self,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Vec<OwnedMutexGuard<()>> {
+        let names: BTreeSet<&str> = names.into_iter().collect();
+        let mut guards = Vec::new();
+        for name in names {
+            guards.push(self.of(name).await);
+        }
+        guards
     }
 }

@@ -68,7 +68,9 @@ impl Workers {
     ) -> Result<(Script, Version), Failure> {
         check_name(name)?;
         check_supported(&upload, deploy)?;
-        let _turn = self.turns.of(name).await;
+        // What an upload binds must not change meanwhile either.
+        let named = upload.metadata.bindings.iter().filter_map(|wire| wire["service"].as_str());
+        let _turns = self.turns.of_all(named.chain([name])).await;
         let now = Timestamp::now();
         let read = self.state.find_script(name)?;
         let revision = read.as_ref().map(|read| read.revision);
@@ -103,6 +105,7 @@ impl Workers {
             assets,
             startup_time_ms: 0,
         };
+        self.check_others(&script.name, &version).await?;
         version.startup_time_ms = self.try_out(&script, &version).await?;
         self.add(script, revision, version, author, deploy).await
     }
@@ -114,7 +117,9 @@ impl Workers {
         author: Author,
         change: impl FnOnce(&Script, &mut Vec<Binding>) -> Result<(), Failure> + Send,
     ) -> Result<(Script, Version), Failure> {
-        let _turn = self.turns.of(name).await;
+        let newest = self.state.newest_version(&self.state.script(name)?.value)?;
+        let others = newest.iter().flat_map(Version::others).map(|(other, _)| other);
+        let _turns = self.turns.of_all(others.chain([name])).await;
         let Read { value: script, revision } = self.state.script(name)?;
         let newest = self.state.newest_version(&script)?.ok_or_else(Failure::no_version)?;
         if script.current.is_some_and(|current| current != newest.id) {
@@ -154,6 +159,7 @@ impl Workers {
         write = write.put(key::script(&script.name), bytes(&script));
         self.state.commit(&write)?;
         if deploy {
+            self.open_others(&version).await;
             self.run(&script.name).await?;
         }
         Ok((script, version))
@@ -166,13 +172,17 @@ impl Workers {
         id: Uuid,
         author: Author,
     ) -> Result<Deployment, Failure> {
-        let _turn = self.turns.of(name).await;
+        let version = self.state.version(&self.state.script(name)?.value, id)?;
+        let others = version.others().map(|(other, _)| other);
+        let _turns = self.turns.of_all(others.chain([name])).await;
         let Read { value: mut script, revision } = self.state.script(name)?;
         let version = self.state.version(&script, id)?;
+        self.check_others(name, &version).await?;
         self.try_out(&script, &version).await?;
         let write = Transaction::new().if_unchanged(key::script(name), Some(revision));
         let write = deployed(write, &mut script, id, author);
         self.state.commit(&write.put(key::script(name), bytes(&script)))?;
+        self.open_others(&version).await;
         self.run(name).await?;
         self.state.deployments(&script)?.into_iter().next().ok_or_else(Failure::conflict)
     }
@@ -197,10 +207,20 @@ impl Workers {
         Ok(script)
     }
 
-    /// Removes a Worker with its versions and what its objects have stored.
-    pub(crate) async fn remove(&self, name: &str) -> Result<Script, Failure> {
+    /// Removes a Worker with its versions and what its objects have stored; one that others bind only
+    /// by force.
+    pub(crate) async fn remove(&self, name: &str, force: bool) -> Result<Script, Failure> {
         let _turn = self.turns.of(name).await;
         let Read { value: script, revision } = self.state.script(name)?;
+        if let Some(Caller { script, binding, .. }) = self.callers(name)?.first()
+            && !force
+        {
+            let message = format!(
+                "the Worker \"{script}\" binds this one as \"{binding}\": remove that binding first, or \
+                 delete by force"
+            );
+            return Err(Failure::new(http::StatusCode::BAD_REQUEST, 10064, message));
+        }
         let first = Transaction::new()
             .if_unchanged(key::script(name), Some(revision))
             .delete(key::script(name));
@@ -226,7 +246,13 @@ impl Workers {
     async fn try_out(&self, script: &Script, version: &Version) -> Result<u64, Failure> {
         let plan = self.plan(script, version)?;
         let took = self.platform.try_worker(&plan).await;
-        let took = took.map_err(|error| Failure::validation(error.to_string()))?;
+        let took = took.map_err(|error| {
+            let error = error.to_string();
+            Failure::validation(match error.contains(NO_ENTRYPOINT) {
+                true => format!("another Worker binds what this version does not export: {error}"),
+                false => error,
+            })
+        })?;
         Ok(u64::try_from(took.as_millis()).unwrap_or(u64::MAX))
     }
 
@@ -277,6 +303,7 @@ impl Workers {
             compatibility_flags: version.compatibility_flags.clone(),
             bindings: self.planned_bindings(script, version)?,
             classes: script.classes.iter().map(|class| planned_class(class, version)).collect(),
+            entrypoints: self.entrypoints(&script.name)?,
             crons: script.crons.iter().map(|cron| cron.cron.clone()).collect(),
             routes: patterns.map(|pattern| routes::parse(pattern)).collect::<Result<_, _>>()?,
         })
@@ -299,9 +326,13 @@ impl Workers {
                 BindingKind::DurableObjectNamespace { class_name } => {
                     PlannedValue::DurableObject { class_name: class_name.clone() }
                 }
-                BindingKind::Service { entrypoint } => {
-                    PlannedValue::Service { entrypoint: entrypoint.clone() }
+                BindingKind::Service { entrypoint, props } => {
+                    PlannedValue::Service { entrypoint: entrypoint.clone(), props: props.clone() }
                 }
+                BindingKind::OtherService { service, entrypoint } => PlannedValue::OtherService {
+                    script: service.clone(),
+                    entrypoint: entrypoint.clone(),
+                },
                 BindingKind::VersionMetadata => PlannedValue::Json(serde_json::json!({
                     "id": version.id,
                     "tag": version.annotations.get("workers/tag").cloned().unwrap_or_default(),
@@ -316,6 +347,9 @@ impl Workers {
         version.bindings.iter().map(planned).collect()
     }
 }
+
+/// What workerd says of a Worker that is to have an entry point which it does not export.
+const NO_ENTRYPOINT: &str = "has no such named entrypoint";
 
 fn planned_class(class: &crate::records::Class, version: &Version) -> PlannedClass {
     let container = version.containers.iter().find(|container| container.class_name == class.name);
@@ -392,6 +426,9 @@ pub(crate) fn check_name(name: &str) -> Result<(), Failure> {
     );
     Err(Failure::new(http::StatusCode::BAD_REQUEST, 10016, message))
 }
+
+mod others;
+pub(crate) use others::Caller;
 
 #[cfg(test)]
 mod tests;

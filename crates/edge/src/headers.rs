@@ -61,15 +61,8 @@ pub(crate) fn set_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
     headers.insert(UPGRADE, protocol);
 }
 
-/// Makes the headers of a request those of a forwarded request.
-///
-/// `authority` is that of an absolute request target, which wins over `Host` (RFC 9112, 3.2.2).
-pub(crate) fn forwarded(
-    headers: &mut HeaderMap,
-    client: IpAddr,
-    authority: Option<&Authority>,
-    own: &[(HeaderName, HeaderValue)],
-) {
+/// Makes the headers of a request those of one that is passed on as it is.
+pub(crate) fn passed(headers: &mut HeaderMap, authority: Option<&Authority>) {
     remove_hop_by_hop(headers);
     // hyper has answered it.
     headers.remove(EXPECT);
@@ -79,6 +72,18 @@ pub(crate) fn forwarded(
         headers.insert(HOST, host);
     }
     headers.entry(HOST).or_insert(HeaderValue::from_static("localhost"));
+}
+
+/// Makes the headers of a request those of a forwarded request.
+///
+/// `authority` is that of an absolute request target, which wins over `Host` (RFC 9112, 3.2.2).
+pub(crate) fn forwarded(
+    headers: &mut HeaderMap,
+    client: IpAddr,
+    authority: Option<&Authority>,
+    own: &[(HeaderName, HeaderValue)],
+) {
+    passed(headers, authority);
     let client = client.to_canonical().to_string();
     let client = HeaderValue::from_str(&client).expect("an address is plain ASCII");
     let chain: Vec<&[u8]> =

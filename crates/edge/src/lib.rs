@@ -7,6 +7,7 @@
 
 mod body;
 mod config;
+mod door;
 mod headers;
 mod in_flight;
 mod pool;
@@ -16,5 +17,6 @@ mod site;
 mod tunnel;
 
 pub use config::{Answer, Config, Intercept, Observe, RequestEvent};
+pub use door::{Door, Inside};
 pub use server::{BindError, Edge, Serving};
 pub use site::{Route, Site};

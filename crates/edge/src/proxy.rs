@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::body::{Download, FromProcess, Record, Upload};
 use crate::config::Config;
+use crate::door::Inside;
 use crate::headers;
 use crate::in_flight::{Guard, InFlight};
 use crate::pool::{Lease, Pool};
@@ -26,6 +27,8 @@ pub(crate) struct Proxy {
     pub(crate) config: Config,
     pub(crate) in_flight: InFlight,
     pool: Pool,
+    /// The sockets to use, where requests come from other Workers.
+    inside: Option<Inside>,
 }
 
 /// Why a request got no answer from a process.
@@ -79,7 +82,12 @@ struct Answered {
 
 impl Proxy {
     pub(crate) fn new(config: Config) -> Self {
-        Self { config, in_flight: InFlight::default(), pool: Pool::default() }
+        Self { config, in_flight: InFlight::default(), pool: Pool::default(), inside: None }
+    }
+
+    /// One for requests of other Workers.
+    pub(crate) fn inside(config: Config, sockets: Inside) -> Self {
+        Self { inside: Some(sockets), ..Self::new(config) }
     }
 
     /// Answers one request of a client.
@@ -117,7 +125,11 @@ impl Proxy {
         // Taken before the request is taken apart.
         let client_upgrade = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
         let authority = request.uri().authority().cloned();
-        headers::forwarded(request.headers_mut(), client, authority.as_ref(), &self.config.headers);
+        let (headers, own) = (request.headers_mut(), &self.config.headers);
+        match self.inside {
+            Some(_) => headers::passed(headers, authority.as_ref()),
+            None => headers::forwarded(headers, client, authority.as_ref(), own),
+        }
         if let Some(protocol) = upgrade {
             headers::set_upgrade(request.headers_mut(), protocol);
         }
@@ -200,10 +212,67 @@ impl Proxy {
         }
     }
 
+    /// Makes a tunnel to the current process, as soon as there is one.
+    pub(crate) async fn connect(
+        &self,
+        mut request: Request<Incoming>,
+        edge: &Lifecycle,
+    ) -> Result<Response<Download>, Infallible> {
+        let mut record = Record::new(None, request.method(), request.uri());
+        let client = hyper::upgrade::on(&mut request);
+        match self.try_connect(request, edge).await {
+            Ok(mut response) => {
+                let process = hyper::upgrade::on(&mut response);
+                edge.tunnels.spawn(tunnel::run(client, process, edge.cut.clone()));
+                record.status(StatusCode::OK);
+                Ok(Response::new(Download::tunnel(record)))
+            }
+            Err(failure) => Ok(own(plain(failure.status(), &failure), record)),
+        }
+    }
+
+    async fn try_connect(
+        &self,
+        request: Request<Incoming>,
+        edge: &Lifecycle,
+    ) -> Result<Response<Incoming>, Failure> {
+        let sockets = self.inside.as_ref().ok_or(Failure::Connect)?;
+        let deadline = Instant::now() + self.config.hold;
+        let mut dead = None;
+        loop {
+            let (path, _guard) = self.process(dead.as_deref(), deadline, edge).await?;
+            let Ok(mut lease) = self.pool.connect(&path.with_file_name(&sockets.rpc)).await else {
+                dead = Some(path);
+                continue;
+            };
+            let mut connect = Request::new(Upload::Empty);
+            *connect.method_mut() = Method::CONNECT;
+            *connect.uri_mut() = request.uri().clone();
+            connect.headers_mut().clone_from(request.headers());
+            let sent = lease.sender.send_request(connect).await;
+            let response = sent.map_err(|error| Failure::Process(describe(&error)))?;
+            if response.status() == StatusCode::OK {
+                return Ok(response);
+            }
+            return Err(Failure::Process(format!("CONNECT: {}", response.status())));
+        }
+    }
+
+    /// The socket to use of a process.
+    fn socket(&self, path: &Path) -> PathBuf {
+        match self.inside.as_ref().and_then(|sockets| sockets.http.as_ref()) {
+            Some(name) => path.with_file_name(name),
+            None => path.to_owned(),
+        }
+    }
+
     /// Waits a moment for the news that the process at `path` has ended.
     async fn ended(&self, path: &Path) -> Result<(), ()> {
         let mut upstream = self.config.upstream.clone();
-        let other = upstream.wait_for(|current| current.as_deref() != Some(path));
+        let is_other = |current: &Option<PathBuf>| {
+            current.as_deref().is_none_or(|current| self.socket(current) != path)
+        };
+        let other = upstream.wait_for(is_other);
         match tokio::time::timeout(NEWS, other).await {
             Ok(Ok(_)) => Ok(()),
             _ => Err(()),
@@ -222,7 +291,7 @@ impl Proxy {
             // Counted before looking: whoever sees no request in flight after taking the process
             // away knows that none will follow.
             let guard = self.in_flight.enter();
-            let current = upstream.borrow_and_update().clone();
+            let current = upstream.borrow_and_update().as_deref().map(|path| self.socket(path));
             if let Some(path) = current.filter(|path| dead != Some(path.as_path())) {
                 return Ok((path, guard));
             }

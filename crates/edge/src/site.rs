@@ -6,6 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
+use crate::door::Inside;
 use crate::proxy::Proxy;
 
 /// One Worker behind an edge; clones are the same one.
@@ -17,6 +18,12 @@ impl Site {
     #[must_use]
     pub fn new(config: Config) -> Self {
         Self(Arc::new(Proxy::new(config)))
+    }
+
+    /// The same Worker, for other Workers of this machine: see [`crate::Door`].
+    #[must_use]
+    pub fn inside(config: Config, sockets: Inside) -> Self {
+        Self(Arc::new(Proxy::inside(config, sockets)))
     }
 
     /// Resolves as soon as no process works on a request of this Worker (tunnels and requests that

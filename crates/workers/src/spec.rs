@@ -33,6 +33,10 @@ pub struct WorkerSpec {
     /// Where Durable Objects keep their SQLite files; made if missing. Two processes must never
     /// share it.
     pub objects: PathBuf,
+    /// Its entry points that other Workers reach, each by a socket of that name beside the one it is
+    /// served by; `None`: no other Worker reaches it at all. With `Some`, [`RPC_SOCKET`] is there for
+    /// method calls of its default export.
+    pub entrypoints: Option<Vec<EntrypointSocket>>,
     /// Whether `fetch()` of the Worker reaches private addresses (loopback, 10/8 …) and not only
     /// public ones.
     pub private_network: bool,
@@ -41,6 +45,18 @@ pub struct WorkerSpec {
     /// cost about 0.1 ms of its one core per event, also of silent ones: a Worker that only asks an
     /// object answers a third as many requests at full load. Turn it off to measure.
     pub attribute_logs: bool,
+}
+
+/// The socket for method calls of other Workers.
+pub const RPC_SOCKET: &str = "rpc.sock";
+
+/// A named entry point that other Workers reach: by requests and by method calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntrypointSocket {
+    /// The exported class.
+    pub entrypoint: String,
+    /// The socket's file name.
+    pub socket: String,
 }
 
 /// One module.
@@ -109,6 +125,11 @@ pub enum BindingValue {
         /// `ctx.props` of the entry point.
         props: Option<serde_json::Value>,
     },
+    /// Another Worker, or one of its entry points.
+    OtherService {
+        /// A socket that leads to it.
+        socket: PathBuf,
+    },
     /// The files of [`WorkerSpec::assets`].
     Assets,
     /// A Secrets Store secret: `await env.NAME.get()`. `None` throws, as a missing secret does.
@@ -132,6 +153,9 @@ impl fmt::Debug for BindingValue {
                 .field("entrypoint", entrypoint)
                 .field("props", props)
                 .finish(),
+            Self::OtherService { socket } => {
+                f.debug_struct("OtherService").field("socket", socket).finish()
+            }
             Self::Assets => f.write_str("Assets"),
             Self::SecretsStoreSecret { name, .. } => write!(f, "SecretsStoreSecret({name}, ***)"),
         }

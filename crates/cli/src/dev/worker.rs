@@ -101,6 +101,7 @@ pub(crate) fn spec(
         container_engine: engine.into_spec(),
         modules: modules(bundle),
         objects,
+        entrypoints: None,
         private_network: true,
         // It costs workerd time for each event, so only when there are lines to attribute.
         attribute_logs: args.log_level > LogLevel::None,

@@ -26,6 +26,8 @@ pub(crate) struct Folders {
     pub(crate) objects: PathBuf,
     /// Rendered Worker configurations and sockets; short, because sockets are in it.
     pub(crate) workers: PathBuf,
+    /// Sockets by which Workers reach each other.
+    pub(crate) doors: PathBuf,
     /// The agent's records, logs and sockets.
     pub(crate) agent: PathBuf,
     /// Instances.
@@ -44,6 +46,7 @@ impl Folders {
             assets: data.join("workers/assets"),
             objects: data.join("objects"),
             workers: data.join("run/w"),
+            doors: data.join("run/d"),
             agent: data.join("run/a"),
             instances: data.join("instances"),
             shared: Shared::under(data),
@@ -54,7 +57,9 @@ impl Folders {
     /// Makes those that must be there; only their owner may look into them.
     pub(crate) fn make(&self) -> Result<(), CliError> {
         let failed = |error| CliError::failure("make the data directory", error);
-        for folder in [self.data.join("db"), self.data.join("run"), self.objects.clone()] {
+        for folder in
+            [self.data.join("db"), self.data.join("run"), self.objects.clone(), self.doors.clone()]
+        {
             DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
         }
         Ok(())

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use workers::cron::Schedule;
 use workers::{DeployError, WorkerProcess};
 
+use super::doors::Doors;
 use super::worker::{Places, spec};
 use super::{Folders, Routes, assets};
 use crate::args::LogLevel;
@@ -74,6 +75,7 @@ pub(crate) struct Node {
 struct Hosted {
     process: WorkerProcess,
     site: Site,
+    doors: Doors,
     engines: Engines,
     /// What serves; `None` while nothing has yet.
     plan: Option<WorkerPlan>,
@@ -171,7 +173,7 @@ impl Node {
             observe: Some(Arc::new(move |event| lines::request(&printer, Some(&script), &event))),
         });
         let engines = Engines::named(format!("{}-", &plan.tag[..plan.tag.len().min(TAG_DIGITS)]));
-        Ok(Hosted { process, site, engines, plan: None })
+        Ok(Hosted { process, site, doors: Doors::default(), engines, plan: None })
     }
 
     /// Puts a plan into the place of what a host runs.
@@ -181,10 +183,25 @@ impl Node {
         let places = Places {
             objects: self.folders.objects.join(&plan.tag),
             assets: self.lay_out(plan).await?,
+            doors: self.folders.doors.clone(),
             engine: Some(engine),
         };
-        let spec = spec(plan, places);
-        let deployed = hosted.process.deploy(spec, hosted.site.drained()).await;
+        let upstream = hosted.process.upstream();
+        let config = || edge::Config {
+            upstream: upstream.clone(),
+            hold: HOLD,
+            headers: Vec::new(),
+            intercept: None,
+            observe: None,
+        };
+        let doors = &mut hosted.doors;
+        let opened = doors.open(&self.folders.doors, &plan.script, &plan.entrypoints, config);
+        opened.map_err(|error| failed("open the Worker to others", &error))?;
+        let (site, doors) = (hosted.site.drained(), doors.drained());
+        let drained = async move {
+            tokio::join!(site, doors);
+        };
+        let deployed = hosted.process.deploy(spec(plan, places), drained).await;
         hosted.engines.deployed(deployed.is_ok());
         deployed.map_err(|error| not_started(&error))?;
         assets::remove_others(&self.folders.assets.join(&plan.tag), plan.assets.as_ref());
@@ -252,6 +269,7 @@ impl Platform for Node {
             let places = Places {
                 objects: objects.path().to_owned(),
                 assets: self.lay_out(plan).await?,
+                doors: self.folders.doors.clone(),
                 engine: None,
             };
             let mut spec = spec(plan, places);

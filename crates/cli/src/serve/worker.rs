@@ -1,7 +1,7 @@
 //! From a Worker's plan to what the Worker host runs: pure.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use control::plan::{ModuleKind, PlannedClass, PlannedModule, PlannedValue, WorkerPlan};
 use jiff::Timestamp;
@@ -9,6 +9,8 @@ use workers::spec::{
     Assets, Binding, BindingValue, ContainerEngine, ContainerImages, DurableObjectNamespace, Module,
 };
 use workers::{WorkerSpec, toolchain};
+
+use super::doors;
 
 /// The image name that workerd asks for when it wants the network companion of a container. The
 /// agent knows companions by their names and needs no image for them.
@@ -21,13 +23,15 @@ pub(crate) struct Places {
     pub(crate) objects: PathBuf,
     /// Its static files, if it has any.
     pub(crate) assets: Option<PathBuf>,
+    /// The doors of the Workers that it binds.
+    pub(crate) doors: PathBuf,
     /// Who runs its containers; without, no class has `ctx.container`.
     pub(crate) engine: Option<PathBuf>,
 }
 
 /// What the Worker host is to run.
 pub(crate) fn spec(plan: &WorkerPlan, places: Places) -> WorkerSpec {
-    let Places { objects, assets, engine } = places;
+    let Places { objects, assets, doors, engine } = places;
     let has_engine = engine.is_some();
     let rules = plan.assets.as_ref().map(|assets| assets.rules.clone());
     WorkerSpec {
@@ -35,13 +39,14 @@ pub(crate) fn spec(plan: &WorkerPlan, places: Places) -> WorkerSpec {
         modules: plan.modules.iter().map(module).collect(),
         compatibility_date: known_date(&plan.compatibility_date),
         compatibility_flags: plan.compatibility_flags.clone(),
-        bindings: plan.bindings.iter().map(|b| binding(&b.name, &b.value)).collect(),
+        bindings: plan.bindings.iter().map(|b| binding(&b.name, &b.value, &doors)).collect(),
         durable_objects: plan.classes.iter().map(|class| namespace(class, has_engine)).collect(),
         assets: assets.zip(rules).map(|(directory, rules)| Assets { directory, rules }),
         crons: plan.crons.clone(),
         container_engine: engine
             .map(|socket| ContainerEngine { socket, interceptor_image: INTERCEPTOR.to_owned() }),
         objects,
+        entrypoints: Some(doors::sockets(&plan.entrypoints)),
         private_network: false,
         attribute_logs: true,
     }
@@ -69,7 +74,7 @@ fn module(module: &PlannedModule) -> Module {
     }
 }
 
-fn binding(name: &str, value: &PlannedValue) -> Binding {
+fn binding(name: &str, value: &PlannedValue, others: &Path) -> Binding {
     let value = match value {
         PlannedValue::Text(text) => BindingValue::Text(text.clone()),
         PlannedValue::Secret(text) => BindingValue::Secret(text.clone()),
@@ -77,9 +82,12 @@ fn binding(name: &str, value: &PlannedValue) -> Binding {
         PlannedValue::DurableObject { class_name } => {
             BindingValue::DurableObject { class_name: class_name.clone() }
         }
-        PlannedValue::Service { entrypoint } => {
-            BindingValue::Service { entrypoint: entrypoint.clone(), props: None }
+        PlannedValue::Service { entrypoint, props } => {
+            BindingValue::Service { entrypoint: entrypoint.clone(), props: props.clone() }
         }
+        PlannedValue::OtherService { script, entrypoint } => BindingValue::OtherService {
+            socket: doors::path(others, script, entrypoint.as_deref()),
+        },
         PlannedValue::Assets => BindingValue::Assets,
     };
     Binding { name: name.to_owned(), value }

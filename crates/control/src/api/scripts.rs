@@ -12,7 +12,7 @@ use crate::route::{ScriptRoute, WorkersRoute};
 use crate::routes;
 use crate::upload::Upload;
 use crate::wanted::is_nothing;
-use crate::workers::Workers;
+use crate::workers::{Caller, Workers};
 
 pub(super) async fn answer(
     deployed: &Deployed,
@@ -32,7 +32,7 @@ pub(super) async fn answer(
             Ok(success(&service(&script.value)))
         }
         WorkersRoute::DeleteService(name) => {
-            workers.remove(&name).await?;
+            workers.remove(&name, is_forced(&asked)).await?;
             Ok(success(&Value::Null))
         }
         WorkersRoute::Worker(name) => {
@@ -60,7 +60,7 @@ async fn one(
     match route {
         ScriptRoute::Put => put(workers, name, asked).await,
         ScriptRoute::Delete => {
-            workers.remove(name).await?;
+            workers.remove(name, is_forced(&asked)).await?;
             Ok(success(&Value::Null))
         }
         ScriptRoute::Settings => settings(workers, name),
@@ -85,9 +85,28 @@ async fn one(
             Ok(success(&json!({"schedules": workers.state.script(name)?.value.crons})))
         }
         ScriptRoute::PutSchedules => put_schedules(workers, name, asked).await,
-        ScriptRoute::References => Ok(success(&json!({}))),
+        ScriptRoute::References => references(workers, name),
         ScriptRoute::StartAssets => assets::start(workers, name, asked).await,
     }
+}
+
+fn is_forced(asked: &Asked) -> bool {
+    asked.query("force").is_some_and(|value| value == "true")
+}
+
+/// Who binds a Worker: whoever deletes it wants to know.
+fn references(workers: &Workers, name: &str) -> Result<Response<Body>, Failure> {
+    let callers = workers.callers(name)?;
+    let incoming = callers.iter().map(|Caller { script, binding, .. }| {
+        json!({"service": script, "environment": "production", "name": binding})
+    });
+    let incoming: Vec<_> = incoming.collect();
+    Ok(success(&match incoming.is_empty() {
+        true => json!({}),
+        false => {
+            json!({"services": {"incoming": incoming, "outgoing": [], "pages_function": false}})
+        }
+    }))
 }
 
 async fn put(workers: &Workers, name: &str, asked: Asked) -> Result<Response<Body>, Failure> {

@@ -27,7 +27,14 @@ pub(crate) enum BindingKind {
     /// A namespace of one of the Worker's classes.
     DurableObjectNamespace { class_name: String },
     /// The Worker itself, or one of its entry points.
-    Service { entrypoint: Option<String> },
+    Service {
+        entrypoint: Option<String>,
+        /// `ctx.props` of it.
+        #[serde(default)]
+        props: Option<Value>,
+    },
+    /// Another Worker, or one of its entry points.
+    OtherService { service: String, entrypoint: Option<String> },
     /// Its static files.
     Assets,
     /// Which version runs.
@@ -42,7 +49,7 @@ impl BindingKind {
             Self::Json(_) => "json",
             Self::SecretText(_) => "secret_text",
             Self::DurableObjectNamespace { .. } => "durable_object_namespace",
-            Self::Service { .. } => "service",
+            Self::Service { .. } | Self::OtherService { .. } => "service",
             Self::Assets => "assets",
             Self::VersionMetadata => "version_metadata",
         }
@@ -64,8 +71,16 @@ impl Binding {
                 wire["class_name"] = json!(class_name);
                 wire["namespace_id"] = json!(namespace(class_name));
             }
-            BindingKind::Service { entrypoint } => {
+            BindingKind::Service { entrypoint, props } => {
                 wire["service"] = json!(script);
+                for (name, value) in [("entrypoint", json!(entrypoint)), ("props", json!(props))] {
+                    if !value.is_null() {
+                        wire[name] = value;
+                    }
+                }
+            }
+            BindingKind::OtherService { service, entrypoint } => {
+                wire["service"] = json!(service);
                 if let Some(entrypoint) = entrypoint {
                     wire["entrypoint"] = json!(entrypoint);
                 }

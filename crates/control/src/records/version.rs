@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Binding, VersionAssets};
+use super::{Binding, BindingKind, VersionAssets};
 use crate::blobs::BlobId;
 use crate::plan::ModuleKind;
 
@@ -41,6 +41,16 @@ pub(crate) struct Version {
 }
 
 impl Version {
+    /// Other Workers that it binds, and which of their entry points.
+    pub(crate) fn others(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.bindings.iter().filter_map(|binding| match &binding.kind {
+            BindingKind::OtherService { service, entrypoint } => {
+                Some((service.as_str(), entrypoint.as_deref()))
+            }
+            _ => None,
+        })
+    }
+
     /// Names its content: two versions with one etag run the same code.
     pub(crate) fn etag(&self) -> String {
         let names =

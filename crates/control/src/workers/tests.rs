@@ -38,8 +38,14 @@ impl Fixture {
         };
         let metadata = Metadata::parse(metadata.to_string().as_bytes()).unwrap();
         let upload = Upload { metadata, modules: vec![module] };
-        let (_, version) = self.workers.upload("w", upload, author(), deploy).await?;
+        let name = metadata_name(&more);
+        let (_, version) = self.workers.upload(name, upload, author(), deploy).await?;
         Ok(version)
+    }
+
+    fn plan_of(&self, name: &str) -> WorkerPlan {
+        let serving = self.fake.serving.lock().unwrap();
+        serving.values().find(|plan| plan.script == name).unwrap().clone()
     }
 
     /// The code that serves, and what its `env` holds.
@@ -49,6 +55,11 @@ impl Fixture {
         let code = String::from_utf8(plan.modules[0].contents.clone()).unwrap();
         Some((code, plan.bindings.clone()))
     }
+}
+
+/// The Worker that an upload is for: `w`, unless its `annotations` name another.
+fn metadata_name(more: &Value) -> &str {
+    more["annotations"]["worker"].as_str().unwrap_or("w")
 }
 
 fn secret(name: &str, text: &str) -> PlannedBinding {
@@ -107,12 +118,12 @@ async fn what_was_written_serves_again_and_what_was_removed_does_not() {
     assert_eq!(fixture.serving(), Some(("one".into(), vec![])));
     let blobs = || fs_err::read_dir(fixture._folder.path().join("blobs")).unwrap().count();
     assert_eq!(blobs(), 1, "what serves is kept");
-    let script = fixture.workers.remove("w").await.unwrap();
+    let script = fixture.workers.remove("w", false).await.unwrap();
     fixture.workers.start_all().await.unwrap();
     assert_eq!(blobs(), 0, "and what does not is gone at the next start");
     assert_eq!(fixture.serving(), None);
     assert!(fixture.workers.state.versions(&script).unwrap().is_empty());
-    assert_eq!(fixture.workers.remove("w").await.unwrap_err(), Failure::no_script());
+    assert_eq!(fixture.workers.remove("w", false).await.unwrap_err(), Failure::no_script());
 }
 
 #[tokio::test]
@@ -126,4 +137,32 @@ async fn assets_that_were_not_uploaded_and_odd_names_are_refused() {
     for name in ["", "UPPER", "-w", "a/b", &"w".repeat(64)] {
         assert!(check_name(name).is_err(), "{name}");
     }
+}
+
+/// The upload of a Worker `caller` that binds `w`.
+fn caller(entrypoint: Option<&str>) -> Value {
+    let binding = json!({"name": "W", "type": "service", "service": "w", "entrypoint": entrypoint});
+    json!({"annotations": {"worker": "caller"}, "bindings": [binding]})
+}
+
+#[tokio::test]
+async fn a_worker_is_bound_by_others_once_it_is_there_and_opens_what_they_bind() {
+    let fixture = Fixture::new();
+    let failure = fixture.upload("c", caller(None), true).await.unwrap_err();
+    assert!(failure.message().contains("Target script 'w' not found"), "{failure:?}");
+    fixture.upload("one", json!({}), true).await.unwrap();
+    assert!(fixture.plan_of("w").entrypoints.is_empty());
+    fixture.upload("c", caller(Some("Admin")), true).await.unwrap();
+    assert_eq!(fixture.plan_of("w").entrypoints, ["Admin"]);
+    let other = PlannedValue::OtherService { script: "w".into(), entrypoint: Some("Admin".into()) };
+    assert_eq!(fixture.plan_of("caller").bindings[0].value, other);
+    fixture.upload("two", json!({}), true).await.unwrap();
+    assert_eq!(fixture.plan_of("w").entrypoints, ["Admin"], "the next version keeps it open");
+
+    let failure = fixture.workers.remove("w", false).await.unwrap_err();
+    assert!(failure.message().contains("\"caller\" binds this one as \"W\""), "{failure:?}");
+    fixture.workers.remove("w", true).await.unwrap();
+    let known = fixture.workers.state.script("caller").unwrap().value;
+    let failure = fixture.workers.deploy("caller", known.current.unwrap(), author()).await;
+    assert!(failure.unwrap_err().message().contains("not found"));
 }

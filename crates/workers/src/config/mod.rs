@@ -8,8 +8,8 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::spec::{
-    Assets, Binding, BindingValue, ContainerImages, DurableObjectNamespace, Module, ModuleKind,
-    WorkerSpec,
+    Assets, Binding, BindingValue, ContainerImages, DurableObjectNamespace, EntrypointSocket,
+    Module, ModuleKind, RPC_SOCKET, WorkerSpec,
 };
 use capnp::Value;
 
@@ -38,6 +38,8 @@ const CF_HEADER: &str = "x-berth-cf";
 /// The header that becomes the scheme of `request.url`; workerd hides it from the Worker, which is
 /// why it is not `X-Forwarded-Proto`.
 const PROTO_HEADER: &str = "x-berth-proto";
+/// The host of a `CONNECT` by which one process calls methods of another.
+const RPC_HOST: &str = "berth-rpc";
 /// `request.cf` of a request that no Cloudflare location received.
 const REQUEST_CF: &str =
     r#"{"colo":"LOC","country":"XX","httpProtocol":"HTTP/1.1","timezone":"Etc/UTC"}"#;
@@ -116,6 +118,9 @@ fn services(spec: &WorkerSpec, texts: &AssetTexts, files: &mut Vec<File>) -> Val
         {
             service("secrets", "worker", own_worker("secrets.mjs", SECRETS, vec![], vec![], files));
         }
+        for (index, socket) in others(spec).enumerate() {
+            service(&other(index), "external", other_worker(socket));
+        }
         if spec.private_network {
             service("internet", "network", any_network());
         }
@@ -133,7 +138,21 @@ pub(crate) fn attributes_logs(spec: &WorkerSpec) -> bool {
 
 /// How many sockets listen once the process serves.
 pub(crate) fn sockets_of(spec: &WorkerSpec) -> usize {
-    if has_worker(spec) { 2 } else { 1 }
+    let inside = spec.entrypoints.as_ref().map_or(0, |entrypoints| 1 + entrypoints.len());
+    if has_worker(spec) { 2 + inside } else { 1 }
+}
+
+/// The sockets of other Workers that it binds.
+fn others(spec: &WorkerSpec) -> impl Iterator<Item = &Path> {
+    spec.bindings.iter().filter_map(|binding| match &binding.value {
+        BindingValue::OtherService { socket } => Some(socket.as_path()),
+        _ => None,
+    })
+}
+
+/// The service of one of [`others`].
+fn other(index: usize) -> String {
+    format!("other-{index}")
 }
 
 fn has_worker(spec: &WorkerSpec) -> bool {
@@ -145,7 +164,7 @@ fn worker(spec: &WorkerSpec, files: &mut Vec<File>) -> Value {
         ("modules", Value::List(spec.modules.iter().map(|m| module(m, files)).collect())),
         ("compatibilityDate", Value::text(&spec.compatibility_date)),
         ("compatibilityFlags", Value::texts(&spec.compatibility_flags)),
-        ("bindings", Value::List(spec.bindings.iter().map(binding).collect())),
+        ("bindings", bindings(spec)),
         (
             "durableObjectNamespaces",
             Value::List(spec.durable_objects.iter().map(namespace).collect()),
@@ -180,7 +199,17 @@ fn module(module: &Module, files: &mut Vec<File>) -> Value {
     Value::Struct(vec![("name", Value::text(&module.name)), (kind, Value::Embed(path))])
 }
 
-fn binding(binding: &Binding) -> Value {
+fn bindings(spec: &WorkerSpec) -> Value {
+    let mut others = 0..;
+    let all = spec.bindings.iter().map(|it| {
+        let is_other = matches!(it.value, BindingValue::OtherService { .. });
+        binding(it, is_other.then(|| others.next()).flatten().map(other))
+    });
+    Value::List(all.collect())
+}
+
+/// A member of `env`; `other` names the service of another Worker.
+fn binding(binding: &Binding, other: Option<String>) -> Value {
     let (kind, value) = match &binding.value {
         BindingValue::Text(text) | BindingValue::Secret(text) => ("text", Value::text(text)),
         BindingValue::Json(value) => ("json", Value::text(value.to_string())),
@@ -190,6 +219,7 @@ fn binding(binding: &Binding) -> Value {
         BindingValue::Service { entrypoint, props } => {
             ("service", designator("worker", entrypoint.as_deref(), props.as_ref()))
         }
+        BindingValue::OtherService { .. } => ("service", Value::text(other.unwrap_or_default())),
         BindingValue::Assets => ("service", designator("assets", Some("AssetWorker"), None)),
         BindingValue::SecretsStoreSecret { name, value } => {
             let props = value.as_ref().map_or_else(
@@ -299,6 +329,20 @@ fn external(socket: &str) -> Value {
     ])
 }
 
+/// Another workerd process, which takes requests, and method calls within a `CONNECT`.
+fn other_worker(socket: &Path) -> Value {
+    Value::Struct(vec![("address", Value::text(unix_address(socket))), ("http", inside())])
+}
+
+/// HTTP between Workers: `request.cf` and the scheme of a request's URL are passed on.
+fn inside() -> Value {
+    Value::Struct(vec![
+        ("forwardedProtoHeader", Value::text(PROTO_HEADER)),
+        ("cfBlobHeader", Value::text(CF_HEADER)),
+        ("capnpConnectHost", Value::text(RPC_HOST)),
+    ])
+}
+
 /// workerd's built-in `internet` service reaches public addresses only.
 fn any_network() -> Value {
     let tls = Value::Struct(vec![("trustBrowserCas", Value::bool(true))]);
@@ -314,18 +358,28 @@ fn sockets(spec: &WorkerSpec) -> Value {
         ("forwardedProtoHeader", Value::text(PROTO_HEADER)),
         ("cfBlobHeader", Value::text(CF_HEADER)),
     ]);
-    let socket = |name: &str, path: &str, http: Value, service: &str| {
+    let to = |name: &str, path: &str, http: Value, service: Value| {
         Value::Struct(vec![
             ("name", Value::text(name)),
             ("address", Value::text(format!("unix:{path}"))),
             ("http", http),
-            ("service", Value::text(service)),
+            ("service", service),
         ])
+    };
+    let socket = |name: &str, path: &str, http: Value, service: &str| {
+        to(name, path, http, Value::text(service))
     };
     let first = if spec.assets.is_some() { "assets" } else { "worker" };
     let mut sockets = vec![socket("http", HTTP_SOCKET, options, first)];
     if has_worker(spec) {
         sockets.push(socket("control", CONTROL_SOCKET, Value::Struct(vec![]), "control"));
+        if let Some(entrypoints) = &spec.entrypoints {
+            sockets.push(socket("rpc", RPC_SOCKET, inside(), "worker"));
+            for EntrypointSocket { entrypoint, socket } in entrypoints {
+                let worker = designator("worker", Some(entrypoint), None);
+                sockets.push(to(socket, socket, inside(), worker));
+            }
+        }
     }
     Value::List(sockets)
 }

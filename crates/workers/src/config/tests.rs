@@ -81,6 +81,7 @@ fn spec() -> WorkerSpec {
             interceptor_image: "berth-egress".to_owned(),
         }),
         objects: "/p/.berth/objects".into(),
+        entrypoints: None,
         private_network: true,
         attribute_logs: true,
     }

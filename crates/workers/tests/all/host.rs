@@ -77,6 +77,7 @@ impl Host {
             crons: vec![],
             container_engine: None,
             objects: self.dir.path().join("objects"),
+            entrypoints: None,
             private_network: false,
             attribute_logs: true,
         }
