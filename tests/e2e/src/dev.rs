@@ -217,27 +217,6 @@ impl Deref for Dev {
 
 impl Drop for Dev {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            say(&self.lines);
-        }
-        if self.child.try_wait().is_ok_and(|status| status.is_some()) {
-            return;
-        }
-        self.process.signal(Signal::INT);
-        let child = &mut self.child;
-        let ended = eventually(STOP, || child.try_wait().is_ok_and(|s| s.is_some()).then_some(()));
-        if ended.is_none() {
-            // It hangs: a test that failed must not leave more behind than it has to.
-            for process in Process::descendants_of(self.child.id()) {
-                process.kill();
-            }
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
+        self.process.end(&mut self.child, &self.lines, "berth dev", STOP);
     }
-}
-
-#[expect(clippy::print_stdout, reason = "the test harness shows it with the failure")]
-fn say(lines: &Lines) {
-    println!("berth dev said:\n{lines}");
 }

@@ -1,9 +1,14 @@
 //! Processes of this machine, as `/proc` shows them.
 
 use std::path::PathBuf;
+use std::process::Child;
+use std::time::Duration;
 
 use fs_err as fs;
 use rustix::process::{Pid, Signal};
+
+use crate::lines::Lines;
+use crate::wait::eventually;
 
 /// A process that was seen alive. Its start time tells it from a later one with its number.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,6 +55,27 @@ impl Process {
     pub fn of_instance(id: &str) -> Vec<Self> {
         let wanted = format!("CLOUDFLARE_DEPLOYMENT_ID={id}");
         processes().into_iter().filter(|process| process.environment().contains(&wanted)).collect()
+    }
+
+    /// Ends a program that a fixture has started and is done with: as Ctrl-C does, and by force where
+    /// that takes too long. A test that fails shows what the program said.
+    pub(crate) fn end(&self, child: &mut Child, lines: &Lines, what: &str, patience: Duration) {
+        if std::thread::panicking() {
+            say(&format!("{what} said:\n{lines}"));
+        }
+        if child.try_wait().is_ok_and(|status| status.is_some()) {
+            return;
+        }
+        self.signal(Signal::INT);
+        let ended = || child.try_wait().is_ok_and(|status| status.is_some()).then_some(());
+        if eventually(patience, ended).is_none() {
+            // It hangs: a test that failed must not leave more behind than it has to.
+            for process in Self::descendants_of(child.id()) {
+                process.kill();
+            }
+            let _ = child.kill();
+            let _ = child.wait();
+        }
     }
 
     /// All descendants of the process `pid`.
@@ -125,6 +151,11 @@ impl Process {
         let strings = bytes.split(|byte| *byte == 0).filter(|string| !string.is_empty());
         strings.map(|string| String::from_utf8_lossy(string).into_owned()).collect()
     }
+}
+
+#[expect(clippy::print_stdout, reason = "the test harness shows it with the failure")]
+fn say(text: &str) {
+    println!("{text}");
 }
 
 #[cfg(test)]
