@@ -5,6 +5,7 @@ mod doors;
 mod folders;
 mod node;
 mod routes;
+mod watchers;
 mod worker;
 
 pub(crate) use folders::Folders;

@@ -5,6 +5,7 @@ mod assets;
 mod body;
 mod scripts;
 mod secrets;
+mod tails;
 mod user;
 mod versions;
 
@@ -63,6 +64,10 @@ pub struct Serving {
     /// Time between SIGTERM and SIGKILL of an instance.
     pub stop_grace: Duration,
 }
+
+/// Stands among a request's extensions if it came by TLS.
+#[derive(Debug, Clone, Copy)]
+pub struct Tls;
 
 /// Who may ask.
 #[derive(Debug, Clone)]
@@ -204,9 +209,13 @@ impl Api {
         if let Route::Account(_, AccountRoute::Workers(WorkersRoute::UploadAssets(hash))) = route {
             return assets::upload(&self.deployed(&head)?.workers, hash, &head, body).await;
         }
+        if let Route::Tail(id) = &route {
+            return tails::open(&self.deployed(&head)?.workers, id, head, body).await;
+        }
         let token = self.authenticate(&head.headers, route.scope(&head.method))?;
         let asked = Asked { head, body, token };
         match route {
+            Route::Tail(_) => Err(Failure::internal("answered before")),
             Route::User(route) => Ok(user::answer(route, &self.account, &asked.token)),
             Route::Account(account, _) if account != self.account => Err(Failure::new(
                 StatusCode::FORBIDDEN,

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::blobs::Blobs;
 use crate::plan::{ApplicationPlan, InstanceView, WorkerPlan};
-use crate::platform::{Answer, Platform, PlatformError};
+use crate::platform::{Answer, Events, Platform, PlatformError};
 use crate::seal::Sealer;
 use crate::state::State;
 
@@ -57,6 +57,14 @@ impl Platform for Fake {
             self.serving.lock().unwrap().insert(plan.tag.clone(), plan.clone());
             Ok(())
         })
+    }
+
+    fn watch<'a>(&'a self, _: &'a str) -> Answer<'a, Result<Events, PlatformError>> {
+        Box::pin(async { Err(PlatformError("nothing runs".into())) })
+    }
+
+    fn unwatch<'a>(&'a self, _: &'a str) -> Answer<'a, ()> {
+        Box::pin(async {})
     }
 
     fn remove_worker<'a>(&'a self, tag: &'a str, _: &'a [String]) -> Answer<'a, ()> {

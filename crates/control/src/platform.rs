@@ -2,12 +2,19 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::broadcast;
 
 use crate::plan::{ApplicationPlan, InstanceView, WorkerPlan};
 
 /// The answer to a request that takes its time.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What happens in a Worker. Who reads it too slowly misses some.
+pub type Events = broadcast::Receiver<Arc<Value>>;
 
 /// Why a plan could not be carried out, for the one who made it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +33,13 @@ pub trait Platform: Send + Sync {
     /// Puts a version into the place of what serves under its script's tag; returns once it serves.
     /// If it does not start, what served before serves on.
     fn run_worker<'a>(&'a self, plan: &'a WorkerPlan) -> Answer<'a, Result<(), PlatformError>>;
+
+    /// What happens in a Worker, from now on: objects in the form of Cloudflare's `trace-v1`, without
+    /// the names of the Worker and its version. Watching may replace its process.
+    fn watch<'a>(&'a self, tag: &'a str) -> Answer<'a, Result<Events, PlatformError>>;
+
+    /// Somebody who watched has dropped the events.
+    fn unwatch<'a>(&'a self, tag: &'a str) -> Answer<'a, ()>;
 
     /// Ends a Worker and removes what is left of it: its objects' storage, and the instances of these
     /// namespaces.

@@ -11,6 +11,8 @@ use crate::records::Scope;
 pub(crate) enum Route {
     /// Endpoints of no account.
     User(UserRoute),
+    /// `GET /tails/<id>`: a WebSocket, by whose address alone a Worker is watched.
+    Tail(String),
     /// Endpoints below an account.
     Account(String, AccountRoute),
 }
@@ -82,6 +84,9 @@ pub(crate) enum ScriptRoute {
     PutSchedules,
     References,
     StartAssets,
+    Tails,
+    MakeTail,
+    DeleteTail(String),
 }
 
 /// Endpoints of containers.
@@ -119,6 +124,9 @@ impl Route {
             ["client", "v4", "accounts", account, rest @ ..] => {
                 account_route(method, rest).map(|route| Self::Account((*account).to_owned(), route))
             }
+            ["client", "v4", "tails", id] if method == Method::GET => {
+                Some(Self::Tail((*id).to_owned()))
+            }
             ["client", "v4", rest @ ..] => user_route(method, rest).map(Self::User),
             _ => None,
         };
@@ -133,7 +141,15 @@ impl Route {
     pub(crate) fn scope(&self, method: &Method) -> Scope {
         match self {
             _ if method == Method::GET => Scope::Read,
-            Self::User(_) => Scope::Read,
+            Self::User(_) | Self::Tail(_) => Scope::Read,
+            // Whoever may look at a Worker may watch it.
+            Self::Account(
+                _,
+                AccountRoute::Workers(WorkersRoute::Script(
+                    _,
+                    ScriptRoute::MakeTail | ScriptRoute::DeleteTail(_),
+                )),
+            ) => Scope::Read,
             Self::Account(_, AccountRoute::Workers(_)) => Scope::WorkersWrite,
             Self::Account(_, AccountRoute::Containers(_)) => Scope::ContainersWrite,
         }
@@ -202,6 +218,9 @@ fn script_route(method: &Method, rest: &[&str]) -> Option<ScriptRoute> {
         (&Method::GET, ["schedules"]) => ScriptRoute::Schedules,
         (&Method::PUT, ["schedules"]) => ScriptRoute::PutSchedules,
         (&Method::GET, ["references"]) => ScriptRoute::References,
+        (&Method::GET, ["tails"]) => ScriptRoute::Tails,
+        (&Method::POST, ["tails"]) => ScriptRoute::MakeTail,
+        (&Method::DELETE, ["tails", id]) => ScriptRoute::DeleteTail((*id).to_owned()),
         (&Method::POST, ["assets-upload-session"]) => ScriptRoute::StartAssets,
         _ => return None,
     })

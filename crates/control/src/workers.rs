@@ -13,6 +13,7 @@ use crate::plan::{PlannedBinding, PlannedClass, PlannedModule, PlannedValue, Wor
 use crate::platform::Platform;
 use crate::records::{Binding, BindingKind, ClassContainer, Deployment, Module, Script, Version};
 use crate::state::{Read, State, bytes, key};
+use crate::tails::Tails;
 use crate::turns::Turns;
 use crate::upload::{Upload, WireContainer, WireExport};
 use crate::{assets, migrate, routes};
@@ -35,13 +36,15 @@ pub(crate) struct Workers {
     pub(crate) platform: Arc<dyn Platform>,
     /// Below this domain each Worker has a host of its own.
     pub(crate) domain: String,
+    /// Who watches them.
+    pub(crate) tails: Tails,
     /// One change of a Worker at a time: what runs is what was written last.
     turns: Turns,
 }
 
 impl Workers {
     pub(crate) fn new(state: State, platform: Arc<dyn Platform>, domain: String) -> Self {
-        Self { state, platform, domain, turns: Turns::default() }
+        Self { state, platform, domain, tails: Tails::default(), turns: Turns::default() }
     }
 
     /// Starts what should run. What does not start is told of, and the rest runs.

@@ -12,7 +12,6 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -31,7 +30,8 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(60);
 /// Pause after an accept that failed, most often for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Answers what is not the registry's: paths that do not begin with `/v2`.
+/// Answers what is not the registry's: paths that do not begin with `/v2`. A client's [`SocketAddr`]
+/// stands among its request's extensions. An answer may change the protocol.
 pub type Other = Arc<
     dyn Fn(Request<Incoming>) -> Pin<Box<dyn Future<Output = Response<Body>> + Send>> + Send + Sync,
 >;
@@ -134,7 +134,8 @@ impl Listener {
     pub fn serve(self, registry: Registry, other: Option<Other>) -> Serving {
         let stop = CancellationToken::new();
         let collecting = garbage::regularly(Arc::clone(&registry.api), stop.clone());
-        let service = Service { registry, other, scheme: self.scheme() };
+        let client = SocketAddr::from(([0, 0, 0, 0], 0));
+        let service = Service { registry, other, scheme: self.scheme(), client };
         let accepting = self.accept(service, stop.clone());
         Serving { stop, collecting: tokio::spawn(collecting), accepting: tokio::spawn(accepting) }
     }
@@ -144,21 +145,19 @@ impl Listener {
     }
 
     /// Accepts until told to stop; returns what is still connected.
-    async fn accept(self, service: Service, stop: CancellationToken) -> Connections {
+    async fn accept(self, service: Service, stop: CancellationToken) -> JoinSet<()> {
         let tls = self.tls.map(TlsAcceptor::from);
-        let mut connections =
-            Connections { graceful: GracefulShutdown::new(), tasks: JoinSet::new() };
+        let mut connections = JoinSet::new();
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
                 () = stop.cancelled() => return connections,
-                Some(_) = connections.tasks.join_next() => continue,
+                Some(_) = connections.join_next() => continue,
             };
             match accepted {
-                Ok((stream, _)) => {
-                    let watcher = connections.graceful.watcher();
-                    let (tls, service) = (tls.clone(), service.clone());
-                    connections.tasks.spawn(connection(stream, tls, service, watcher));
+                Ok((stream, client)) => {
+                    let (tls, service) = (tls.clone(), Service { client, ..service.clone() });
+                    connections.spawn(connection(stream, tls, service, stop.clone()));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "accept");
@@ -174,19 +173,8 @@ impl Listener {
 pub struct Serving {
     stop: CancellationToken,
     collecting: tokio::task::JoinHandle<()>,
-    accepting: tokio::task::JoinHandle<Connections>,
-}
-
-/// Connections that are open.
-struct Connections {
-    graceful: GracefulShutdown,
-    tasks: JoinSet<()>,
-}
-
-impl std::fmt::Debug for Connections {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connections").field("count", &self.tasks.len()).finish_non_exhaustive()
-    }
+    /// Returns the connections that are open.
+    accepting: tokio::task::JoinHandle<JoinSet<()>>,
 }
 
 impl Serving {
@@ -194,10 +182,10 @@ impl Serving {
     /// upload that is cut can be resumed. Tells whether all have finished.
     pub async fn shutdown(self, grace: Duration) -> bool {
         self.stop.cancel();
-        let Ok(connections) = self.accepting.await else { return false };
-        let finished = tokio::time::timeout(grace, connections.graceful.shutdown()).await.is_ok();
-        let mut tasks = connections.tasks;
-        tasks.shutdown().await;
+        let Ok(mut connections) = self.accepting.await else { return false };
+        let all = async { while connections.join_next().await.is_some() {} };
+        let finished = tokio::time::timeout(grace, all).await.is_ok();
+        connections.shutdown().await;
         let _ = self.collecting.await;
         finished
     }
@@ -209,13 +197,18 @@ struct Service {
     registry: Registry,
     other: Option<Other>,
     scheme: &'static str,
+    /// Where the requests come from.
+    client: SocketAddr,
 }
 
 impl Service {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, mut request: Request<Incoming>) -> Response<Body> {
         let path = request.uri().path();
         match &self.other {
-            Some(other) if path != "/v2" && !path.starts_with("/v2/") => other(request).await,
+            Some(other) if path != "/v2" && !path.starts_with("/v2/") => {
+                request.extensions_mut().insert(self.client);
+                other(request).await
+            }
             _ => self.registry.api.answer(request, self.scheme).await,
         }
     }
@@ -225,16 +218,16 @@ async fn connection(
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
     service: Service,
-    watcher: Watcher,
+    stop: CancellationToken,
 ) {
     // Answers are written whole; waiting for more to send only delays them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "nodelay");
     }
     match tls {
-        None => serve(stream, service, watcher).await,
+        None => serve(stream, service, stop).await,
         Some(tls) => match tokio::time::timeout(HEAD_DEADLINE, tls.accept(stream)).await {
-            Ok(Ok(stream)) => serve(stream, service, watcher).await,
+            Ok(Ok(stream)) => serve(stream, service, stop).await,
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),
         },
@@ -244,7 +237,7 @@ async fn connection(
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     service: Service,
-    watcher: Watcher,
+    stop: CancellationToken,
 ) {
     let service = service_fn(move |request| {
         let service = service.clone();
@@ -253,8 +246,17 @@ async fn serve(
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_DEADLINE)
-        .serve_connection(TokioIo::new(stream), service);
-    if let Err(error) = watcher.watch(connection).await {
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    tokio::pin!(connection);
+    let served = tokio::select! {
+        served = &mut connection => served,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
         tracing::debug!(%error, "connection of a client");
     }
 }

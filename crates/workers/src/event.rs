@@ -55,6 +55,10 @@ pub enum Event {
         /// Whether the handler succeeded, in words: `ok`, `exception` …, or why it was not called.
         outcome: Result<String, String>,
     },
+    /// Something was handled from beginning to end, while [`crate::WorkerProcess::watch`] is on: an
+    /// object in the form of Cloudflare's `trace-v1` (without the names of the Worker and its version).
+    /// Stacks are mapped.
+    Handled(Box<serde_json::Value>),
     /// The reader was too slow: this many events were dropped, so that the Worker need not wait.
     Dropped(u64),
 }

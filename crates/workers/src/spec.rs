@@ -45,6 +45,9 @@ pub struct WorkerSpec {
     /// cost about 0.1 ms of its one core per event, also of silent ones: a Worker that only asks an
     /// object answers a third as many requests at full load. Turn it off to measure.
     pub attribute_logs: bool,
+    /// Whether [`crate::WorkerProcess::watch`] has an effect. It costs what
+    /// [`Self::attribute_logs`] costs, also while nobody watches.
+    pub watchable: bool,
 }
 
 /// The socket for method calls of other Workers.

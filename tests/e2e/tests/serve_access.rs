@@ -90,7 +90,7 @@ fn an_unknown_path_and_another_account_are_named() {
     let platform = Platform::start();
     for (method, path) in [
         ("GET", "/accounts/local/workers/nonsense"),
-        ("POST", "/accounts/local/workers/scripts/w/tails"),
+        ("POST", "/accounts/local/workers/scripts/w/logs"),
         ("GET", "/zones"),
         ("DELETE", "/user"),
     ] {

@@ -83,7 +83,8 @@ pub(crate) async fn run(args: PlatformArgs, printer: &Printer) -> Result<(), Cli
     });
     let registry = registry(&folders, &hosts, key)?;
     let (ready, is_ready) = watch::channel(false);
-    let serving = listener.serve(registry, Some(other(api.clone(), is_ready)));
+    let is_tls = args.tls.scheme() == "https";
+    let serving = listener.serve(registry, Some(other(api.clone(), is_ready, is_tls)));
     let started = api.start().await;
     started.map_err(|error| CliError::new(crate::error::Kind::Failure, error))?;
     let edge = edge.serve_sites(Arc::new(move |head| routes.find(head)));
@@ -135,8 +136,11 @@ fn registry(folders: &Folders, hosts: &[String], key: SigningKey) -> Result<Regi
 }
 
 /// Everything at the API's address that is not the registry.
-fn other(api: Api, ready: watch::Receiver<bool>) -> Other {
-    Arc::new(move |request| {
+fn other(api: Api, ready: watch::Receiver<bool>, is_tls: bool) -> Other {
+    Arc::new(move |mut request| {
+        if is_tls {
+            request.extensions_mut().insert(control::Tls);
+        }
         let (api, is_ready) = (api.clone(), *ready.borrow());
         Box::pin(async move {
             let get = request.method() == Method::GET;

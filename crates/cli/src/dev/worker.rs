@@ -104,6 +104,7 @@ pub(crate) fn spec(
         entrypoints: None,
         private_network: true,
         // It costs workerd time for each event, so only when there are lines to attribute.
+        watchable: false,
         attribute_logs: args.log_level > LogLevel::None,
     }
 }

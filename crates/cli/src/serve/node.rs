@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use agent::{Agent, AgentConfig, ApplicationRuntime, InstanceSummary, Network, StartRate, StopAll};
 use control::plan::{ApplicationPlan, InstanceView, WorkerPlan};
-use control::{Answer, Platform, PlatformError};
+use control::{Answer, Events, Platform, PlatformError};
 use edge::Site;
 use http::{HeaderName, HeaderValue};
 use image::{Image, ImageStore, PullOptions, Reference, Snapshots};
@@ -16,9 +16,10 @@ use model::instance::State;
 use runtime::{Runtime, RuntimeConfig};
 use tokio_util::sync::CancellationToken;
 use workers::cron::Schedule;
-use workers::{DeployError, WorkerProcess};
+use workers::{DeployError, Event, WorkerProcess};
 
 use super::doors::Doors;
+use super::watchers::Watchers;
 use super::worker::{Places, spec};
 use super::{Folders, Routes, assets};
 use crate::args::LogLevel;
@@ -66,6 +67,7 @@ pub(crate) struct Node {
     mirrors: BTreeMap<String, String>,
     routes: Routes,
     workers: tokio::sync::Mutex<HashMap<String, Hosted>>,
+    watchers: Watchers,
     /// The reference whose image each namespace's instances start from.
     images: Mutex<HashMap<String, (String, Image)>>,
     printer: Printer,
@@ -77,6 +79,8 @@ struct Hosted {
     site: Site,
     doors: Doors,
     engines: Engines,
+    /// Whether somebody watches it.
+    watched: bool,
     /// What serves; `None` while nothing has yet.
     plan: Option<WorkerPlan>,
 }
@@ -125,6 +129,7 @@ impl Node {
             mirrors: config.mirrors,
             routes,
             workers: tokio::sync::Mutex::default(),
+            watchers: Watchers::default(),
             images: Mutex::default(),
             printer: printer.clone(),
         })
@@ -149,21 +154,25 @@ impl Node {
         self.folders.workers.join(format!("{}{what}", &tag[..tag.len().min(TAG_DIGITS)]))
     }
 
-    fn host(&self, run_dir: PathBuf, script: &str) -> Result<WorkerProcess, PlatformError> {
+    fn host(&self, run_dir: PathBuf, plan: &WorkerPlan) -> Result<WorkerProcess, PlatformError> {
         let options = workers::Options { workerd: self.workerd.clone(), run_dir, grace: GRACE };
         let (process, mut events) = WorkerProcess::new(options)
             .map_err(|error| failed("make the Worker's folder", &error))?;
-        let (printer, script) = (self.printer.clone(), script.to_owned());
+        let (printer, script) = (self.printer.clone(), plan.script.clone());
+        let (watchers, tag) = (self.watchers.clone(), plan.tag.clone());
         tokio::spawn(async move {
             while let Some(event) = events.recv().await {
-                lines::worker_event(&printer, Some(&script), LogLevel::Log, &event);
+                match event {
+                    Event::Handled(event) => watchers.tell(&tag, *event),
+                    event => lines::worker_event(&printer, Some(&script), LogLevel::Log, &event),
+                }
             }
         });
         Ok(process)
     }
 
     fn start_hosting(&self, plan: &WorkerPlan) -> Result<Hosted, PlatformError> {
-        let process = self.host(self.run_dir(&plan.tag, ""), &plan.script)?;
+        let process = self.host(self.run_dir(&plan.tag, ""), plan)?;
         let (printer, script) = (self.printer.clone(), plan.script.clone());
         let site = Site::new(edge::Config {
             upstream: process.upstream(),
@@ -173,7 +182,7 @@ impl Node {
             observe: Some(Arc::new(move |event| lines::request(&printer, Some(&script), &event))),
         });
         let engines = Engines::named(format!("{}-", &plan.tag[..plan.tag.len().min(TAG_DIGITS)]));
-        Ok(Hosted { process, site, doors: Doors::default(), engines, plan: None })
+        Ok(Hosted { process, site, doors: Doors::default(), engines, watched: false, plan: None })
     }
 
     /// Puts a plan into the place of what a host runs.
@@ -184,6 +193,7 @@ impl Node {
             objects: self.folders.objects.join(&plan.tag),
             assets: self.lay_out(plan).await?,
             doors: self.folders.doors.clone(),
+            watched: hosted.watched,
             engine: Some(engine),
         };
         let upstream = hosted.process.upstream();
@@ -260,7 +270,7 @@ impl Platform for Node {
         plan: &'a WorkerPlan,
     ) -> Answer<'a, Result<Duration, PlatformError>> {
         Box::pin(async move {
-            let process = self.host(self.run_dir(&plan.tag, ".try"), &plan.script)?;
+            let process = self.host(self.run_dir(&plan.tag, ".try"), plan)?;
             let objects = tempfile::Builder::new()
                 .prefix(TRIED)
                 .tempdir_in(&self.folders.objects)
@@ -270,6 +280,7 @@ impl Platform for Node {
                 objects: objects.path().to_owned(),
                 assets: self.lay_out(plan).await?,
                 doors: self.folders.doors.clone(),
+                watched: false,
                 engine: None,
             };
             let mut spec = spec(plan, places);
@@ -298,6 +309,36 @@ impl Platform for Node {
         })
     }
 
+    fn watch<'a>(&'a self, tag: &'a str) -> Answer<'a, Result<Events, PlatformError>> {
+        Box::pin(async move {
+            let mut workers = self.workers.lock().await;
+            let hosted = workers.get_mut(tag).filter(|hosted| hosted.plan.is_some());
+            let hosted = hosted.ok_or_else(|| PlatformError("the Worker does not run".into()))?;
+            let events = self.watchers.add(tag);
+            if !std::mem::replace(&mut hosted.watched, true) {
+                hosted.process.watch(true).await;
+                let plan = hosted.plan.clone().expect("it was there just now");
+                // One with classes is watchable as it is.
+                if plan.classes.is_empty() {
+                    self.deploy(hosted, &plan).await?;
+                }
+            }
+            Ok(events)
+        })
+    }
+
+    fn unwatch<'a>(&'a self, tag: &'a str) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let mut workers = self.workers.lock().await;
+            if self.watchers.are_gone(tag)
+                && let Some(hosted) = workers.get_mut(tag)
+            {
+                hosted.watched = false;
+                hosted.process.watch(false).await;
+            }
+        })
+    }
+
     fn check_cron(&self, expression: &str) -> Result<(), PlatformError> {
         let parsed = Schedule::parse(expression);
         parsed.map(drop).map_err(|error| PlatformError(error.to_string()))
@@ -306,6 +347,7 @@ impl Platform for Node {
     fn remove_worker<'a>(&'a self, tag: &'a str, namespaces: &'a [String]) -> Answer<'a, ()> {
         Box::pin(async move {
             self.routes.remove(tag);
+            self.watchers.remove(tag);
             if let Some(hosted) = self.workers.lock().await.remove(tag) {
                 hosted.engines.drain();
                 hosted.process.stop().await;

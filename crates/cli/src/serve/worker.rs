@@ -25,13 +25,16 @@ pub(crate) struct Places {
     pub(crate) assets: Option<PathBuf>,
     /// The doors of the Workers that it binds.
     pub(crate) doors: PathBuf,
+    /// Whether somebody watches it: only then it bears the cost, unless it has objects, whose lines
+    /// cost the same.
+    pub(crate) watched: bool,
     /// Who runs its containers; without, no class has `ctx.container`.
     pub(crate) engine: Option<PathBuf>,
 }
 
 /// What the Worker host is to run.
 pub(crate) fn spec(plan: &WorkerPlan, places: Places) -> WorkerSpec {
-    let Places { objects, assets, doors, engine } = places;
+    let Places { objects, assets, doors, engine, watched } = places;
     let has_engine = engine.is_some();
     let rules = plan.assets.as_ref().map(|assets| assets.rules.clone());
     WorkerSpec {
@@ -49,6 +52,7 @@ pub(crate) fn spec(plan: &WorkerPlan, places: Places) -> WorkerSpec {
         entrypoints: Some(doors::sockets(&plan.entrypoints)),
         private_network: false,
         attribute_logs: true,
+        watchable: watched || !plan.classes.is_empty(),
     }
 }
 

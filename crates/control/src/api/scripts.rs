@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Asked, Deployed, assets, body, secrets, user, versions};
+use super::{Asked, Deployed, assets, body, secrets, tails, user, versions};
 use crate::envelope::{Body, Failure, page, success};
 use crate::records::{Cron, Script, Version};
 use crate::route::{ScriptRoute, WorkersRoute};
@@ -86,6 +86,9 @@ async fn one(
         }
         ScriptRoute::PutSchedules => put_schedules(workers, name, asked).await,
         ScriptRoute::References => references(workers, name),
+        ScriptRoute::Tails => tails::list(workers, name, &asked.head),
+        ScriptRoute::MakeTail => tails::make(workers, name, asked).await,
+        ScriptRoute::DeleteTail(id) => tails::delete(workers, name, &id),
         ScriptRoute::StartAssets => assets::start(workers, name, asked).await,
     }
 }

@@ -26,6 +26,8 @@ pub(crate) use files::{private_dir, write};
 pub(crate) const HTTP_SOCKET: &str = "http.sock";
 /// Runs `scheduled()`.
 pub(crate) const CONTROL_SOCKET: &str = "control.sock";
+/// Takes whether somebody watches.
+pub(crate) const WATCH_SOCKET: &str = "watch.sock";
 /// Where workerd tells whose console lines are whose; ours.
 pub(crate) const TAIL_SOCKET: &str = "tail.sock";
 /// The configuration itself.
@@ -133,13 +135,14 @@ fn services(spec: &WorkerSpec, texts: &AssetTexts, files: &mut Vec<File>) -> Val
 
 /// Whether workerd tells which object wrote a line; where there is no object there is nothing to tell.
 pub(crate) fn attributes_logs(spec: &WorkerSpec) -> bool {
-    spec.attribute_logs && has_worker(spec) && !spec.durable_objects.is_empty()
+    has_worker(spec)
+        && (spec.watchable || (spec.attribute_logs && !spec.durable_objects.is_empty()))
 }
 
 /// How many sockets listen once the process serves.
 pub(crate) fn sockets_of(spec: &WorkerSpec) -> usize {
     let inside = spec.entrypoints.as_ref().map_or(0, |entrypoints| 1 + entrypoints.len());
-    if has_worker(spec) { 2 + inside } else { 1 }
+    if has_worker(spec) { 2 + inside + usize::from(spec.watchable) } else { 1 }
 }
 
 /// The sockets of other Workers that it binds.
@@ -373,6 +376,9 @@ fn sockets(spec: &WorkerSpec) -> Value {
     let mut sockets = vec![socket("http", HTTP_SOCKET, options, first)];
     if has_worker(spec) {
         sockets.push(socket("control", CONTROL_SOCKET, Value::Struct(vec![]), "control"));
+        if spec.watchable {
+            sockets.push(socket("watch", WATCH_SOCKET, Value::Struct(vec![]), "tail"));
+        }
         if let Some(entrypoints) = &spec.entrypoints {
             sockets.push(socket("rpc", RPC_SOCKET, inside(), "worker"));
             for EntrypointSocket { entrypoint, socket } in entrypoints {

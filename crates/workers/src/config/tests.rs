@@ -84,6 +84,7 @@ fn spec() -> WorkerSpec {
         entrypoints: None,
         private_network: true,
         attribute_logs: true,
+        watchable: false,
     }
 }
 
@@ -111,6 +112,30 @@ fn the_least_of_a_worker() {
         attribute_logs: false,
         ..spec()
     };
+    insta::assert_snapshot!(config(&spec, &AssetTexts::default()));
+}
+
+#[test]
+fn other_workers_are_reached_and_reach_it() {
+    let other = |name: &str, socket: &str| Binding {
+        name: name.to_owned(),
+        value: BindingValue::OtherService { socket: socket.into() },
+    };
+    let spec = WorkerSpec {
+        bindings: vec![other("API", "/run/w/1.d/default"), other("AUTH", "/run/w/2.d/e-1")],
+        durable_objects: vec![],
+        assets: None,
+        container_engine: None,
+        private_network: false,
+        attribute_logs: false,
+        entrypoints: Some(vec![EntrypointSocket {
+            entrypoint: "Admin".to_owned(),
+            socket: "e-2".to_owned(),
+        }]),
+        watchable: true,
+        ..spec()
+    };
+    assert_eq!(sockets_of(&spec), 5);
     insta::assert_snapshot!(config(&spec, &AssetTexts::default()));
 }
 

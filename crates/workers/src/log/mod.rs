@@ -9,7 +9,7 @@ mod tail;
 
 pub(crate) use pump::{Pump, PumpEnd};
 pub(crate) use stack::SourceMaps;
-pub(crate) use tail::TailSink;
+pub(crate) use tail::{TailSink, Told};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::io::AsyncRead;
 use tokio::sync::{mpsc, oneshot};
 
-use super::attribution::{Attribution, TailEvent};
+use super::attribution::Attribution;
 use super::line::Line;
 use super::reader::LineReader;
-use super::{Events, SourceMaps};
+use super::{Events, SourceMaps, Told};
 use crate::event::{Event, Level};
 
 /// How long after an exception a repetition of it is recognised as one.
@@ -65,7 +65,7 @@ impl Pump {
         mut self,
         stdout: impl AsyncRead + Unpin,
         stderr: impl AsyncRead + Unpin,
-        mut tails: Option<mpsc::Receiver<TailEvent>>,
+        mut tails: Option<mpsc::Receiver<Told>>,
     ) -> PumpEnd {
         let mut stdout = Some(LineReader::new(stdout));
         let mut stderr = Some(LineReader::new(stderr));
@@ -80,9 +80,10 @@ impl Pump {
                     Some(line) => self.line(&line),
                     None => stderr = None,
                 },
-                Some(tail) = receive(&mut tails), if tails.is_some() => {
-                    self.queue.tail(Instant::now(), tail);
-                }
+                Some(told) = receive(&mut tails), if tails.is_some() => match told {
+                    Told::Line(tail) => self.queue.tail(Instant::now(), tail),
+                    Told::Whole(event) => self.whole(event),
+                },
                 () = until(deadline), if deadline.is_some() => {}
             }
             while let Some(event) = self.queue.next(Instant::now()) {
@@ -122,6 +123,19 @@ impl Pump {
             }
             Line::Noise => {}
         }
+    }
+
+    /// It has no place among the lines.
+    fn whole(&mut self, mut event: Box<serde_json::Value>) {
+        // Indexing would add what is missing.
+        let exceptions = event.get_mut("exceptions").and_then(serde_json::Value::as_array_mut);
+        for exception in exceptions.into_iter().flatten() {
+            if let Some(stack) = exception.get_mut("stack") {
+                let mapped = stack.as_str().map(|stack| self.maps.map(stack).into_owned());
+                *stack = mapped.into();
+            }
+        }
+        self.events.send(Event::Handled(event));
     }
 
     fn listening(&mut self, now: Instant) {
@@ -164,7 +178,7 @@ async fn next<R: AsyncRead + Unpin>(reader: &mut Option<LineReader<R>>) -> Optio
     reader.as_mut()?.next().await
 }
 
-async fn receive(tails: &mut Option<mpsc::Receiver<TailEvent>>) -> Option<TailEvent> {
+async fn receive(tails: &mut Option<mpsc::Receiver<Told>>) -> Option<Told> {
     tails.as_mut()?.recv().await
 }
 

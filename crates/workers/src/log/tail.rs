@@ -17,6 +17,15 @@ use tokio::task::{AbortHandle, JoinSet};
 
 use super::attribution::TailEvent;
 
+/// What workerd tells.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// Whose a console line is.
+    Line(TailEvent),
+    /// An event as a whole.
+    Whole(Box<serde_json::Value>),
+}
+
 /// Longest post that is read; a longer one costs its line its origin, nothing more.
 const LARGEST: usize = 1 << 20;
 
@@ -34,7 +43,7 @@ impl Drop for TailSink {
 
 impl TailSink {
     /// Listens at `path` and passes on what arrives.
-    pub(crate) fn bind(path: &Path) -> io::Result<(Self, mpsc::Receiver<TailEvent>)> {
+    pub(crate) fn bind(path: &Path) -> io::Result<(Self, mpsc::Receiver<Told>)> {
         let listener = UnixListener::bind(path)?;
         let (sender, receiver) = mpsc::channel(256);
         let task = tokio::spawn(accept(listener, sender)).abort_handle();
@@ -42,7 +51,7 @@ impl TailSink {
     }
 }
 
-async fn accept(listener: UnixListener, sender: mpsc::Sender<TailEvent>) {
+async fn accept(listener: UnixListener, sender: mpsc::Sender<Told>) {
     // Connections end with this task.
     let mut connections = JoinSet::new();
     loop {
@@ -58,7 +67,7 @@ async fn accept(listener: UnixListener, sender: mpsc::Sender<TailEvent>) {
     }
 }
 
-async fn connection(stream: UnixStream, sender: mpsc::Sender<TailEvent>) {
+async fn connection(stream: UnixStream, sender: mpsc::Sender<Told>) {
     let service = service_fn(|request| post(request, sender.clone()));
     let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
     if let Err(error) = served {
@@ -68,17 +77,22 @@ async fn connection(stream: UnixStream, sender: mpsc::Sender<TailEvent>) {
 
 async fn post(
     request: Request<Incoming>,
-    sender: mpsc::Sender<TailEvent>,
+    sender: mpsc::Sender<Told>,
 ) -> Result<Response<Empty<Bytes>>, Infallible> {
     let mut response = Response::new(Empty::new());
+    let is_whole = request.uri().path() == "/whole";
     let body = Limited::new(request.into_body(), LARGEST).collect().await;
-    match body.map(|body| serde_json::from_slice(&body.to_bytes())) {
-        Ok(Ok(event)) => {
+    let told = body.ok().and_then(|body| match is_whole {
+        true => serde_json::from_slice(&body.to_bytes()).ok().map(Told::Whole),
+        false => serde_json::from_slice(&body.to_bytes()).ok().map(Told::Line),
+    });
+    match told {
+        Some(told) => {
             // Full: the line goes without its origin rather than workerd waiting.
-            let _ = sender.try_send(event);
+            let _ = sender.try_send(told);
             *response.status_mut() = StatusCode::NO_CONTENT;
         }
-        _ => *response.status_mut() = StatusCode::BAD_REQUEST,
+        None => *response.status_mut() = StatusCode::BAD_REQUEST,
     }
     Ok(response)
 }

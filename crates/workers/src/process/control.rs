@@ -29,6 +29,15 @@ pub(crate) async fn scheduled(
     serde_json::from_slice(&answer).map_err(|error| ScheduledError::Io(io::Error::other(error)))
 }
 
+/// Tells a process whether somebody watches.
+pub(crate) async fn watch(socket: &Path, watched: bool) -> io::Result<()> {
+    let (status, _) = post(socket, watched.to_string()).await?;
+    match status.is_success() {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("status {status}"))),
+    }
+}
+
 async fn post(socket: &Path, body: String) -> io::Result<(http::StatusCode, Bytes)> {
     let stream = UnixStream::connect(socket).await?;
     let (mut sender, connection) =

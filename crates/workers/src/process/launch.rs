@@ -10,7 +10,9 @@ use tokio::task::JoinHandle;
 
 use super::child::{Child, Pipes};
 use super::{Options, StartError};
-use crate::config::{self, AssetTexts, CONFIG_FILE, CONTROL_SOCKET, HTTP_SOCKET, TAIL_SOCKET};
+use crate::config::{
+    self, AssetTexts, CONFIG_FILE, CONTROL_SOCKET, HTTP_SOCKET, TAIL_SOCKET, WATCH_SOCKET,
+};
 use crate::log::{Events, Pump, PumpEnd, SourceMaps, TailSink};
 use crate::spec::WorkerSpec;
 
@@ -91,6 +93,11 @@ impl Running {
     /// Runs `scheduled()`.
     pub(super) fn control(&self) -> PathBuf {
         self.folder.0.join(CONTROL_SOCKET)
+    }
+
+    /// Takes whether somebody watches, if the Worker is watchable.
+    pub(super) fn watch(&self) -> PathBuf {
+        self.folder.0.join(WATCH_SOCKET)
     }
 
     /// Waits until the process has ended by itself; `exit code 1` or `signal 9`, in words.

@@ -204,6 +204,16 @@ impl WorkerProcess {
         scheduled(&control.ok_or(ScheduledError::NotRunning)?, cron, time).await
     }
 
+    /// Whether each event is told of as a whole ([`Event::Handled`]), from now on and by every process
+    /// to come, if it is [`WorkerSpec::watchable`].
+    pub async fn watch(&self, watched: bool) {
+        let (done, answer) = oneshot::channel();
+        // Errors mean that it has been stopped.
+        if self.commands.send(Command::Watch { watched, done }).await.is_ok() {
+            let _ = answer.await;
+        }
+    }
+
     /// The process ID of the workerd that serves now.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 
+use super::control::watch;
 use super::launch::Running;
 use super::{DeployError, Options, StartError};
 use crate::cron::{self, Schedule};
@@ -28,6 +29,10 @@ pub(super) enum Command {
         spec: Box<WorkerSpec>,
         drained: Drained,
         done: oneshot::Sender<Result<(), DeployError>>,
+    },
+    Watch {
+        watched: bool,
+        done: oneshot::Sender<()>,
     },
     Stop {
         done: oneshot::Sender<()>,
@@ -60,6 +65,8 @@ pub(super) struct Supervisor {
     pause: Duration,
     starts: u64,
     cron: Option<AbortHandle>,
+    /// Whether somebody watches.
+    watched: bool,
 }
 
 /// How a process ended that was sent SIGKILL.
@@ -77,6 +84,7 @@ impl Supervisor {
             pause: PAUSES.0,
             starts: 0,
             cron: None,
+            watched: false,
         }
     }
 
@@ -89,6 +97,11 @@ impl Supervisor {
                     Some(Command::Deploy { spec, drained, done }) => {
                         // The one who asked may not care for the answer.
                         let _ = done.send(self.deploy(*spec, drained).await);
+                    }
+                    Some(Command::Watch { watched, done }) => {
+                        self.watched = watched;
+                        self.tell_watched().await;
+                        let _ = done.send(());
                     }
                     Some(Command::Stop { done }) => {
                         self.stop().await;
@@ -154,11 +167,24 @@ impl Supervisor {
             started => started?,
         };
         let pid = running.child.pid();
+        self.running = Some(running);
+        // Before it serves: whoever watches misses no event.
+        if self.watched && spec.watchable {
+            self.tell_watched().await;
+        }
+        let Some(running) = &self.running else { return Ok(()) };
         self.events.send(Event::Started { pid, took: began.elapsed() });
         self.published.serving.send_replace(Some(Serving { pid, control: running.control() }));
         self.published.upstream.send_replace(Some(running.http()));
-        self.running = Some(running);
         Ok(())
+    }
+
+    /// A process that does not take it has ended, or is not watchable.
+    async fn tell_watched(&self) {
+        let Some(running) = &self.running else { return };
+        if let Err(error) = watch(&running.watch(), self.watched).await {
+            tracing::debug!(%error, "watch");
+        }
     }
 
     /// From now on requests wait.

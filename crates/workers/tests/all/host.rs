@@ -80,6 +80,7 @@ impl Host {
             entrypoints: None,
             private_network: false,
             attribute_logs: true,
+            watchable: false,
         }
     }
 
