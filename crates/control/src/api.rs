@@ -173,6 +173,15 @@ impl Api {
         }
     }
 
+    /// Removes what removed Workers and uploads that led to nothing have left on disk. To be called
+    /// before the first request is answered: what an upload brings has no name until it is done.
+    pub fn remove_leftovers(&self) {
+        let Some(deployed) = &self.platform else { return };
+        if let Err(failure) = deployed.workers.state.remove_unnamed_content() {
+            tracing::error!(?failure, "content that nothing names stays");
+        }
+    }
+
     /// Starts what the records say should run; returns when all of it serves. What does not start is
     /// logged, and the rest serves.
     ///

@@ -49,9 +49,6 @@ impl Workers {
 
     /// Starts what should run. What does not start is told of, and the rest runs.
     pub(crate) async fn start_all(&self) -> Result<(), Failure> {
-        if let Err(failure) = self.state.remove_unnamed_content() {
-            tracing::error!(?failure, "content that nothing names stays");
-        }
         for script in self.state.scripts()? {
             let _turn = self.turns.of(&script.name).await;
             if let Err(failure) = self.run(&script.name).await {

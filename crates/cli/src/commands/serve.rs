@@ -81,6 +81,7 @@ pub(crate) async fn run(args: PlatformArgs, printer: &Printer) -> Result<(), Cli
             stop_grace: args.stop_grace,
         }),
     });
+    api.remove_leftovers();
     let registry = registry(&folders, &hosts, key)?;
     let (ready, is_ready) = watch::channel(false);
     let is_tls = args.tls.scheme() == "https";

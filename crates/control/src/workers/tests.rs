@@ -114,11 +114,13 @@ async fn what_was_written_serves_again_and_what_was_removed_does_not() {
     let fixture = Fixture::new();
     fixture.upload("one", json!({}), true).await.unwrap();
     fixture.fake.serving.lock().unwrap().clear();
+    fixture.workers.state.remove_unnamed_content().unwrap();
     fixture.workers.start_all().await.unwrap();
     assert_eq!(fixture.serving(), Some(("one".into(), vec![])));
     let blobs = || fs_err::read_dir(fixture._folder.path().join("blobs")).unwrap().count();
     assert_eq!(blobs(), 1, "what serves is kept");
     let script = fixture.workers.remove("w", false).await.unwrap();
+    fixture.workers.state.remove_unnamed_content().unwrap();
     fixture.workers.start_all().await.unwrap();
     assert_eq!(blobs(), 0, "and what does not is gone at the next start");
     assert_eq!(fixture.serving(), None);
