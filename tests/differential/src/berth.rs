@@ -18,7 +18,8 @@ const EVERYWHERE: &str = "0.0.0.0/0";
 pub(crate) fn build(case: &Case, arguments: &[String]) -> Image {
     let name = format!("differential.test/{}:{}", case.name, std::process::id());
     let mut build = berth();
-    build.args(["build", "--no-cache", "--progress=plain", "--tag", &name]);
+    // The home may be older than the base images, which are made anew with each clone.
+    build.args(["build", "--no-cache", "--pull", "--progress=plain", "--tag", &name]);
     build.arg("--file").arg(case.dockerfile()).args(arguments).arg(case.path("context"));
     run(&mut build, &format!("berth cannot build {}", case.name));
 

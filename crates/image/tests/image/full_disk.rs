@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use berth_image::{
     ArchiveFormat, Exported, Image, ImageStore, ImportOptions, Platform, Reference, Silent,
@@ -26,6 +27,7 @@ enum Lacks {
 const PAGE: u64 = 4096;
 /// More than any of the works needs, of pages and of files.
 const ENOUGH: u64 = 400;
+const PATIENCE: Duration = Duration::from_secs(10);
 
 struct Disk {
     _mount: OwnedFd,
@@ -61,10 +63,22 @@ impl Disk {
     }
 
     fn make_room(&self) {
-        match self.filler.is_dir() {
-            true => fs_err::remove_dir_all(&self.filler).unwrap(),
-            false => fs_err::remove_file(&self.filler).unwrap(),
+        if self.filler.is_dir() {
+            return fs_err::remove_dir_all(&self.filler).unwrap();
         }
+        let wanted = self.free_bytes() + fs_err::metadata(&self.filler).unwrap().len();
+        fs_err::remove_file(&self.filler).unwrap();
+        // What a test beside this one has forked may hold the file until it executes its program.
+        let deadline = Instant::now() + PATIENCE;
+        while self.free_bytes() < wanted {
+            assert!(Instant::now() < deadline, "the filler's room does not come back");
+            std::thread::yield_now();
+        }
+    }
+
+    fn free_bytes(&self) -> u64 {
+        let disk = rustix::fs::statvfs(self.store.dir()).unwrap();
+        disk.f_bfree * disk.f_frsize
     }
 
     /// Nothing half-made is there: no session's files, and every blob is what its name says.
