@@ -94,6 +94,8 @@ fn an_end_while_the_agent_is_away_is_told_with_the_last_output() {
             stream
         }
     });
+    // What a test beside this one has forked may hold the agent's end until it executes.
+    until(|| sockets(&handle) == 1);
     std::io::Write::write_all(&mut &connector, b"now").unwrap();
     wait_for_end(&handle);
     as_agent(dir.path(), &cgroup, async move |runtime, _| {
@@ -273,6 +275,13 @@ pub(crate) fn until(condition: impl Fn() -> bool) {
 }
 
 /// Waits until the sandbox's init is gone, asking the kernel.
+/// How many its init has: one to be adopted by, and one more while an agent is there.
+fn sockets(handle: &SandboxHandle) -> usize {
+    let descriptors = fs_err::read_dir(format!("/proc/{}/fd", handle.pid)).unwrap();
+    let targets = descriptors.filter_map(|entry| fs_err::read_link(entry.ok()?.path()).ok());
+    targets.filter(|target| target.to_string_lossy().starts_with("socket:")).count()
+}
+
 fn wait_for_end(handle: &SandboxHandle) {
     let stat = format!("/proc/{}/stat", handle.pid);
     until(|| fs_err::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z ")));
