@@ -1,5 +1,5 @@
-//! The table of the API in docs/compatibility.md: each test it names exists, and nothing is marked as
-//! working without one.
+//! Promises and their tests: in the table of the API in docs/compatibility.md each test that is named
+//! exists, and nothing is marked as working without one; no file of tests is left out of their program.
 
 use std::path::Path;
 
@@ -10,9 +10,30 @@ const DOCUMENT: &str = "docs/compatibility.md";
 /// The heading below which every row that says so must be proved.
 const PROVED: &str = "## Every member";
 /// Where the tests lie.
-const TESTS: &str = "tests/e2e/tests";
+const TESTS: &str = "tests/e2e/tests/promises";
 
 pub(super) fn check(files: &[File]) -> Vec<Finding> {
+    let mut findings = check_document(files);
+    findings.extend(left_out(files));
+    findings
+}
+
+/// Files of tests that the program does not name would never run.
+fn left_out(files: &[File]) -> Vec<Finding> {
+    let main = Path::new(TESTS).join("main.rs");
+    let program = files.iter().find(|file| file.path == main).map_or("", |file| &file.text);
+    let is_left_out = |file: &&File| {
+        let stem = file.path.file_stem().unwrap_or_default().to_string_lossy();
+        let named = program.lines().any(|line| line == format!("mod {stem};"));
+        file.path.parent() == Some(Path::new(TESTS)) && file.path != main && !named
+    };
+    let files = files.iter().filter(is_left_out);
+    files
+        .map(|file| Finding::new(&file.path, 0, "main.rs does not name it: it never runs"))
+        .collect()
+}
+
+fn check_document(files: &[File]) -> Vec<Finding> {
     let Some(document) = files.iter().find(|file| file.path == Path::new(DOCUMENT)) else {
         return Vec::new();
     };
@@ -66,7 +87,8 @@ mod tests {
             format!("| x | works | |\n## Every member of it\n{rows}\n## Else\n| y | works | |");
         let files = [
             File::new(DOCUMENT, &text),
-            File::new("tests/e2e/tests/hello.rs", "fn b1_it_says_hello() {}"),
+            File::new("tests/e2e/tests/promises/hello.rs", "fn b1_it_says_hello() {}"),
+            File::new("tests/e2e/tests/promises/main.rs", "mod hello;"),
         ];
         check(&files).into_iter().map(|finding| finding.what).collect()
     }

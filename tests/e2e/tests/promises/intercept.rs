@@ -50,7 +50,7 @@ fn dev() -> Dev {
     let dockerfile = "FROM python:3-slim\nCOPY server.py /server.py\n\
                       CMD [\"python3\", \"/server.py\"]\n";
     let project = Project::with(WORKER, dockerfile);
-    project.write("server.py", include_str!("../probe/server.py"));
+    project.write("server.py", include_str!("../../probe/server.py"));
     Dev::start(&project)
 }
 
