@@ -10,8 +10,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use berth_project::bundle::{BuildCommandError, run_build_command};
-use berth_project::{Bundle, BundleError, BundleOptions, Config, ModuleKind, bundle};
+use project::bundle::{BuildCommandError, run_build_command};
+use project::{Bundle, BundleError, BundleOptions, Config, ModuleKind, bundle};
 
 /// The npm package that holds the native binary for this machine.
 fn esbuild_package() -> &'static str {

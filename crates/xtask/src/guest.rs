@@ -63,9 +63,8 @@ impl Tests {
 
 fn cargo_test() -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
+    let mut command = repository::command(cargo);
     command.args(["test", "--release", "--workspace", "--locked", "--test", "sandbox"]);
-    command.current_dir(repository::root());
     command
 }
 

@@ -1,5 +1,6 @@
 //! The repository: its root, its files and running a command in it.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -25,10 +26,23 @@ pub(crate) fn files() -> Result<Vec<PathBuf>> {
     Ok(files.filter(|file| root().join(file).is_file()).collect())
 }
 
+/// A command at the root. What cargo told this program of its own package is not told on: build
+/// scripts that watch these variables, such as ring's, would run anew and rebuild all that is above.
+pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.current_dir(root());
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CARGO_PKG_") || text.starts_with("CARGO_MANIFEST_") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
 /// Runs a command at the root, with its output shown.
 pub(crate) fn run(program: &str, args: &[&str]) -> Result<()> {
-    let mut command = Command::new(program);
-    let status = command.args(args).current_dir(root()).status();
+    let status = command(program).args(args).status();
     let status = status.with_context(|| format!("run {program}"))?;
     ensure!(status.success(), "`{program} {}` failed ({status})", args.join(" "));
     Ok(())
@@ -36,8 +50,7 @@ pub(crate) fn run(program: &str, args: &[&str]) -> Result<()> {
 
 /// The same beside another command: what it says is shown when it has ended.
 pub(crate) fn run_beside(program: &str, args: &[&str]) -> Result<()> {
-    let mut command = Command::new(program);
-    let output = command.args(args).current_dir(root()).stderr(Stdio::inherit()).output();
+    let output = command(program).args(args).stderr(Stdio::inherit()).output();
     let output = output.with_context(|| format!("run {program}"))?;
     say(&String::from_utf8_lossy(&output.stdout));
     let status = output.status;

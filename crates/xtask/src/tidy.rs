@@ -3,6 +3,7 @@
 //! Each rule is a function of text that returns what it found; function sizes are clippy's job.
 
 mod edges;
+mod features;
 mod packages;
 mod promises;
 mod prose;
@@ -43,6 +44,7 @@ pub(crate) fn run() -> Result<()> {
     let paths = repository::files()?;
     let files: Vec<File> = paths.iter().filter_map(|path| File::read(path)).collect();
     let mut findings = edges::check(&files);
+    findings.extend(features::check()?);
     findings.extend(packages::check(&files, &paths));
     findings.extend(files.iter().flat_map(source::check));
     findings.extend(promises::check(&files));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::{Node, Setup, event, needs_root, soon};
-use berth_agent::AgentEvent;
+use agent::AgentEvent;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]

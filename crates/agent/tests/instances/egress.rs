@@ -2,7 +2,7 @@
 //! networks.
 
 use crate::support::{Node, Setup, event, needs_root};
-use berth_agent::AgentEvent;
+use agent::AgentEvent;
 use serde_json::json;
 
 /// What `app <how> <where>` prints inside an instance.

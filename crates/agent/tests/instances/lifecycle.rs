@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use crate::support::{Node, Setup, event, needs_root, soon};
-use berth_agent::{AgentEvent, StartRate};
+use agent::{AgentEvent, StartRate};
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use berth_edge::{Config, Door, Inside, Site};
+use edge::{Config, Door, Inside, Site};
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;

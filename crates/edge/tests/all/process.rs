@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use berth_edge::{Config, Edge, RequestEvent, Serving, Site};
 use bytes::Bytes;
+use edge::{Config, Edge, RequestEvent, Serving, Site};
 use http::{Request, Response};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};

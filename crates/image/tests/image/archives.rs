@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 
-use berth_image::{
+use image::{
     ArchiveError, ArchiveFormat, Digest, Exported, ImageConfig, ImageStore, ImportOptions,
     Platform, Reference, RootFileSystem, Silent, UnpackLimits,
 };
@@ -52,7 +52,7 @@ fn export(store: &ImageStore, images: &[Exported], format: ArchiveFormat) -> Vec
     bytes
 }
 
-fn import(store: &ImageStore, bytes: &[u8]) -> Result<Vec<berth_image::Imported>, ArchiveError> {
+fn import(store: &ImageStore, bytes: &[u8]) -> Result<Vec<image::Imported>, ArchiveError> {
     let options = ImportOptions { platform: Platform::Amd64, ..ImportOptions::default() };
     store.import(bytes, &options, &Silent)
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use berth_image::{BuildError, Digest};
+use image::{BuildError, Digest};
 
 use crate::support::builder::Project;
 use crate::support::files::Files;

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
 
-use berth_image::{
+use image::{
     BuildError, ImageStore, PruneRequest, RunRequest, RunStep, RunStepError, Silent, Stream,
 };
 
@@ -60,7 +60,7 @@ fn a_step_that_makes_the_same_files_another_way_does_not_make_later_ones_run_aga
     let project = Project::with_shell(&[]);
     let build = |command: &str| {
         let text = format!("FROM scratch\nCOPY rootfs /\nRUN {command}\nRUN echo y > /y\n");
-        let epoch = |request: &mut berth_image::BuildRequest| {
+        let epoch = |request: &mut image::BuildRequest| {
             request.build_args.insert("SOURCE_DATE_EPOCH".into(), "1".into());
         };
         project.try_build(&text, epoch).unwrap().done()
@@ -76,7 +76,7 @@ fn build_arguments_in_scope_count_and_others_do_not() {
     let text = "FROM scratch\nCOPY rootfs /\nRUN echo before > /a\nARG V=1\nRUN echo $V > /b\n";
     project.build(text);
     let with = |name: &'static str| {
-        move |request: &mut berth_image::BuildRequest| {
+        move |request: &mut image::BuildRequest| {
             request.build_args.insert(name.into(), "2".into());
         }
     };
@@ -114,7 +114,7 @@ fn a_stage_that_gives_the_same_file_leaves_its_copies_alone() {
 #[test]
 fn the_cache_survives_a_restart_and_a_prune_of_what_is_in_use() {
     let project = project();
-    let tag = |request: &mut berth_image::BuildRequest| request.tags = vec!["app".parse().unwrap()];
+    let tag = |request: &mut image::BuildRequest| request.tags = vec!["app".parse().unwrap()];
     let first = project.try_build(DOCKERFILE, tag).unwrap();
     project.store.prune(&PruneRequest::default(), &Silent).unwrap();
     let Project { dir, store } = project;
@@ -157,7 +157,7 @@ fn two_builds_at_once_give_the_same_image() {
 fn with_a_source_date_epoch_two_machines_build_the_same_image() {
     let build = || {
         let project = project();
-        let epoch = |request: &mut berth_image::BuildRequest| {
+        let epoch = |request: &mut image::BuildRequest| {
             request.build_args.insert("SOURCE_DATE_EPOCH".into(), "1000000000".into());
         };
         project.try_build(DOCKERFILE, epoch).unwrap().image.digest
@@ -195,10 +195,10 @@ fn a_cancelled_build_says_so_and_leaves_nothing() {
 fn a_file_saved_while_it_is_copied_is_not_remembered_as_what_it_was() {
     /// Saves the file again as soon as it was hashed.
     struct Saves<'a>(&'a Project);
-    impl berth_image::Progress for Saves<'_> {
-        fn begin(&self, _: &berth_image::Task) {}
+    impl image::Progress for Saves<'_> {
+        fn begin(&self, _: &image::Task) {}
 
-        fn finish(&self, _: berth_image::TaskId, _: berth_image::Outcome) {
+        fn finish(&self, _: image::TaskId, _: image::Outcome) {
             self.0.write("f", "second");
         }
     }
@@ -212,7 +212,7 @@ fn a_file_saved_while_it_is_copied_is_not_remembered_as_what_it_was() {
 #[test]
 fn the_cache_is_pruned_by_age_and_size_and_images_stay() {
     let project = project();
-    let tag = |request: &mut berth_image::BuildRequest| {
+    let tag = |request: &mut image::BuildRequest| {
         request.tags = vec!["app".parse().unwrap()];
     };
     let text =

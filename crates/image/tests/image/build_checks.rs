@@ -1,6 +1,6 @@
 //! Warnings about a Dockerfile, and what `# check=` makes of them.
 
-use berth_image::BuildError;
+use image::BuildError;
 
 use crate::support::builder::Project;
 

@@ -1,6 +1,6 @@
 //! Instructions that change the image's config, base images, targets, and errors with their lines.
 
-use berth_image::{BuildError, Platform};
+use image::{BuildError, Platform};
 
 use crate::support::builder::Project;
 use crate::support::registry::{Behaviour, Registry};
@@ -54,12 +54,12 @@ fn arguments_have_defaults_scopes_and_the_platform() {
     let project = Project::new(&[]);
     let text = "ARG GLOBAL=g\nARG BASE=scratch\nFROM ${BASE}\nARG GLOBAL\nARG OWN=${GLOBAL}-own\n\
         ARG TARGETARCH\nARG UNSET\nENV R=$GLOBAL:$OWN:$TARGETARCH:$UNSET:${BASE:-out}\n";
-    let env = |change: fn(&mut berth_image::BuildRequest)| {
+    let env = |change: fn(&mut image::BuildRequest)| {
         project.try_build(text, change).unwrap().env()[0].clone()
     };
     let arch = Platform::host().architecture();
     assert_eq!(env(|_| {}), format!("R=g:g-own:{arch}::out"));
-    let given = |request: &mut berth_image::BuildRequest| {
+    let given = |request: &mut image::BuildRequest| {
         request.build_args.insert("OWN".into(), "given".into());
         request.build_args.insert("UNSET".into(), "set".into());
     };
@@ -119,7 +119,7 @@ fn the_image_can_be_pushed_as_it_is_in_the_store() {
     let other = Project::new(&[]);
     let pulled = other
         .store
-        .pull(&registry.name("a/b:1"), &crate::support::options(), &berth_image::Silent)
+        .pull(&registry.name("a/b:1"), &crate::support::options(), &image::Silent)
         .unwrap();
     assert_eq!(pulled.digest, built.image.digest);
     assert!(pulled.layers[0].join("f").exists());
@@ -131,7 +131,7 @@ fn a_target_stops_at_its_stage() {
     let text = "FROM scratch AS one\nCOPY f /one\nFROM scratch AS two\nCOPY missing /\n";
     let target = |name: &str| {
         let name = name.to_owned();
-        move |request: &mut berth_image::BuildRequest| request.target = Some(name)
+        move |request: &mut image::BuildRequest| request.target = Some(name)
     };
     let built = project.try_build(text, target("one")).unwrap();
     assert!(built.find("/one").is_some());
@@ -191,7 +191,7 @@ fn a_missing_dockerfile_or_context_is_named() {
     let request = project.request();
     let build = |request| {
         let runner = crate::support::builder::Chroot;
-        project.store.build(&request, &runner, &berth_image::Silent).unwrap_err().to_string()
+        project.store.build(&request, &runner, &image::Silent).unwrap_err().to_string()
     };
     let error = build(request.clone());
     assert!(error.contains("read the Dockerfile") && error.contains("/Dockerfile"), "{error}");
@@ -209,9 +209,9 @@ fn a_full_disk_is_named_and_leaves_no_half_of_a_layer() {
     // Room for the file, or not, and never for its archive too.
     for size in ["1m", "6m"] {
         let (_disk, path) = crate::support::small_disk(size);
-        let store = berth_image::ImageStore::open(path).unwrap();
+        let store = image::ImageStore::open(path).unwrap();
         let runner = crate::support::builder::Chroot;
-        let result = store.build(&project.request(), &runner, &berth_image::Silent);
+        let result = store.build(&project.request(), &runner, &image::Silent);
         let error = result.unwrap_err();
         assert!(error.to_string().contains("the disk is full"), "{error}");
         assert!(error.hint().unwrap().contains("free space"), "{error}");

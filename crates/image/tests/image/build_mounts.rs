@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 
-use berth_image::{BuildRequest, NamedContext, SecretSource};
+use image::{BuildRequest, NamedContext, SecretSource};
 
 use crate::support::builder::Project;
 use crate::support::names;

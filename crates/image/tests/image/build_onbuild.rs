@@ -1,11 +1,11 @@
 //! `ONBUILD`, `HEALTHCHECK`, here-documents of `RUN` and what else goes beyond files.
 
-use berth_image::{BuildRequest, Platform, Silent};
+use image::{BuildRequest, Platform, Silent};
 
 use crate::support::builder::{Project, Remembers};
 
 /// An image's config.
-fn config(project: &Project, digest: &berth_image::Digest) -> serde_json::Value {
+fn config(project: &Project, digest: &image::Digest) -> serde_json::Value {
     let blob = |digest: &str| -> serde_json::Value {
         let hex = digest.strip_prefix("sha256:").unwrap();
         let path = project.store.dir().join("content/sha256").join(hex);

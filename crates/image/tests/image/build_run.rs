@@ -2,7 +2,7 @@
 
 use crate::support::builder::Project;
 use crate::support::names;
-use berth_image::{Digest, ImageStore};
+use image::{Digest, ImageStore};
 
 const BASE: &str = "FROM scratch\nCOPY rootfs /\n";
 

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use berth_image::{
+use image::{
     BuildError, BuildRequest, NamedContext, Outcome, RunRequest, RunStep, RunStepError, Silent,
     Stream, TaskKind,
 };
@@ -200,7 +200,7 @@ fn an_inline_cache_spares_another_machine_the_work() {
 
 #[test]
 fn a_cache_in_a_registry_spares_another_machine_the_work_of_every_stage() {
-    use berth_image::CacheExport;
+    use image::CacheExport;
 
     use crate::support::registry::{Behaviour, Registry};
     let registry = Registry::start(Behaviour::default());

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use berth_image::{Digest, ImageStore, Silent};
+use image::{Digest, ImageStore, Silent};
 
 use crate::support::registry::{Behaviour, Registry};
 use crate::support::{Form, Recorder, TestImage, names, noise, options, tar};

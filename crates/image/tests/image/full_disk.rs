@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use berth_image::{
+use image::{
     ArchiveFormat, Exported, Image, ImageStore, ImportOptions, Platform, Reference, Silent,
 };
 
@@ -88,7 +88,7 @@ impl Disk {
         }
         let content = self.store.dir().join("content/sha256");
         for name in names(&content) {
-            let digest = berth_image::Digest::of(&fs_err::read(content.join(&name)).unwrap());
+            let digest = image::Digest::of(&fs_err::read(content.join(&name)).unwrap());
             assert_eq!(digest.to_string(), format!("sha256:{name}"));
         }
     }
@@ -149,7 +149,7 @@ fn while_pulling() {
         let name = registry.name("a/b:v1");
         for (lacks, stages) in [(Lacks::Pages, 10), (Lacks::Files, 10)] {
             let pull = |store: &ImageStore| store.pull(&name, &options(), &Silent);
-            let small = on_ever_larger_disks(lacks, pull, berth_image::PullError::hint);
+            let small = on_ever_larger_disks(lacks, pull, image::PullError::hint);
             assert!(small >= stages, "{lacks:?}: {small}");
         }
     }
@@ -161,7 +161,7 @@ fn while_building() {
     project.write("Dockerfile", "FROM scratch\nCOPY a /etc/a\nCOPY b /etc/b\n");
     for (lacks, stages) in [(Lacks::Pages, 10), (Lacks::Files, 10)] {
         let build = |store: &ImageStore| store.build(&project.request(), &Chroot, &Silent);
-        let small = on_ever_larger_disks(lacks, build, berth_image::BuildError::hint);
+        let small = on_ever_larger_disks(lacks, build, image::BuildError::hint);
         assert!(small >= stages, "{lacks:?}: {small}");
     }
 }
@@ -183,7 +183,7 @@ fn while_importing() {
             store.import(&archive[..], &options, &Silent)?;
             Ok(store.image(&reference).unwrap().unwrap())
         };
-        let small = on_ever_larger_disks(lacks, import, berth_image::ArchiveError::hint);
+        let small = on_ever_larger_disks(lacks, import, image::ArchiveError::hint);
         assert!(small >= stages, "{lacks:?}: {small}");
     }
 }

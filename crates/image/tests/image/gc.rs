@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use berth_image::{
+use image::{
     Digest, Found, ImageStore, ImportOptions, PruneRequest, Pruned, Reference, RootFileSystem,
     Silent,
 };
@@ -134,7 +134,7 @@ fn usage_tells_what_could_be_had_back() {
     assert_eq!((usage.layers.size, usage.layers.reclaimable), (14, 10));
     let idle = usage.images.reclaimable;
     assert!(idle > usage.layers.reclaimable && idle < usage.images.size, "{usage:?}");
-    assert_eq!(usage.unused, berth_image::UsageRow::default());
+    assert_eq!(usage.unused, image::UsageRow::default());
     // What is said to be reclaimable is what a prune frees.
     store.untag(&"app:2".parse().unwrap()).unwrap();
     let request = PruneRequest { roots: vec![used], ..PruneRequest::default() };

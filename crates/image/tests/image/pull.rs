@@ -8,7 +8,7 @@ use crate::support::registry::{Behaviour, Registry};
 use crate::support::{
     Form, Recorder, TestImage, descriptor, names, noise, options, small_disk, tar,
 };
-use berth_image::{
+use image::{
     Credentials, Digest, Image, ImageStore, Outcome, PruneRequest, PullError, Silent, StoreError,
     TaskKind, UnpackError, UnpackLimits,
 };
@@ -120,7 +120,7 @@ fn the_image_of_this_platform_is_chosen_from_an_index() {
     registry.push_index("multi", &[("s390x", &other), ("amd64", &ours)]);
     registry.push_index("foreign", &[("s390x", &other)]);
     let mut options = options();
-    options.platform = berth_image::Platform::Amd64;
+    options.platform = image::Platform::Amd64;
     let Place { _dir, store } = place();
     assert_is_the_image(&store.pull(&registry.name("a/b:multi"), &options, &Silent).unwrap());
     let error = store.pull(&registry.name("a/b:foreign"), &options, &Silent).unwrap_err();
@@ -416,7 +416,7 @@ fn pruning_keeps_what_names_and_roots_need() {
     let prune = |roots: &[Digest]| {
         store.prune(&PruneRequest { roots: roots.to_vec(), ..PruneRequest::default() }, &Silent)
     };
-    assert_eq!(prune(&[]).unwrap(), berth_image::Pruned::default());
+    assert_eq!(prune(&[]).unwrap(), image::Pruned::default());
     assert!(store.untag(&registry.name("a/b:one")).unwrap());
     assert!(!store.untag(&registry.name("a/b:one")).unwrap());
     assert_eq!(prune(std::slice::from_ref(&one.digest)).unwrap().blobs, 0);

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use berth_image::{
+use image::{
     Credentials, Digest, ImageStore, Outcome, PushError, PushOptions, Reference, Silent, TaskKind,
 };
 

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use berth_project::config::RolloutKind;
 use model::{ApplicationImages, ImageSource, InstanceType, limits};
+use project::config::RolloutKind;
 
 use super::{
     Loaded, Project, check_errors, check_warnings, container, container_in, managed, worker,
 };
 
-pub(crate) fn only(loaded: Loaded) -> berth_project::config::Container {
+pub(crate) fn only(loaded: Loaded) -> project::config::Container {
     let (config, _) = loaded.accepted();
     config.containers.into_iter().next().unwrap()
 }

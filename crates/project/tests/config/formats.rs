@@ -1,6 +1,6 @@
 //! Finding the file, its two languages, and what is said about broken ones.
 
-use berth_project::{Config, ConfigError};
+use project::{Config, ConfigError};
 
 use super::{Loaded, Project, load};
 
@@ -213,7 +213,7 @@ mod robustness {
     use proptest::prelude::*;
 
     use super::Project;
-    use berth_project::Config;
+    use project::Config;
 
     fn try_both(text: &str) {
         for name in ["wrangler.jsonc", "wrangler.toml"] {

@@ -12,7 +12,7 @@ mod worker;
 
 use std::path::{Path, PathBuf};
 
-use berth_project::{Config, ConfigError, Diagnostic, Severity};
+use project::{Config, ConfigError, Diagnostic, Severity};
 
 /// A project folder.
 struct Project(tempfile::TempDir);
@@ -89,7 +89,7 @@ impl Loaded {
 }
 
 fn shown(findings: &[Diagnostic]) -> String {
-    berth_project::diagnostic::render_all(findings, false)
+    project::diagnostic::render_all(findings, false)
 }
 
 /// A Worker with one container, to which `top` adds keys at the top level.

@@ -1,7 +1,7 @@
 //! `.dev.vars`, `.env`, `secrets.required` and the Secrets Store.
 
 use super::{Project, bare_in};
-use berth_project::Config;
+use project::Config;
 
 const ENVIRONMENTS: &str = r#""vars": { "V": "config", "W": "config" }, "env": { "staging": { "vars": { "V": "s", "W": "s" } } }"#;
 

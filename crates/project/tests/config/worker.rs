@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use berth_project::config::{HtmlHandling, NotFoundHandling, RuleKind, RunWorkerFirst};
+use project::config::{HtmlHandling, NotFoundHandling, RuleKind, RunWorkerFirst};
 
 use super::{Project, bare, bare_in, check_errors, check_warnings};
 

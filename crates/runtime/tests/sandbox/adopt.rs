@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use berth_runtime::{AdoptError, SandboxHandle};
+use runtime::{AdoptError, SandboxHandle};
 use tokio::io::AsyncReadExt;
 
 use crate::host::{self, Host, Processes, answer, cgroups, connect, is_root, within};
@@ -12,7 +12,7 @@ use crate::host::{self, Host, Processes, answer, cgroups, connect, is_root, with
 pub(crate) fn as_agent<T: Send + 'static>(
     dir: &Path,
     cgroup: &str,
-    work: impl AsyncFnOnce(&berth_runtime::Runtime, PathBuf) -> T + Send + 'static,
+    work: impl AsyncFnOnce(&runtime::Runtime, PathBuf) -> T + Send + 'static,
 ) -> T {
     let (dir, cgroup) = (dir.to_owned(), cgroup.to_owned());
     let run = move || {

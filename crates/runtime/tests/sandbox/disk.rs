@@ -3,7 +3,7 @@
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use berth_runtime::{ExecStreams, Runtime, Warning};
+use runtime::{ExecStreams, Runtime, Warning};
 
 use crate::adopt::{as_agent, until};
 use crate::host::{self, Host, is_root, process, within};

@@ -1,6 +1,6 @@
 //! Further programs in a running sandbox.
 
-use berth_runtime::{ExecError, ExecFailure, ExecStreams};
+use runtime::{ExecError, ExecFailure, ExecStreams};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 use crate::host::{Host, is_root, process, within};

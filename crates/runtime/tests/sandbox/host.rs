@@ -6,8 +6,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use berth_runtime::{ExitStatus, Output, Process, Runtime, RuntimeConfig, Sandbox, SandboxSpec};
 use model::InstanceType;
+use runtime::{ExitStatus, Output, Process, Runtime, RuntimeConfig, Sandbox, SandboxSpec};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 

@@ -1,6 +1,6 @@
 //! What one sandbox can see: nothing of another's and nothing of the host's.
 
-use berth_runtime::ExecStreams;
+use runtime::ExecStreams;
 use tokio::io::AsyncReadExt;
 
 use crate::host::{Host, answer, connect, is_root, process, within};
@@ -16,7 +16,7 @@ async fn two_sandboxes_share_neither_pids_nor_ports_nor_files_nor_names() {
     let (two, _output) = host.start(&["serve", "0.0.0.0:80"]).await;
     assert_eq!(answer(&one, 80).await, answer(&two, 80).await);
 
-    let said = async |sandbox: &berth_runtime::Sandbox, args: &[&str]| {
+    let said = async |sandbox: &runtime::Sandbox, args: &[&str]| {
         let streams = ExecStreams { stdout: true, ..ExecStreams::default() };
         let mut exec = sandbox.exec(process(args), streams).await.unwrap();
         let mut text = String::new();

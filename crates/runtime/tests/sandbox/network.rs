@@ -2,7 +2,7 @@
 
 use std::net::SocketAddrV4;
 
-use berth_runtime::{ExecStreams, NAMESERVER};
+use runtime::{ExecStreams, NAMESERVER};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::host::{Host, is_root, process, read_all, within};
@@ -119,7 +119,7 @@ async fn with_internet_loopback_stays_the_instances_own() {
     let (sandbox, _output) = host.start_spec(spec).await;
     assert_eq!(crate::host::answer(&sandbox, 80).await, "hello from inside");
     // A port it serves itself is still elsewhere on another address.
-    let streams = berth_runtime::ExecStreams { stdout: true, ..Default::default() };
+    let streams = runtime::ExecStreams { stdout: true, ..Default::default() };
     let exec = crate::host::process(&["connect", "203.0.113.7:80"]);
     let mut exec = sandbox.exec(exec, streams).await.unwrap();
     let listener = sandbox.egress_tcp().unwrap();

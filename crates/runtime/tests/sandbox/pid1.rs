@@ -1,6 +1,6 @@
 //! A main program that insists on being PID 1 is; the sandbox's init looks after it from outside.
 
-use berth_runtime::{ExecStreams, SandboxSpec};
+use runtime::{ExecStreams, SandboxSpec};
 use tokio::io::AsyncReadExt as _;
 
 use crate::host::{Host, is_root, process, within};
@@ -12,7 +12,7 @@ fn as_pid1(host: &Host, args: &[&str]) -> SandboxSpec {
 }
 
 /// What an exec prints.
-async fn said(sandbox: &berth_runtime::Sandbox, args: &[&str]) -> String {
+async fn said(sandbox: &runtime::Sandbox, args: &[&str]) -> String {
     let mut exec = sandbox.exec(process(args), ALL).await.unwrap();
     let mut text = String::new();
     within(exec.stdout.as_mut().unwrap().read_to_string(&mut text)).await.unwrap();

@@ -4,7 +4,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use berth_runtime::{BindMount, ExecStreams, TmpfsMount};
+use runtime::{BindMount, ExecStreams, TmpfsMount};
 
 use crate::host::{Host, is_root, process, within};
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use berth_runtime::{ExecError, ExecFailure, ExecStreams, StartError};
+use runtime::{ExecError, ExecFailure, ExecStreams, StartError};
 use tokio::io::AsyncReadExt;
 
 use crate::host::{Host, answer, is_root, process, within};

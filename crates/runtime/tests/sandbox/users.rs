@@ -3,8 +3,8 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 
-use berth_runtime::{BindMount, ExecStreams, Runtime, Warning};
 use model::limits::{USER_IDS, USER_IDS_FIRST};
+use runtime::{BindMount, ExecStreams, Runtime, Warning};
 
 use crate::host::{self, Host, answer, is_root, process, within};
 

@@ -3,15 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use berth_workers::spec::{Binding, BindingValue, DurableObjectNamespace, Module, ModuleKind};
-use berth_workers::toolchain::{self, Toolchain};
-use berth_workers::{DeployError, Event, Options, WorkerProcess, WorkerSpec};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tokio::sync::{OnceCell, mpsc};
+use workers::spec::{Binding, BindingValue, DurableObjectNamespace, Module, ModuleKind};
+use workers::toolchain::{self, Toolchain};
+use workers::{DeployError, Event, Options, WorkerProcess, WorkerSpec};
 
 /// Waits for states end here.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);

@@ -2,8 +2,8 @@
 
 use std::process::Stdio;
 
-use berth_workers::spec::{Module, ModuleKind};
-use berth_workers::{Event, Level, Origin, Trigger};
+use workers::spec::{Module, ModuleKind};
+use workers::{Event, Level, Origin, Trigger};
 
 use crate::host::{Host, object_binding, object_class, toolchain};
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use berth_workers::{DeployError, Event, OpenError, Options, StartError, WorkerProcess};
+use workers::{DeployError, Event, OpenError, Options, StartError, WorkerProcess};
 
 use crate::host::{DEADLINE, Host, send};
 

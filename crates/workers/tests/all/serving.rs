@@ -4,11 +4,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use berth_workers::spec::{AssetRules, Assets, BindingValue, Module, ModuleKind};
-use berth_workers::{Event, ScheduledError, ingress_headers};
 use http::{Request, StatusCode};
 use model::{NotFoundHandling, RunWorkerFirst};
 use serde_json::{Value, json};
+use workers::spec::{AssetRules, Assets, BindingValue, Module, ModuleKind};
+use workers::{Event, ScheduledError, ingress_headers};
 
 use crate::host::{Host, binding, object_binding, object_class};
 

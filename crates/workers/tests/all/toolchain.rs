@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use berth_workers::toolchain::{ToolchainError, ensure};
+use workers::toolchain::{ToolchainError, ensure};
 
 use crate::host::{toolchain, toolchain_options};
 

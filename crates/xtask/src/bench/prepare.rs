@@ -93,9 +93,9 @@ impl Workshop {
 
     fn cargo(&self, what: &[&str]) -> Result<()> {
         let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        let mut command = Command::new(cargo);
+        let mut command = repository::command(cargo);
         command.args(["build", "--quiet", "--release"]).args(what);
-        run(command.current_dir(repository::root()).env("CARGO_TARGET_DIR", &self.target))
+        run(command.env("CARGO_TARGET_DIR", &self.target))
     }
 
     /// Copies the project out of the repository and installs its packages, unless they are there.

@@ -41,11 +41,15 @@ pub(super) fn check(files: &[File]) -> Vec<Finding> {
 }
 
 fn check_manifest(file: &File) -> Vec<Finding> {
-    // The folder's name is the room's; the workspace's own manifest has none.
-    let Some(room) = file.path.parent().and_then(|folder| folder.file_name()) else {
+    // The folder's name is the room's; the workspace's own manifest has none. A room's tests are a
+    // package below it, which may import what the room may, and the room.
+    let folder = file.path.parent().unwrap_or(&file.path);
+    let above = folder.parent().filter(|_| folder.ends_with("tests"));
+    let Some(room) = above.unwrap_or(folder).file_name() else {
         return Vec::new();
     };
     let room = room.to_string_lossy();
+    let is_itself = |name: &str| above.is_some() && name == room;
     let Ok(manifest) = file.text.parse::<Table>() else {
         return vec![Finding::new(&file.path, 0, "this is no TOML")];
     };
@@ -57,7 +61,7 @@ fn check_manifest(file: &File) -> Vec<Finding> {
     let names = tables.flat_map(Table::keys).map(|name| room_of(name));
     let rooms = names.filter(|name| EDGES.iter().any(|(room, _)| room == name));
     rooms
-        .filter(|name| !allowed.contains(name))
+        .filter(|name| !allowed.contains(name) && !is_itself(name))
         .map(|name| Finding::new(&file.path, 0, format!("`{room}` may not import `{name}`")))
         .collect()
 }
@@ -90,6 +94,14 @@ mod tests {
         }
         let text = "[dependencies]\nberth-image = { path = \"../image\" }\n";
         assert_eq!(check_one("crates/runtime/Cargo.toml", text).len(), 1);
+    }
+
+    #[test]
+    fn the_tests_of_a_room_may_import_it_and_what_it_may() {
+        let text = "[dev-dependencies]\nedge.workspace = true\nmodel.workspace = true\n";
+        assert_eq!(check_one("crates/edge/tests/Cargo.toml", text), Vec::<String>::new());
+        let text = "[dev-dependencies]\nagent.workspace = true\n";
+        assert_eq!(check_one("crates/edge/tests/Cargo.toml", text).len(), 1);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use berth_agent::{Agent, AgentConfig, AgentEvent, ApplicationRuntime, EngineSocket, StartRate};
+use agent::{Agent, AgentConfig, AgentEvent, ApplicationRuntime, EngineSocket, StartRate};
 use image::{Digest, Image, ImageConfig, ImageStore, Snapshots};
 use model::{Application, ApplicationImages, ImageSource, InstanceType, Placement};
 use runtime::{Runtime, RuntimeConfig};
@@ -129,7 +129,7 @@ impl Node {
 
     /// Stops everything and makes sure that nothing is left.
     pub(crate) async fn end(self) {
-        soon("shutdown", self.agent.shutdown(berth_agent::StopAll::default())).await;
+        soon("shutdown", self.agent.shutdown(agent::StopAll::default())).await;
         assert!(self.agent.instances().is_empty());
         assert_eq!(soon("leftovers", self.runtime.leftovers()).await.unwrap(), []);
         soon("close", self.runtime.clone().close()).await;
@@ -288,7 +288,7 @@ pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
 
 /// The next event that `wanted` takes.
 pub(crate) async fn event<T>(
-    events: &mut berth_agent::Events,
+    events: &mut agent::Events,
     what: &str,
     wanted: impl Fn(AgentEvent) -> Option<T>,
 ) -> T {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use berth_image::{
+use image::{
     BuildError, BuildRequest, Image, ImageStore, Outcome, RunMount, RunRequest, RunStep,
     RunStepError, StepError, Stream,
 };

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use berth_image::{Digest, Outcome, Progress, PullOptions, Stream, Task, TaskId, TaskKind};
+use image::{Digest, Outcome, Progress, PullOptions, Stream, Task, TaskId, TaskKind};
 
 /// A tar archive of files, each with its content and mode.
 pub(crate) fn tar(files: &[(&str, &str, u32)]) -> Vec<u8> {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use berth_image::Digest;
+use image::Digest;
 
 use super::{TestImage, descriptor};
 
@@ -97,7 +97,7 @@ impl Registry {
     }
 
     /// `127.0.0.1:port/name`.
-    pub(crate) fn name(&self, rest: &str) -> berth_image::Reference {
+    pub(crate) fn name(&self, rest: &str) -> image::Reference {
         format!("{}/{rest}", self.address).parse().unwrap()
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use berth_image::Digest;
+use image::Digest;
 
 use super::{Answer, Request, State};
 
