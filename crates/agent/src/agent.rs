@@ -70,6 +70,10 @@ pub struct InstanceSummary {
     pub instance: InstanceId,
     /// Where it stands.
     pub state: State,
+    /// [`ApplicationRuntime::version`] when it was started; 0 where that is not known.
+    pub version: u32,
+    /// Whether a port of it has accepted a connection, as far as this agent has seen.
+    pub listens: bool,
     /// Since when its program runs, if it does.
     pub running_for: Option<Duration>,
     /// Its main program's pid as the host sees it.
@@ -385,6 +389,8 @@ fn summary(slot: &Slot) -> Option<InstanceSummary> {
         object: instance.subject.object.clone(),
         instance: instance.subject.instance,
         state: published.state,
+        version: published.version,
+        listens: instance.listens(),
         running_for: running.as_ref().map(|running| running.since.elapsed()),
         pid: running.map(|running| running.sandbox.pid()),
     })

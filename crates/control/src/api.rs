@@ -21,7 +21,7 @@ use store::Store;
 
 use crate::account;
 use crate::blobs::Blobs;
-use crate::containers::Containers;
+use crate::containers::{Containers, Drivers};
 use crate::envelope::{Body, Failure, success};
 use crate::platform::Platform;
 use crate::records::{Scope, Token};
@@ -161,6 +161,7 @@ impl Api {
                     platform,
                     stop_grace: serving.stop_grace,
                     turns: Turns::default(),
+                    drivers: Drivers::default(),
                 },
             }
         });

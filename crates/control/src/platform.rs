@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-use crate::plan::{ApplicationPlan, InstanceView, WorkerPlan};
+use crate::plan::{ApplicationPlan, InstanceFailure, InstanceView, WorkerPlan};
 
 /// The answer to a request that takes its time.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -48,7 +48,7 @@ pub trait Platform: Send + Sync {
     /// Whether an expression says when to run a cron trigger; why not, if it does not.
     fn check_cron(&self, expression: &str) -> Result<(), PlatformError>;
 
-    /// Gets an application's image and lets its instances start; those that run stay as they are.
+    /// Gets an application's images and lets its instances start; those that run stay as they are.
     fn set_application<'a>(
         &'a self,
         plan: &'a ApplicationPlan,
@@ -63,4 +63,7 @@ pub trait Platform: Send + Sync {
 
     /// The instances whose objects are in a namespace.
     fn instances(&self, namespace_id: &str) -> Vec<InstanceView>;
+
+    /// Instances of the application of this name that failed lately, the oldest first.
+    fn failures(&self, application: &str) -> Vec<InstanceFailure>;
 }

@@ -101,6 +101,10 @@ pub(crate) enum ContainersRoute {
     DeleteApplication(String),
     Rollouts(String),
     CreateRollout(String),
+    /// The id of an application, and that of one of its rollouts.
+    Rollout(String, String),
+    UpdateRollout(String, String),
+    DeleteRollout(String, String),
     /// What `wrangler containers list` shows.
     Dashboard,
     /// What `wrangler containers instances` shows.
@@ -241,6 +245,15 @@ fn containers_route(method: &Method, rest: &[&str]) -> Option<ContainersRoute> {
         (&Method::GET, ["applications", id, "rollouts"]) => ContainersRoute::Rollouts(name(id)),
         (&Method::POST, ["applications", id, "rollouts"]) => {
             ContainersRoute::CreateRollout(name(id))
+        }
+        (&Method::GET, ["applications", id, "rollouts", rollout]) => {
+            ContainersRoute::Rollout(name(id), name(rollout))
+        }
+        (&Method::POST, ["applications", id, "rollouts", rollout]) => {
+            ContainersRoute::UpdateRollout(name(id), name(rollout))
+        }
+        (&Method::DELETE, ["applications", id, "rollouts", rollout]) => {
+            ContainersRoute::DeleteRollout(name(id), name(rollout))
         }
         (&Method::GET, ["dash", "applications"]) => ContainersRoute::Dashboard,
         (&Method::GET, ["dash", "applications", id, "instances"]) => {

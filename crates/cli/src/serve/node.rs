@@ -5,27 +5,27 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use agent::{Agent, AgentConfig, ApplicationRuntime, InstanceSummary, Network, StartRate, StopAll};
-use control::plan::{ApplicationPlan, InstanceView, WorkerPlan};
+use agent::{Agent, AgentConfig, Network, StartRate, StopAll};
+use control::plan::{ApplicationPlan, InstanceFailure, InstanceView, WorkerPlan};
 use control::{Answer, Events, Platform, PlatformError};
 use edge::Site;
 use http::{HeaderName, HeaderValue};
 use image::{Image, ImageStore, PullOptions, Reference, Snapshots};
-use jiff::Timestamp;
-use model::instance::State;
 use runtime::{Runtime, RuntimeConfig};
 use tokio_util::sync::CancellationToken;
 use workers::cron::Schedule;
 use workers::{DeployError, Event, WorkerProcess};
 
+use super::applications::{Versions, of_plan, of_staged, view};
 use super::doors::Doors;
+use super::health::Health;
 use super::watchers::Watchers;
 use super::worker::{Places, spec};
 use super::{Folders, Routes, assets};
 use crate::args::LogLevel;
 use crate::dev::containers::placement;
+use crate::dev::lines;
 use crate::dev::progress::ImageProgress;
-use crate::dev::{instances, lines};
 use crate::engines::Engines;
 use crate::error::{CliError, chain};
 use crate::paths;
@@ -68,8 +68,10 @@ pub(crate) struct Node {
     routes: Routes,
     workers: tokio::sync::Mutex<HashMap<String, Hosted>>,
     watchers: Watchers,
-    /// The reference whose image each namespace's instances start from.
-    images: Mutex<HashMap<String, (String, Image)>>,
+    /// The images that instances start from.
+    images: Mutex<Versions>,
+    /// What happened to instances lately.
+    health: Health,
     printer: Printer,
 }
 
@@ -119,7 +121,8 @@ impl Node {
         let agent = Agent::open(agent_config, runtime.clone())
             .await
             .map_err(|error| CliError::failure("open the node agent", error))?;
-        instances::print_events(agent.events(), printer.clone(), Arc::default());
+        // The first reader is told of what ended while nobody was here.
+        let health = Health::follow(agent.events(), printer.clone());
         Ok(Self {
             folders,
             workerd: config.workerd,
@@ -131,6 +134,7 @@ impl Node {
             workers: tokio::sync::Mutex::default(),
             watchers: Watchers::default(),
             images: Mutex::default(),
+            health,
             printer: printer.clone(),
         })
     }
@@ -246,20 +250,20 @@ impl Node {
         joined.map_err(|error| failed("pull an image", &error))?
     }
 
-    /// The image of a namespace's instances, got only if it is another than before.
-    async fn image_of(&self, plan: &ApplicationPlan) -> Result<Image, PlatformError> {
-        let reference = &plan.image;
+    /// The image of a version of an application. It is got once: what a tag means later is another
+    /// version's.
+    async fn image_of(
+        &self,
+        namespace: &str,
+        version: u32,
+        reference: &str,
+    ) -> Result<Image, PlatformError> {
         let images = || self.images.lock().expect("no holder of this lock panics");
-        // A tag may mean another image by now.
-        let pinned = reference.contains("@sha256:");
-        if let Some((known, image)) = images().get(&plan.namespace_id)
-            && known == reference
-            && pinned
-        {
-            return Ok(image.clone());
+        if let Some(image) = images().find(namespace, version, reference) {
+            return Ok(image);
         }
         let image = self.image(reference).await?;
-        images().insert(plan.namespace_id.clone(), (reference.clone(), image.clone()));
+        images().add(namespace, version, reference, image.clone());
         Ok(image)
     }
 }
@@ -371,8 +375,21 @@ impl Platform for Node {
         plan: &'a ApplicationPlan,
     ) -> Answer<'a, Result<(), PlatformError>> {
         Box::pin(async move {
-            let image = self.image_of(plan).await?;
-            self.agent.set_application(of_plan(plan, Some(image)));
+            let namespace = &plan.namespace_id;
+            // What is new is what may not be there.
+            let staged = match &plan.staged {
+                Some(staged) => {
+                    let image = self.image_of(namespace, staged.version, &staged.image).await?;
+                    Some(of_staged(plan, staged, image))
+                }
+                None => None,
+            };
+            let image = self.image_of(namespace, plan.version, &plan.image).await?;
+            let application = agent::ApplicationRuntime { staged, ..of_plan(plan, Some(image)) };
+            self.agent.set_application(application);
+            let versions = plan.staged.iter().map(|staged| staged.version).chain([plan.version]);
+            let mut images = self.images.lock().expect("no holder of this lock panics");
+            images.keep(namespace, &versions.collect::<Vec<_>>());
             Ok(())
         })
     }
@@ -387,7 +404,7 @@ impl Platform for Node {
 
     fn remove_application<'a>(&'a self, namespace_id: &'a str) -> Answer<'a, ()> {
         Box::pin(async move {
-            self.images.lock().expect("no holder of this lock panics").remove(namespace_id);
+            self.images.lock().expect("no holder of this lock panics").keep(namespace_id, &[]);
             // Without an image none is started; an unknown one has none.
             let _ = self
                 .agent
@@ -399,7 +416,11 @@ impl Platform for Node {
     fn instances(&self, namespace_id: &str) -> Vec<InstanceView> {
         let all = self.agent.instances();
         let own = all.iter().filter(|instance| instance.namespace == namespace_id);
-        own.map(view).collect()
+        own.map(|one| view(one, self.health.silent_port(one.instance))).collect()
+    }
+
+    fn failures(&self, application: &str) -> Vec<InstanceFailure> {
+        self.health.failures(application)
     }
 }
 
@@ -418,40 +439,6 @@ fn remove_tried(folders: &Folders) {
 fn runs_the_same(serving: &WorkerPlan, wanted: &WorkerPlan) -> bool {
     let with_routes = WorkerPlan { routes: wanted.routes.clone(), ..serving.clone() };
     with_routes == *wanted
-}
-
-fn of_plan(plan: &ApplicationPlan, image: Option<Image>) -> ApplicationRuntime {
-    ApplicationRuntime {
-        application: plan.application.clone(),
-        id: plan.id.clone(),
-        unique_key: plan.namespace_id.clone(),
-        image_name: None,
-        image,
-        choices: BTreeMap::new(),
-    }
-}
-
-fn view(instance: &InstanceSummary) -> InstanceView {
-    let now = Timestamp::now();
-    let since = instance.running_for.and_then(|age| now.checked_sub(age).ok());
-    InstanceView {
-        id: instance.instance.to_string(),
-        object: instance.object.to_string(),
-        status: match &instance.state {
-            State::Running | State::Detached { .. } => "running",
-            State::Stopping { .. } | State::Killing => "stopping",
-            // 128 and a signal: that is how a program ends that is told to.
-            State::Exited { status, .. }
-                if status.out_of_memory || (1..=128).contains(&status.code) =>
-            {
-                "failed"
-            }
-            State::Failed { .. } => "failed",
-            state if state.is_over() => "stopped",
-            _ => "placed",
-        },
-        started_at: since,
-    }
 }
 
 /// What workerd wants to be told of each request.
