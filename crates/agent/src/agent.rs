@@ -171,6 +171,14 @@ impl Agent {
         self.api.applications.set(application);
     }
 
+    /// Gives an application the images that its objects choose from; nothing happens if there is none
+    /// of that key.
+    pub fn set_choices(&self, unique_key: &str, choices: BTreeMap<String, Image>) {
+        if let Some(application) = self.api.applications.by_key(unique_key) {
+            application.set_choices(choices);
+        }
+    }
+
     /// Gives an application new images, its own and those to choose from, and stops its instances, so that the next request of each
     /// object starts a fresh one. Returns when they have ended, after `grace` at the latest.
     ///

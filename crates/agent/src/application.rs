@@ -191,6 +191,11 @@ impl ApplicationSlot {
         });
     }
 
+    /// Replaces those that the next starts choose from.
+    pub(crate) fn set_choices(&self, choices: BTreeMap<String, Image>) {
+        self.update(|settings| settings.choices = choices);
+    }
+
     /// The right to start one more instance: now, later, or not.
     pub(crate) fn ask(self: &Arc<Self>, object: &DurableObjectId) -> Asked {
         let most = self.settings().application.max_instances;

@@ -1,5 +1,6 @@
 //! Container applications: made, changed, rolled out, removed.
 
+mod preparations;
 mod rollouts;
 
 use std::sync::Arc;
@@ -16,8 +17,9 @@ use crate::platform::Platform;
 use crate::records::{ApplicationRecord, Rollout};
 use crate::state::{Read, State, applications, bytes, key};
 use crate::turns::Turns;
-use crate::wanted::{check, merge, plan, with_limits};
+use crate::wanted::{check, chooses_images, merge, plan, with_limits};
 
+pub(crate) use preparations::{Preparation, Preparations};
 pub(crate) use rollouts::{Action, Drivers};
 
 /// Container applications of an account.
@@ -31,6 +33,8 @@ pub(crate) struct Containers {
     pub(crate) turns: Turns,
     /// Who carries rollouts out.
     pub(crate) drivers: Drivers,
+    /// Images that clients wait for.
+    pub(crate) preparations: Preparations,
 }
 
 /// The turn for a name: no two applications have one.
@@ -63,7 +67,10 @@ impl Containers {
         self.check_namespace(namespace)?;
         let now = Timestamp::now();
         let mut record = ApplicationRecord {
-            id: Uuid::new_v4().to_string(),
+            id: match chooses_images(&wanted) {
+                true => namespace.to_owned(),
+                false => Uuid::new_v4().to_string(),
+            },
             created_at: now,
             updated_at: now,
             version: 1,
@@ -105,7 +112,17 @@ impl Containers {
         let _turn = self.turns.of(id).await;
         let Read { value: mut record, revision } = self.state.application(id)?;
         let (name, namespace) = (json!(record.name()), json!(record.namespace()));
+        let chooses = chooses_images(&record.wanted);
         merge(&mut record.wanted, changes);
+        if chooses_images(&record.wanted) != chooses {
+            return Err(Failure::bad_request(
+                "VALIDATE_INPUT: the scheduling_policy of an application stays; delete it and make \
+                 another",
+            ));
+        }
+        if chooses {
+            check(&record.wanted)?;
+        }
         if (json!(record.name()), json!(record.namespace())) != (name, namespace) {
             return Err(Failure::bad_request(
                 "VALIDATE_INPUT: the name and the Durable Objects of an application stay; delete it \

@@ -191,8 +191,9 @@ pub struct ApplicationPlan {
     pub namespace_id: String,
     /// What they are.
     pub application: Application,
-    /// The image they run, as a reference.
-    pub image: String,
+    /// The image they run, as a reference; `None`: their objects choose one of their Worker's
+    /// [`PlannedClass::images`].
+    pub image: Option<String>,
     /// Which state of its configuration this is.
     pub version: u32,
     /// What a part of its objects starts instead: a rollout is under way.
@@ -206,7 +207,7 @@ pub struct StagedPlan {
     pub share: Share,
     /// As [`ApplicationPlan::application`].
     pub application: Application,
-    /// As [`ApplicationPlan::image`].
+    /// The image, as a reference.
     pub image: String,
     /// As [`ApplicationPlan::version`].
     pub version: u32,

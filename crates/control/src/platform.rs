@@ -54,6 +54,10 @@ pub trait Platform: Send + Sync {
         plan: &'a ApplicationPlan,
     ) -> Answer<'a, Result<(), PlatformError>>;
 
+    /// Gets an image, so that no start has to wait for it; its digest.
+    fn prepare_image<'a>(&'a self, reference: &'a str)
+    -> Answer<'a, Result<String, PlatformError>>;
+
     /// Ends these instances within `grace`; their objects' next requests start new ones. Those that
     /// are gone are passed over.
     fn stop_instances<'a>(&'a self, ids: &'a [String], grace: Duration) -> Answer<'a, ()>;

@@ -11,10 +11,19 @@ use crate::records::Scope;
 pub(crate) enum Route {
     /// Endpoints of no account.
     User(UserRoute),
-    /// `GET /tails/<id>`: a WebSocket, by whose address alone a Worker is watched.
-    Tail(String),
+    /// What is asked for without one of the account's tokens.
+    Open(OpenRoute),
     /// Endpoints below an account.
     Account(String, AccountRoute),
+}
+
+/// Endpoints whose requests prove by themselves that they are allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum OpenRoute {
+    /// `GET /tails/<id>`: a WebSocket, by whose address alone a Worker is watched.
+    Tail(String),
+    /// `POST /workers/assets/upload`, with the hash of a single file: it has the token of an upload.
+    UploadAssets(Option<String>),
 }
 
 /// Who is asking.
@@ -35,7 +44,11 @@ pub(crate) enum UserRoute {
 pub(crate) enum AccountRoute {
     /// `/workers/scripts`, `/workers/scripts/<name>/…`, `/workers/services/<name>` …
     Workers(WorkersRoute),
-    /// `/containers/…`
+    /// `GET /containers/me`
+    ContainersMe,
+    /// `POST /containers/registries/<host>/credentials`
+    Credentials(String),
+    /// The rest of `/containers/…`
     Containers(ContainersRoute),
 }
 
@@ -53,9 +66,6 @@ pub(crate) enum WorkersRoute {
     Script(String, ScriptRoute),
     /// `GET /workers/tails/by-consumer/<name>`
     TailConsumers,
-    /// `POST /workers/assets/upload`, with the hash of a single file. It is asked for with the token of
-    /// an upload, not with one of the account's.
-    UploadAssets(Option<String>),
     /// `GET /storage/kv/namespaces`: there are none.
     KvNamespaces,
 }
@@ -92,8 +102,6 @@ pub(crate) enum ScriptRoute {
 /// Endpoints of containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ContainersRoute {
-    Me,
-    Credentials(String),
     Applications,
     CreateApplication,
     Application(String),
@@ -125,11 +133,17 @@ impl Route {
             .collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let found = match parts.as_slice() {
+            ["client", "v4", "accounts", _, "workers", "assets", "upload", rest @ ..]
+                if method == Method::POST && rest.len() < 2 =>
+            {
+                let hash = rest.first().map(|hash| (*hash).to_owned());
+                Some(Self::Open(OpenRoute::UploadAssets(hash)))
+            }
             ["client", "v4", "accounts", account, rest @ ..] => {
                 account_route(method, rest).map(|route| Self::Account((*account).to_owned(), route))
             }
             ["client", "v4", "tails", id] if method == Method::GET => {
-                Some(Self::Tail((*id).to_owned()))
+                Some(Self::Open(OpenRoute::Tail((*id).to_owned())))
             }
             ["client", "v4", rest @ ..] => user_route(method, rest).map(Self::User),
             _ => None,
@@ -145,7 +159,7 @@ impl Route {
     pub(crate) fn scope(&self, method: &Method) -> Scope {
         match self {
             _ if method == Method::GET => Scope::Read,
-            Self::User(_) | Self::Tail(_) => Scope::Read,
+            Self::User(_) | Self::Open(_) => Scope::Read,
             // Whoever may look at a Worker may watch it.
             Self::Account(
                 _,
@@ -155,7 +169,7 @@ impl Route {
                 )),
             ) => Scope::Read,
             Self::Account(_, AccountRoute::Workers(_)) => Scope::WorkersWrite,
-            Self::Account(_, AccountRoute::Containers(_)) => Scope::ContainersWrite,
+            Self::Account(_, _) => Scope::ContainersWrite,
         }
     }
 }
@@ -173,6 +187,10 @@ fn user_route(method: &Method, rest: &[&str]) -> Option<UserRoute> {
 fn account_route(method: &Method, rest: &[&str]) -> Option<AccountRoute> {
     match rest {
         ["workers", rest @ ..] => workers_route(method, rest).map(AccountRoute::Workers),
+        ["containers", "me"] if method == Method::GET => Some(AccountRoute::ContainersMe),
+        ["containers", "registries", host, "credentials"] if method == Method::POST => {
+            Some(AccountRoute::Credentials((*host).to_owned()))
+        }
         ["containers", rest @ ..] => containers_route(method, rest).map(AccountRoute::Containers),
         ["storage", "kv", "namespaces"] if method == Method::GET => {
             Some(AccountRoute::Workers(WorkersRoute::KvNamespaces))
@@ -191,8 +209,6 @@ fn workers_route(method: &Method, rest: &[&str]) -> Option<WorkersRoute> {
         (&Method::DELETE, ["services", service]) => WorkersRoute::DeleteService(name(service)),
         (&Method::GET, ["workers", worker]) => WorkersRoute::Worker(name(worker)),
         (&Method::GET, ["tails", "by-consumer", _]) => WorkersRoute::TailConsumers,
-        (&Method::POST, ["assets", "upload"]) => WorkersRoute::UploadAssets(None),
-        (&Method::POST, ["assets", "upload", hash]) => WorkersRoute::UploadAssets(Some(name(hash))),
         (_, ["scripts", script, rest @ ..]) => {
             WorkersRoute::Script(name(script), script_route(method, rest)?)
         }
@@ -233,10 +249,6 @@ fn script_route(method: &Method, rest: &[&str]) -> Option<ScriptRoute> {
 fn containers_route(method: &Method, rest: &[&str]) -> Option<ContainersRoute> {
     let name = |name: &&str| (*name).to_owned();
     Some(match (method, rest) {
-        (&Method::GET, ["me"]) => ContainersRoute::Me,
-        (&Method::POST, ["registries", host, "credentials"]) => {
-            ContainersRoute::Credentials(name(host))
-        }
         (&Method::GET, ["applications"]) => ContainersRoute::Applications,
         (&Method::POST, ["applications"]) => ContainersRoute::CreateApplication,
         (&Method::GET, ["applications", id]) => ContainersRoute::Application(name(id)),
@@ -271,8 +283,8 @@ mod tests {
     #[test]
     fn what_wrangler_asks_for_is_found_and_all_else_is_named() {
         let path = "/client/v4/accounts/a/containers/registries/localhost%3A5000/credentials";
-        let credentials = ContainersRoute::Credentials("localhost:5000".into());
-        let credentials = Route::Account("a".into(), AccountRoute::Containers(credentials));
+        let credentials = AccountRoute::Credentials("localhost:5000".into());
+        let credentials = Route::Account("a".into(), credentials);
         assert_eq!(Route::parse(&Method::POST, path), Ok(credentials));
         for (method, path) in [(Method::GET, path), (Method::GET, "/"), (Method::PUT, "/client/v4")]
         {

@@ -1,6 +1,7 @@
 //! What a client wants of a container application, in its own words: checked, and made a plan of.
 //! Pure.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::{Application, ApplicationImages, ImageSource, InstanceType};
@@ -58,8 +59,8 @@ const NOT_YET: [(&str, &str); 7] = [
 /// # Errors
 /// There is something of that kind; the answer names the field.
 pub(crate) fn check(wanted: &Value) -> Result<(), Failure> {
-    if wanted["scheduling_policy"] == json!("durable_object") {
-        return Err(images_of_objects());
+    if chooses_images(wanted) {
+        check_choice(wanted)?;
     }
     for (field, what) in NOT_YET {
         let value = wanted.pointer(field).unwrap_or(&Value::Null);
@@ -107,12 +108,25 @@ fn refused(what: impl std::fmt::Display) -> Failure {
     Failure::bad_request(format!("VALIDATE_INPUT: {what} by `berth serve` yet; leave it out"))
 }
 
-/// `scheduling_policy: "durable_object"`.
-pub(crate) fn images_of_objects() -> Failure {
-    Failure::bad_request(
-        "VALIDATE_INPUT: images of `scheduling_policy: \"durable_object\"` are not run by `berth \
-         serve` yet; `berth dev` does",
-    )
+/// Whether its objects choose their images, which come with the Worker's versions.
+pub(crate) fn chooses_images(wanted: &Value) -> bool {
+    wanted["scheduling_policy"] == json!("durable_object")
+}
+
+/// What an object chooses when it starts a container is nobody else's to say.
+fn check_choice(wanted: &Value) -> Result<(), Failure> {
+    let fields = ["/max_instances", "/constraints", "/affinities", "/rollout_active_grace_period"];
+    let of_configuration = ["image", "instance_type", "vcpu", "memory_mib", "disk"];
+    let of_configuration = of_configuration.map(|field| format!("/configuration/{field}"));
+    let mut fields = fields.into_iter().chain(of_configuration.iter().map(String::as_str));
+    let given = |field: &&str| wanted.pointer(field).is_some_and(|value| !is_nothing(value));
+    fields.find(given).map_or(Ok(()), |field| {
+        Err(Failure::bad_request(format!(
+            "VALIDATE_INPUT: `{}` is not for `scheduling_policy: \"durable_object\"`, where each object \
+             chooses what it starts; leave it out",
+            field[1..].replace('/', ".")
+        )))
+    })
 }
 
 /// Who says when the steps of a rollout begin.
@@ -179,7 +193,7 @@ pub(crate) fn plan(
             let target = target_configuration(record, rollout);
             let (application, image) = self::application(record, &target, stop_grace)?;
             let (share, version) = (rollout.share(), rollout.target_version());
-            Some(StagedPlan { share, application, image, version })
+            image.map(|image| StagedPlan { share, application, image, version })
         }
         _ => None,
     };
@@ -218,7 +232,7 @@ fn application(
     record: &ApplicationRecord,
     configuration: &Value,
     stop_grace: Duration,
-) -> Result<(Application, String), Failure> {
+) -> Result<(Application, Option<String>), Failure> {
     let wanted = &record.wanted;
     let name = record.name();
     if name.is_empty() {
@@ -226,6 +240,18 @@ fn application(
     }
     let max_instances = wanted["max_instances"].as_u64().unwrap_or(MAX_INSTANCES);
     let max_instances = u32::try_from(max_instances).unwrap_or(u32::MAX);
+    if chooses_images(wanted) {
+        let application = Application {
+            name: name.to_owned(),
+            class_name: name.to_owned(),
+            images: ApplicationImages::Named(BTreeMap::new()),
+            // Each start names a type, but workerd tells its engine none.
+            instance_type: InstanceType::Standard4,
+            max_instances: u32::MAX,
+            stop_grace,
+        };
+        return Ok((application, None));
+    }
     let image = configuration["image"]
         .as_str()
         .ok_or_else(|| Failure::bad_request("VALIDATE_INPUT: configuration.image is missing"))?;
@@ -237,7 +263,7 @@ fn application(
         max_instances,
         stop_grace,
     };
-    Ok((application, image.to_owned()))
+    Ok((application, Some(image.to_owned())))
 }
 
 /// The limits of a configuration: a type by name, or numbers.
@@ -357,7 +383,7 @@ mod tests {
                 "wrangler_ssh": {"enabled": false}}});
         assert_eq!(check(&plain), Ok(()));
         for (more, name) in [
-            (json!({"scheduling_policy": "durable_object"}), "durable_object"),
+            (json!({"scheduling_policy": "durable_object"}), "max_instances"),
             (json!({"instances": 1}), "instances"),
             (json!({"rollout_active_grace_period": -1}), "rollout_active_grace_period"),
             (json!({"constraints": {"jurisdiction": "eu"}}), "constraints.jurisdiction"),
@@ -387,6 +413,20 @@ mod tests {
             json!({"steps": [step(100)], "step_percentage": 100}),
         ] {
             assert!(steps(&wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn bc2_objects_that_choose_their_images_get_no_other_and_no_limits() {
+        let plain = json!({"name": "a", "scheduling_policy": "durable_object", "instances": 0,
+            "durable_objects": {"namespace_id": "1"}, "observability": {"logs": {"enabled": true}},
+            "configuration": {"wrangler_ssh": {"enabled": false}}});
+        assert_eq!(check(&plain), Ok(()));
+        for field in ["image", "instance_type", "vcpu"] {
+            let mut wanted = plain.clone();
+            wanted["configuration"][field] = json!("x");
+            let failure = check(&wanted).unwrap_err();
+            assert!(failure.message().contains(&format!("configuration.{field}")), "{failure:?}");
         }
     }
 

@@ -149,7 +149,11 @@ fn bf5_somebody_turns_a_rollout_back_and_the_next_deploy_begins_it_anew() {
 fn a_rollout_whose_containers_crash_goes_back_by_itself_and_says_why() {
     let fixture = deployed(&json!({"rollout_step_percentage": [10, 100]}));
     answers(&fixture);
-    deploy_with(&fixture, "let listener =", "process::exit(3);\n    #[allow(unreachable_code)]\n    let listener =");
+    deploy_with(
+        &fixture,
+        "let listener =",
+        "process::exit(3);\n    #[allow(unreachable_code)]\n    let listener =",
+    );
     let rollout = asked_until(&fixture, "it goes back", has_status("reverted"));
     let reason = rollout["reason"].as_str().expect("a reason");
     assert!(reason.contains("new instances failed") && reason.contains("exit code 3"), "{reason}");
@@ -205,7 +209,7 @@ fn k4_bf2_a_container_is_replaced_after_the_active_grace_and_requests_wait_for_t
         "rollout_active_grace_period": ACTIVE.as_secs()}));
     let begun = Instant::now();
     let worker = worker(&fixture);
-    worker.get(CONTAINERS[0]);
+    let _ = worker.get(CONTAINERS[0]);
     deploy_with(&fixture, BEFORE, AFTER);
     let mut failed = Vec::new();
     let replaced = eventually(LONG, || match worker.get(CONTAINERS[0]) {

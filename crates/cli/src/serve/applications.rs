@@ -9,6 +9,9 @@ use image::Image;
 use jiff::Timestamp;
 use model::instance::State;
 
+/// Images that a start may choose from, by the names that workerd asks for.
+pub(crate) type Choices = BTreeMap<String, Image>;
+
 /// The images of applications, by namespace and version, with the references they were got by.
 #[derive(Debug, Default)]
 pub(crate) struct Versions(HashMap<(String, u32), (String, Image)>);

@@ -1,22 +1,23 @@
 //! This machine as a platform: Workers, containers and routes.
 
+mod images;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use agent::{Agent, AgentConfig, Network, StartRate, StopAll};
+use agent::{Agent, AgentConfig, ApplicationRuntime, Network, StartRate, StopAll};
 use control::plan::{ApplicationPlan, InstanceFailure, InstanceView, WorkerPlan};
 use control::{Answer, Events, Platform, PlatformError};
 use edge::Site;
 use http::{HeaderName, HeaderValue};
-use image::{Image, ImageStore, PullOptions, Reference, Snapshots};
+use image::{ImageStore, Snapshots};
 use runtime::{Runtime, RuntimeConfig};
-use tokio_util::sync::CancellationToken;
 use workers::cron::Schedule;
 use workers::{DeployError, Event, WorkerProcess};
 
-use super::applications::{Versions, of_plan, of_staged, view};
+use super::applications::{Choices, Versions, of_plan, of_staged, view};
 use super::doors::Doors;
 use super::health::Health;
 use super::watchers::Watchers;
@@ -25,7 +26,6 @@ use super::{Folders, Routes, assets};
 use crate::args::LogLevel;
 use crate::dev::containers::placement;
 use crate::dev::lines;
-use crate::dev::progress::ImageProgress;
 use crate::engines::Engines;
 use crate::error::{CliError, chain};
 use crate::paths;
@@ -70,6 +70,8 @@ pub(crate) struct Node {
     watchers: Watchers,
     /// The images that instances start from.
     images: Mutex<Versions>,
+    /// Those that the objects of a namespace choose from.
+    choices: Mutex<HashMap<String, Choices>>,
     /// What happened to instances lately.
     health: Health,
     printer: Printer,
@@ -134,6 +136,7 @@ impl Node {
             workers: tokio::sync::Mutex::default(),
             watchers: Watchers::default(),
             images: Mutex::default(),
+            choices: Mutex::default(),
             health,
             printer: printer.clone(),
         })
@@ -215,8 +218,12 @@ impl Node {
         let drained = async move {
             tokio::join!(site, doors);
         };
+        let choices = self.choices_of(plan).await?;
+        // The process before may start containers until it ends.
+        let before = self.add_choices(&choices);
         let deployed = hosted.process.deploy(spec(plan, places), drained).await;
         hosted.engines.deployed(deployed.is_ok());
+        self.set_choices(if deployed.is_ok() { choices } else { before });
         deployed.map_err(|error| not_started(&error))?;
         assets::remove_others(&self.folders.assets.join(&plan.tag), plan.assets.as_ref());
         Ok(())
@@ -230,42 +237,6 @@ impl Node {
         let folder = joined.map_err(|error| failed("lay out the static files", &error))?;
         folder.map(Some).map_err(|error| failed("lay out the static files", &error))
     }
-
-    /// The image of a reference, which nobody prunes while this process may start it.
-    async fn image(&self, reference: &str) -> Result<Image, PlatformError> {
-        let parsed: Reference =
-            reference.parse().map_err(|error| failed("read an image name", &error))?;
-        let (store, printer) = (self.store.clone(), self.printer.clone());
-        let options = PullOptions { mirrors: self.mirrors.clone(), ..PullOptions::default() };
-        let label = reference.to_owned();
-        let work = move || {
-            let progress = ImageProgress::new(&printer, &label, CancellationToken::new());
-            let image = store
-                .pull(&parsed, &options, &progress)
-                .map_err(|error| failed(&format!("pull {label}"), &error))?;
-            store.lease(&image.digest).map_err(|error| failed("keep the image", &error))?;
-            Ok(image)
-        };
-        let joined = tokio::task::spawn_blocking(work).await;
-        joined.map_err(|error| failed("pull an image", &error))?
-    }
-
-    /// The image of a version of an application. It is got once: what a tag means later is another
-    /// version's.
-    async fn image_of(
-        &self,
-        namespace: &str,
-        version: u32,
-        reference: &str,
-    ) -> Result<Image, PlatformError> {
-        let images = || self.images.lock().expect("no holder of this lock panics");
-        if let Some(image) = images().find(namespace, version, reference) {
-            return Ok(image);
-        }
-        let image = self.image(reference).await?;
-        images().add(namespace, version, reference, image.clone());
-        Ok(image)
-    }
 }
 
 impl Platform for Node {
@@ -274,6 +245,7 @@ impl Platform for Node {
         plan: &'a WorkerPlan,
     ) -> Answer<'a, Result<Duration, PlatformError>> {
         Box::pin(async move {
+            self.choices_of(plan).await?;
             let process = self.host(self.run_dir(&plan.tag, ".try"), plan)?;
             let objects = tempfile::Builder::new()
                 .prefix(TRIED)
@@ -384,14 +356,28 @@ impl Platform for Node {
                 }
                 None => None,
             };
-            let image = self.image_of(namespace, plan.version, &plan.image).await?;
-            let application = agent::ApplicationRuntime { staged, ..of_plan(plan, Some(image)) };
+            let image = match &plan.image {
+                Some(image) => Some(self.image_of(namespace, plan.version, image).await?),
+                None => None,
+            };
+            // Nobody changes the choices between this look and its effect.
+            let all = self.choices.lock().expect("no holder of this lock panics");
+            let choices = all.get(namespace).cloned().unwrap_or_default();
+            let application = ApplicationRuntime { staged, choices, ..of_plan(plan, image) };
             self.agent.set_application(application);
+            drop(all);
             let versions = plan.staged.iter().map(|staged| staged.version).chain([plan.version]);
             let mut images = self.images.lock().expect("no holder of this lock panics");
             images.keep(namespace, &versions.collect::<Vec<_>>());
             Ok(())
         })
+    }
+
+    fn prepare_image<'a>(
+        &'a self,
+        reference: &'a str,
+    ) -> Answer<'a, Result<String, PlatformError>> {
+        Box::pin(async move { Ok(self.image(reference).await?.digest.to_string()) })
     }
 
     fn stop_instances<'a>(&'a self, ids: &'a [String], grace: Duration) -> Answer<'a, ()> {

@@ -4,12 +4,11 @@ use http::Response;
 use serde_json::{Value, json};
 
 use super::{Asked, Deployed, body};
-use crate::containers::{Action, Containers};
+use crate::containers::{Action, Containers, Preparation};
 use crate::envelope::{Body, Failure, page, success};
 use crate::plan::InstanceView;
 use crate::records::{ApplicationRecord, Rollout, RolloutStatus};
 use crate::route::ContainersRoute;
-use crate::wanted::images_of_objects;
 
 pub(super) async fn answer(
     deployed: &Deployed,
@@ -68,11 +67,28 @@ pub(super) async fn answer(
             Ok(page(&all.iter().map(|app| shown(containers, app)).collect::<Vec<_>>()))
         }
         ContainersRoute::Instances(id) => instances(containers, &id),
-        ContainersRoute::PrepareImage => Err(images_of_objects()),
-        ContainersRoute::Me | ContainersRoute::Credentials(_) => {
-            Err(Failure::internal("answered before"))
+        ContainersRoute::PrepareImage => {
+            prepare(containers, &body::object(asked.body).await?).await
         }
     }
+}
+
+async fn prepare(containers: &Containers, wanted: &Value) -> Result<Response<Body>, Failure> {
+    let image = wanted["image"].as_str().filter(|image| !image.is_empty());
+    let image = image.ok_or_else(|| Failure::bad_request("VALIDATE_INPUT: image is missing"))?;
+    let mut value = json!({ "image": image });
+    match containers.prepare(image).await {
+        Preparation::Pending => value["status"] = json!("pending"),
+        Preparation::Ready(digest) => {
+            value["status"] = json!("ready");
+            value["artifact_digest"] = json!(digest);
+        }
+        Preparation::Failed(reason) => {
+            value["status"] = json!("error");
+            value["reason"] = json!(reason);
+        }
+    }
+    Ok(success(&value))
 }
 
 fn instances_of(containers: &Containers, record: &ApplicationRecord) -> Vec<InstanceView> {

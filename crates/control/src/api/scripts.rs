@@ -45,7 +45,6 @@ pub(super) async fn answer(
             ))
         }
         WorkersRoute::Script(name, route) => one(deployed, &name, route, asked).await,
-        WorkersRoute::UploadAssets(_) => Err(Failure::internal("answered before")),
         WorkersRoute::TailConsumers | WorkersRoute::KvNamespaces => Ok(page(&[])),
     }
 }

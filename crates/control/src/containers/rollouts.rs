@@ -20,7 +20,9 @@ use crate::envelope::Failure;
 use crate::records::{ApplicationRecord, Rollout, RolloutKind, RolloutStatus, StepRun};
 use crate::rollout::{Decision, Seen, decide};
 use crate::state::{Read, bytes, key};
-use crate::wanted::{check, merge, previous_configuration, rollout_kind, steps, with_limits};
+use crate::wanted::{
+    check, chooses_images, merge, previous_configuration, rollout_kind, steps, with_limits,
+};
 
 /// How often a driver looks at the instances.
 const LOOK: Duration = Duration::from_millis(200);
@@ -108,6 +110,11 @@ impl Containers {
         check(&json!({ "configuration": target }))?;
         let _turn = self.turns.of(id).await;
         let Read { value: mut record, revision } = self.state.application(id)?;
+        if chooses_images(&record.wanted) {
+            return Err(refused(
+                "the images of `scheduling_policy: \"durable_object\"` come with the Worker's versions",
+            ));
+        }
         let before = self.state.active_rollout(&record)?;
         // What is under way is not what instances are known to run well.
         let previous = match &before {

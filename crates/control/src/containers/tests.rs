@@ -40,6 +40,7 @@ impl Fixture {
             stop_grace: Duration::ZERO,
             turns: Turns::default(),
             drivers: Drivers::default(),
+            preparations: Preparations::default(),
         };
         let id = containers.create(wanted("app", "one")).await.unwrap().id;
         Self { containers, fake, id, _folder: folder }
@@ -66,7 +67,7 @@ impl Fixture {
     fn image(&self) -> [String; 3] {
         let record = self.containers.state.application(&self.id).unwrap().value;
         let shown = record.wanted["configuration"]["image"].as_str().unwrap().to_owned();
-        let starts = self.fake.applications.lock().unwrap()[NAMESPACE].image.clone();
+        let starts = self.fake.applications.lock().unwrap()[NAMESPACE].image.clone().unwrap();
         [record.image.unwrap_or_default(), shown, starts]
     }
 
@@ -169,7 +170,10 @@ async fn a_manual_rollout_goes_where_it_is_told_to() {
     assert_eq!(fixture.running(), ["0-2", "f-1"]);
     assert!(fixture.newest().reason.contains("waits"), "{}", fixture.newest().reason);
     let starts = fixture.fake.applications.lock().unwrap()[NAMESPACE].clone();
-    assert_eq!((starts.image.as_str(), starts.staged.unwrap().image.as_str()), ("one", "two"));
+    assert_eq!(
+        (starts.image.as_deref(), starts.staged.unwrap().image.as_str()),
+        (Some("one"), "two")
+    );
 
     assert_eq!(fixture.act(Action::Previous).await.unwrap().status, RolloutStatus::Pending);
     while fixture.running() != ["0-1", "f-1"] {
@@ -228,6 +232,7 @@ async fn a_rollout_that_was_cut_off_goes_on_where_it_stood() {
         stop_grace: Duration::ZERO,
         turns: Turns::default(),
         drivers: Drivers::default(),
+        preparations: Preparations::default(),
     };
     let asked = Rollout { wanted_steps: 2, ..cut };
     let write = Transaction::new().put(key::rollout(&fixture.id, asked.number), bytes(&asked));
@@ -235,6 +240,37 @@ async fn a_rollout_that_was_cut_off_goes_on_where_it_stood() {
     again.start_all().await.unwrap();
     assert_eq!(fixture.over().await.status, RolloutStatus::Completed);
     assert_eq!(fixture.fake.stopped.lock().unwrap().concat(), ["0-1", "f-1"], "each once");
+}
+
+#[tokio::test]
+async fn bc1_an_application_whose_objects_choose_is_named_by_its_namespace_and_stays_so() {
+    let fixture = Fixture::new().await;
+    fixture.containers.remove(&fixture.id).await.unwrap();
+    let wanted = json!({"name": "app", "scheduling_policy": "durable_object",
+        "durable_objects": {"namespace_id": NAMESPACE}});
+    assert_eq!(fixture.containers.create(wanted).await.unwrap().id, NAMESPACE);
+    assert_eq!(fixture.fake.applications.lock().unwrap()[NAMESPACE].image, None);
+    let policy = json!({"scheduling_policy": "default"});
+    for (changes, text) in
+        [(policy, "scheduling_policy"), (json!({"max_instances": 3}), "max_instances")]
+    {
+        let failure = fixture.containers.modify(NAMESPACE, &changes).await.unwrap_err();
+        assert!(failure.message().contains(text), "{failure:?}");
+    }
+    let failure = fixture.containers.roll_out(NAMESPACE, &target("two", &[100])).await.unwrap_err();
+    assert!(failure.message().contains("come with the Worker"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn bc2_an_image_is_prepared_once_and_asked_for_again_after_it_could_not_be_had() {
+    let fixture = Fixture::new().await;
+    let ready = Preparation::Ready("sha256:0".into());
+    assert_eq!(fixture.containers.prepare("one").await, ready);
+    *fixture.fake.broken.lock().unwrap() = Some("two".into());
+    let failed = Preparation::Failed("two: broken".into());
+    assert_eq!(fixture.containers.prepare("two").await, failed);
+    *fixture.fake.broken.lock().unwrap() = None;
+    assert_eq!(fixture.containers.prepare("two").await, ready);
 }
 
 #[tokio::test]
