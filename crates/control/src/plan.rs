@@ -38,6 +38,17 @@ pub struct WorkerPlan {
     pub crons: Vec<String>,
     /// Hosts and paths that it serves: see [`PlannedRoute`].
     pub routes: Vec<PlannedRoute>,
+    /// A newer version that serves a part of the requests.
+    pub beside: Option<Box<BesidePlan>>,
+}
+
+/// A version that serves beside another one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BesidePlan {
+    /// Its share: of ten thousand requests.
+    pub share: u32,
+    /// The version.
+    pub plan: WorkerPlan,
 }
 
 /// One module.

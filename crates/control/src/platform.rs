@@ -35,7 +35,7 @@ pub trait Platform: Send + Sync {
     fn run_worker<'a>(&'a self, plan: &'a WorkerPlan) -> Answer<'a, Result<(), PlatformError>>;
 
     /// What happens in a Worker, from now on: objects in the form of Cloudflare's `trace-v1`, without
-    /// the names of the Worker and its version. Watching may replace its process.
+    /// the Worker's name. Watching may replace its process.
     fn watch<'a>(&'a self, tag: &'a str) -> Answer<'a, Result<Events, PlatformError>>;
 
     /// Somebody who watched has dropped the events.

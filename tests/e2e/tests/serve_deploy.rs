@@ -147,7 +147,7 @@ fn a_version_comes_back_and_a_split_is_refused() {
     let path = format!("{script}/deployments");
     let reply = fixture.platform.ask(token, "POST", &path, &split.to_string());
     assert_eq!(reply.status, 400, "{reply}");
-    assert!(reply.text().contains("one version of a Worker at a time"), "{reply}");
+    assert!(reply.text().contains("each object must run in exactly one version"), "{reply}");
     assert!(worker.get("/").text().starts_with(BEFORE), "nothing has changed");
     fixture.platform.stop();
 }

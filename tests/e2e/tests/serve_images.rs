@@ -99,7 +99,7 @@ fn bc1_bc2_objects_choose_images_which_follow_the_workers_versions() {
     stop(&worker);
     says(&worker, "The other one", "second");
     let id = namespace.as_str().expect("an id");
-    let _ = fixture.says(&["containers", "delete", id, "-y"]);
+    let _ = fixture.says(&["containers", "delete", id]);
     until("its instances end", || {
         let list = fixture.get("/containers/applications");
         list.as_array().is_some_and(Vec::is_empty).then_some(())

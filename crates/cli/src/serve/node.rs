@@ -1,5 +1,6 @@
 //! This machine as a platform: Workers, containers and routes.
 
+mod beside;
 mod images;
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,12 +15,14 @@ use edge::Site;
 use http::{HeaderName, HeaderValue};
 use image::{ImageStore, Snapshots};
 use runtime::{Runtime, RuntimeConfig};
+use uuid::Uuid;
 use workers::cron::Schedule;
 use workers::{DeployError, Event, WorkerProcess};
 
 use super::applications::{Choices, Versions, of_plan, of_staged, view};
 use super::doors::Doors;
 use super::health::Health;
+use super::routes::Split;
 use super::watchers::Watchers;
 use super::worker::{Places, spec};
 use super::{Folders, Routes, assets};
@@ -79,6 +82,7 @@ pub(crate) struct Node {
 
 /// A Worker that runs here.
 struct Hosted {
+    place: Place,
     process: WorkerProcess,
     site: Site,
     doors: Doors,
@@ -87,6 +91,32 @@ struct Hosted {
     watched: bool,
     /// What serves; `None` while nothing has yet.
     plan: Option<WorkerPlan>,
+    /// What its events are told to be of.
+    version: Arc<Mutex<Uuid>>,
+    /// A newer version that serves a part of the requests.
+    beside: Option<Box<Hosted>>,
+}
+
+/// Which of a Worker's processes: each has folders of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The one that others reach.
+    First,
+    /// The one of a newer version that serves a part of the requests.
+    Beside,
+    /// One that nobody reaches, to see whether it starts.
+    Tried,
+}
+
+impl Place {
+    /// What is added to the names of folders.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::First => "",
+            Self::Beside => ".beside",
+            Self::Tried => ".try",
+        }
+    }
 }
 
 impl Node {
@@ -145,7 +175,10 @@ impl Node {
     /// Ends the Workers; instances stay for the next process, unless `stop`.
     pub(crate) async fn close(&self, stop: Option<Duration>) {
         let mut workers = self.workers.lock().await;
-        for (_, hosted) in workers.drain() {
+        for (_, mut hosted) in workers.drain() {
+            if let Some(beside) = hosted.beside.take() {
+                beside.process.stop().await;
+            }
             hosted.engines.drain();
             hosted.process.stop().await;
         }
@@ -161,7 +194,13 @@ impl Node {
         self.folders.workers.join(format!("{}{what}", &tag[..tag.len().min(TAG_DIGITS)]))
     }
 
-    fn host(&self, run_dir: PathBuf, plan: &WorkerPlan) -> Result<WorkerProcess, PlatformError> {
+    fn host(
+        &self,
+        place: Place,
+        plan: &WorkerPlan,
+        version: Arc<Mutex<Uuid>>,
+    ) -> Result<WorkerProcess, PlatformError> {
+        let run_dir = self.run_dir(&plan.tag, place.suffix());
         let options = workers::Options { workerd: self.workerd.clone(), run_dir, grace: GRACE };
         let (process, mut events) = WorkerProcess::new(options)
             .map_err(|error| failed("make the Worker's folder", &error))?;
@@ -170,7 +209,11 @@ impl Node {
         tokio::spawn(async move {
             while let Some(event) = events.recv().await {
                 match event {
-                    Event::Handled(event) => watchers.tell(&tag, *event),
+                    Event::Handled(mut event) => {
+                        let version = *version.lock().expect("no holder of this lock panics");
+                        event["scriptVersion"] = serde_json::json!({ "id": version });
+                        watchers.tell(&tag, *event);
+                    }
                     event => lines::worker_event(&printer, Some(&script), LogLevel::Log, &event),
                 }
             }
@@ -178,8 +221,9 @@ impl Node {
         Ok(process)
     }
 
-    fn start_hosting(&self, plan: &WorkerPlan) -> Result<Hosted, PlatformError> {
-        let process = self.host(self.run_dir(&plan.tag, ""), plan)?;
+    fn start_hosting(&self, place: Place, plan: &WorkerPlan) -> Result<Hosted, PlatformError> {
+        let version = Arc::new(Mutex::new(plan.version));
+        let process = self.host(place, plan, Arc::clone(&version))?;
         let (printer, script) = (self.printer.clone(), plan.script.clone());
         let site = Site::new(edge::Config {
             upstream: process.upstream(),
@@ -188,8 +232,18 @@ impl Node {
             intercept: None,
             observe: Some(Arc::new(move |event| lines::request(&printer, Some(&script), &event))),
         });
-        let engines = Engines::named(format!("{}-", &plan.tag[..plan.tag.len().min(TAG_DIGITS)]));
-        Ok(Hosted { process, site, doors: Doors::default(), engines, watched: false, plan: None })
+        let name = &plan.tag[..plan.tag.len().min(TAG_DIGITS)];
+        Ok(Hosted {
+            place,
+            process,
+            site,
+            doors: Doors::default(),
+            engines: Engines::named(format!("{name}{}-", place.suffix())),
+            watched: false,
+            plan: None,
+            version,
+            beside: None,
+        })
     }
 
     /// Puts a plan into the place of what a host runs.
@@ -197,8 +251,8 @@ impl Node {
         let engine = hosted.engines.next(&self.agent, hosted.process.upstream());
         let engine = engine.map_err(|error| PlatformError(error.to_string()))?;
         let places = Places {
-            objects: self.folders.objects.join(&plan.tag),
-            assets: self.lay_out(plan).await?,
+            objects: self.folders.objects.join(format!("{}{}", plan.tag, hosted.place.suffix())),
+            assets: self.lay_out(hosted.place, plan).await?,
             doors: self.folders.doors.clone(),
             watched: hosted.watched,
             engine: Some(engine),
@@ -212,8 +266,11 @@ impl Node {
             observe: None,
         };
         let doors = &mut hosted.doors;
-        let opened = doors.open(&self.folders.doors, &plan.script, &plan.entrypoints, config);
-        opened.map_err(|error| failed("open the Worker to others", &error))?;
+        // A Worker of two versions has nobody who binds it.
+        if hosted.place == Place::First {
+            let opened = doors.open(&self.folders.doors, &plan.script, &plan.entrypoints, config);
+            opened.map_err(|error| failed("open the Worker to others", &error))?;
+        }
         let (site, doors) = (hosted.site.drained(), doors.drained());
         let drained = async move {
             tokio::join!(site, doors);
@@ -225,14 +282,26 @@ impl Node {
         hosted.engines.deployed(deployed.is_ok());
         self.set_choices(if deployed.is_ok() { choices } else { before });
         deployed.map_err(|error| not_started(&error))?;
-        assets::remove_others(&self.folders.assets.join(&plan.tag), plan.assets.as_ref());
+        *hosted.version.lock().expect("no holder of this lock panics") = plan.version;
+        assets::remove_others(&self.assets_of(hosted.place, &plan.tag), plan.assets.as_ref());
         Ok(())
     }
 
+    /// Where the static files of a Worker's process are.
+    fn assets_of(&self, place: Place, tag: &str) -> PathBuf {
+        // What is tried out is what will serve.
+        let suffix = if place == Place::Beside { place.suffix() } else { "" };
+        self.folders.assets.join(format!("{tag}{suffix}"))
+    }
+
     /// The folder of a Worker's static files.
-    async fn lay_out(&self, plan: &WorkerPlan) -> Result<Option<PathBuf>, PlatformError> {
+    async fn lay_out(
+        &self,
+        place: Place,
+        plan: &WorkerPlan,
+    ) -> Result<Option<PathBuf>, PlatformError> {
         let Some(files) = plan.assets.clone() else { return Ok(None) };
-        let root = self.folders.assets.join(&plan.tag);
+        let root = self.assets_of(place, &plan.tag);
         let joined = tokio::task::spawn_blocking(move || assets::lay_out(&root, &files)).await;
         let folder = joined.map_err(|error| failed("lay out the static files", &error))?;
         folder.map(Some).map_err(|error| failed("lay out the static files", &error))
@@ -246,7 +315,7 @@ impl Platform for Node {
     ) -> Answer<'a, Result<Duration, PlatformError>> {
         Box::pin(async move {
             self.choices_of(plan).await?;
-            let process = self.host(self.run_dir(&plan.tag, ".try"), plan)?;
+            let process = self.host(Place::Tried, plan, Arc::new(Mutex::new(plan.version)))?;
             let objects = tempfile::Builder::new()
                 .prefix(TRIED)
                 .tempdir_in(&self.folders.objects)
@@ -254,7 +323,7 @@ impl Platform for Node {
             // Nothing is to happen by it: no containers, no crons.
             let places = Places {
                 objects: objects.path().to_owned(),
-                assets: self.lay_out(plan).await?,
+                assets: self.lay_out(Place::Tried, plan).await?,
                 doors: self.folders.doors.clone(),
                 watched: false,
                 engine: None,
@@ -273,14 +342,31 @@ impl Platform for Node {
         Box::pin(async move {
             let mut workers = self.workers.lock().await;
             if !workers.contains_key(&plan.tag) {
-                workers.insert(plan.tag.clone(), self.start_hosting(plan)?);
+                workers.insert(plan.tag.clone(), self.start_hosting(Place::First, plan)?);
             }
             let hosted = workers.get_mut(&plan.tag).expect("it was put there");
+            // A second version serves before it is given requests, and no longer than it is.
+            if let Some(beside) = &plan.beside {
+                self.run_beside(hosted, &beside.plan).await?;
+            }
             if !hosted.plan.as_ref().is_some_and(|serving| runs_the_same(serving, plan)) {
                 self.deploy(hosted, plan).await?;
             }
             hosted.plan = Some(plan.clone());
-            self.routes.set(&plan.tag, &plan.routes, &hosted.site);
+            let second = plan.beside.as_ref().zip(hosted.beside.as_ref());
+            let split = second.map(|(beside, process)| Split {
+                script: plan.script.clone(),
+                versions: [plan.version, beside.plan.version],
+                share: beside.share,
+                beside: process.site.clone(),
+            });
+            self.routes.set(&plan.tag, &plan.routes, &hosted.site, split.as_ref());
+            if plan.beside.is_none()
+                && let Some(beside) = hosted.beside.take()
+            {
+                let _ = tokio::time::timeout(GRACE, beside.site.drained()).await;
+                self.end(*beside).await;
+            }
             Ok(())
         })
     }
@@ -291,13 +377,11 @@ impl Platform for Node {
             let hosted = workers.get_mut(tag).filter(|hosted| hosted.plan.is_some());
             let hosted = hosted.ok_or_else(|| PlatformError("the Worker does not run".into()))?;
             let events = self.watchers.add(tag);
-            if !std::mem::replace(&mut hosted.watched, true) {
-                hosted.process.watch(true).await;
-                let plan = hosted.plan.clone().expect("it was there just now");
-                // One with classes is watchable as it is.
-                if plan.classes.is_empty() {
-                    self.deploy(hosted, &plan).await?;
-                }
+            if !hosted.watched {
+                self.set_watched(hosted).await?;
+            }
+            if let Some(beside) = hosted.beside.as_deref_mut().filter(|beside| !beside.watched) {
+                self.set_watched(beside).await?;
             }
             Ok(events)
         })
@@ -309,6 +393,10 @@ impl Platform for Node {
             if self.watchers.are_gone(tag)
                 && let Some(hosted) = workers.get_mut(tag)
             {
+                if let Some(beside) = hosted.beside.as_deref_mut() {
+                    beside.watched = false;
+                    beside.process.watch(false).await;
+                }
                 hosted.watched = false;
                 hosted.process.watch(false).await;
             }
@@ -324,7 +412,10 @@ impl Platform for Node {
         Box::pin(async move {
             self.routes.remove(tag);
             self.watchers.remove(tag);
-            if let Some(hosted) = self.workers.lock().await.remove(tag) {
+            if let Some(mut hosted) = self.workers.lock().await.remove(tag) {
+                if let Some(beside) = hosted.beside.take() {
+                    self.end(*beside).await;
+                }
                 hosted.engines.drain();
                 hosted.process.stop().await;
             }
@@ -423,7 +514,8 @@ fn remove_tried(folders: &Folders) {
 
 /// Whether what serves need not be replaced: routes and triggers alone may differ.
 fn runs_the_same(serving: &WorkerPlan, wanted: &WorkerPlan) -> bool {
-    let with_routes = WorkerPlan { routes: wanted.routes.clone(), ..serving.clone() };
+    let (routes, beside) = (wanted.routes.clone(), wanted.beside.clone());
+    let with_routes = WorkerPlan { routes, beside, ..serving.clone() };
     with_routes == *wanted
 }
 
