@@ -3,6 +3,7 @@
 mod applications;
 mod assets;
 mod body;
+mod content;
 mod scripts;
 mod secrets;
 mod tails;

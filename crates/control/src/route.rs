@@ -62,6 +62,8 @@ pub(crate) enum WorkersRoute {
     DeleteService(String),
     /// `GET /workers/workers/<name>`
     Worker(String),
+    /// `PATCH /workers/workers/<name>/versions/latest`
+    PatchLatest(String),
     /// One script's, by its name.
     Script(String, ScriptRoute),
     /// `GET /workers/tails/by-consumer/<name>`
@@ -76,7 +78,11 @@ pub(crate) enum ScriptRoute {
     Put,
     Delete,
     Settings,
+    PatchSettings,
+    ScriptSettings,
     PatchScriptSettings,
+    /// `GET …/content/v2`: the modules of a version.
+    Content,
     Secrets,
     PutSecret,
     PatchSecrets,
@@ -208,6 +214,9 @@ fn workers_route(method: &Method, rest: &[&str]) -> Option<WorkersRoute> {
         (&Method::GET, ["services", service]) => WorkersRoute::Service(name(service)),
         (&Method::DELETE, ["services", service]) => WorkersRoute::DeleteService(name(service)),
         (&Method::GET, ["workers", worker]) => WorkersRoute::Worker(name(worker)),
+        (&Method::PATCH, ["workers", worker, "versions", "latest"]) => {
+            WorkersRoute::PatchLatest(name(worker))
+        }
         (&Method::GET, ["tails", "by-consumer", _]) => WorkersRoute::TailConsumers,
         (_, ["scripts", script, rest @ ..]) => {
             WorkersRoute::Script(name(script), script_route(method, rest)?)
@@ -221,6 +230,9 @@ fn script_route(method: &Method, rest: &[&str]) -> Option<ScriptRoute> {
         (&Method::PUT, []) => ScriptRoute::Put,
         (&Method::DELETE, []) => ScriptRoute::Delete,
         (&Method::GET, ["settings"]) => ScriptRoute::Settings,
+        (&Method::PATCH, ["settings"]) => ScriptRoute::PatchSettings,
+        (&Method::GET, ["content", "v2"]) => ScriptRoute::Content,
+        (&Method::GET, ["script-settings"]) => ScriptRoute::ScriptSettings,
         (&Method::PATCH, ["script-settings"]) => ScriptRoute::PatchScriptSettings,
         (&Method::GET, ["secrets"]) => ScriptRoute::Secrets,
         (&Method::PUT, ["secrets"]) => ScriptRoute::PutSecret,

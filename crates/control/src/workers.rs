@@ -1,5 +1,6 @@
 //! Workers: uploaded, deployed, changed, removed. Records first, then what runs follows them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -131,16 +132,26 @@ impl Workers {
                            change the secrets of a version (`wrangler versions secret put`)";
             return Err(Failure::new(http::StatusCode::BAD_REQUEST, 10215, message));
         }
-        let mut version = Version {
-            id: Uuid::new_v4(),
-            number: script.versions + 1,
-            created_on: Timestamp::now(),
-            author: author.name.clone(),
-            source: author.source.to_owned(),
-            ..newest
-        };
+        let mut version = copy(&script, newest, &author);
         change(&script, &mut version.bindings)?;
         self.add(script, Some(revision), version, author, true).await
+    }
+
+    /// A version like the newest but for its bindings, which nothing serves yet.
+    pub(crate) async fn copy_newest(
+        &self,
+        name: &str,
+        author: Author,
+        annotations: BTreeMap<String, String>,
+        change: impl FnOnce(&Script, &mut Vec<Binding>) -> Result<(), Failure> + Send,
+    ) -> Result<(Script, Version), Failure> {
+        let _turn = self.turns.of(name).await;
+        let Read { value: script, revision } = self.state.script(name)?;
+        let none = || Failure::new(http::StatusCode::NOT_FOUND, 10222, "There is no version yet.");
+        let newest = self.state.newest_version(&script)?.ok_or_else(none)?;
+        let mut version = Version { annotations, ..copy(&script, newest, &author) };
+        change(&script, &mut version.bindings)?;
+        self.add(script, Some(revision), version, author, false).await
     }
 
     /// Writes a version down, and lets it serve.
@@ -393,6 +404,18 @@ fn planned_class(class: &crate::records::Class, version: &Version) -> PlannedCla
         sqlite: class.sqlite,
         container: container.is_some(),
         images: container.map(|container| container.images.clone()).unwrap_or_default(),
+    }
+}
+
+/// The next version, like this one.
+fn copy(script: &Script, version: Version, author: &Author) -> Version {
+    Version {
+        id: Uuid::new_v4(),
+        number: script.versions + 1,
+        created_on: Timestamp::now(),
+        author: author.name.clone(),
+        source: author.source.to_owned(),
+        ..version
     }
 }
 
