@@ -70,6 +70,10 @@ pub struct InstanceSummary {
     pub instance: InstanceId,
     /// Where it stands.
     pub state: State,
+    /// [`ApplicationRuntime::version`] when it was started; 0 where that is not known.
+    pub version: u32,
+    /// Whether a port of it has accepted a connection, as far as this agent has seen.
+    pub listens: bool,
     /// Since when its program runs, if it does.
     pub running_for: Option<Duration>,
     /// Its main program's pid as the host sees it.
@@ -165,6 +169,14 @@ impl Agent {
     /// Adds an application, or changes the one with its unique key; running instances stay.
     pub fn set_application(&self, application: ApplicationRuntime) {
         self.api.applications.set(application);
+    }
+
+    /// Gives an application the images that its objects choose from; nothing happens if there is none
+    /// of that key.
+    pub fn set_choices(&self, unique_key: &str, choices: BTreeMap<String, Image>) {
+        if let Some(application) = self.api.applications.by_key(unique_key) {
+            application.set_choices(choices);
+        }
     }
 
     /// Gives an application new images, its own and those to choose from, and stops its instances, so that the next request of each
@@ -385,6 +397,8 @@ fn summary(slot: &Slot) -> Option<InstanceSummary> {
         object: instance.subject.object.clone(),
         instance: instance.subject.instance,
         state: published.state,
+        version: published.version,
+        listens: instance.listens(),
         running_for: running.as_ref().map(|running| running.since.elapsed()),
         pid: running.map(|running| running.sandbox.pid()),
     })

@@ -12,6 +12,7 @@ use image::Image;
 use model::instance::Refusal;
 use model::{
     Application, ApplicationImages, ContainerName, DurableObjectId, ImageSource, InstanceType,
+    Share,
 };
 use tokio::sync::oneshot;
 
@@ -37,6 +38,19 @@ pub struct ApplicationRuntime {
     pub image: Option<Image>,
     /// Images that a start may choose instead, by the names in workerd's configuration.
     pub choices: BTreeMap<String, Image>,
+    /// Which state of its configuration this is; an instance keeps the number it was started with.
+    pub version: u32,
+    /// What a part of its objects starts instead.
+    pub staged: Option<Staged>,
+}
+
+/// Another version of an application, for a part of its objects.
+#[derive(Debug, Clone)]
+pub struct Staged {
+    /// The objects.
+    pub share: Share,
+    /// What they start.
+    pub version: Arc<ApplicationRuntime>,
 }
 
 impl ApplicationRuntime {
@@ -45,6 +59,22 @@ impl ApplicationRuntime {
         let known = self.image_name.as_deref();
         let own = known.is_none_or(|known| untagged(known) == untagged(name));
         self.choices.get(name).or(self.image.as_ref().filter(|_| own))
+    }
+
+    /// What the instance of an object is started as.
+    pub(crate) fn for_object(self: Arc<Self>, object: &DurableObjectId) -> Arc<Self> {
+        match &self.staged {
+            Some(staged) if staged.share.contains(object) => Arc::clone(&staged.version),
+            _ => self,
+        }
+    }
+
+    /// What an instance of this version was started as; what is configured, where nobody knows.
+    pub(crate) fn of_version(self: Arc<Self>, version: u32) -> Arc<Self> {
+        match &self.staged {
+            Some(staged) if staged.version.version == version => Arc::clone(&staged.version),
+            _ => self,
+        }
     }
 
     /// Whether there is any image to start from.
@@ -156,7 +186,14 @@ impl ApplicationSlot {
 
     /// Replaces the images that the next starts use.
     pub(crate) fn set_images(&self, image: Option<Image>, choices: BTreeMap<String, Image>) {
-        self.update(|settings| (settings.image, settings.choices) = (image, choices));
+        self.update(|settings| {
+            (settings.image, settings.choices, settings.staged) = (image, choices, None);
+        });
+    }
+
+    /// Replaces those that the next starts choose from.
+    pub(crate) fn set_choices(&self, choices: BTreeMap<String, Image>) {
+        self.update(|settings| settings.choices = choices);
     }
 
     /// The right to start one more instance: now, later, or not.
@@ -312,6 +349,8 @@ impl OpenApplications {
             image_name: None,
             image: None,
             choices: BTreeMap::new(),
+            version: 0,
+            staged: None,
         }
     }
 }
@@ -339,6 +378,8 @@ mod tests {
             image_name: None,
             image: None,
             choices: BTreeMap::new(),
+            version: 0,
+            staged: None,
         }
     }
 

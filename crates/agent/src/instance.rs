@@ -37,6 +37,8 @@ pub(crate) struct Published {
     pub(crate) generation: u64,
     /// The state.
     pub(crate) state: State,
+    /// Which state of the application's configuration it is started as.
+    pub(crate) version: u32,
     /// What runs, from the start until it is removed.
     pub(crate) running: Option<Running>,
 }
@@ -215,6 +217,11 @@ impl Instance {
     /// Whether the port has accepted a connection before.
     pub(crate) fn has_listened(&self, port: u16) -> bool {
         self.ports.listened.lock().expect("no holder of this lock panics").contains(&port)
+    }
+
+    /// Whether any port has accepted a connection.
+    pub(crate) fn listens(&self) -> bool {
+        !self.ports.listened.lock().expect("no holder of this lock panics").is_empty()
     }
 
     /// The port has accepted a connection: the program is ready.

@@ -31,7 +31,7 @@ mod socket;
 mod timings;
 
 pub use agent::{Agent, AgentConfig, AgentError, InstanceSummary, StopAll, UnknownApplication};
-pub use application::{ApplicationRuntime, StartRate};
+pub use application::{ApplicationRuntime, Staged, StartRate};
 pub use egress::BuildEgress;
 pub use egress::policy::{Denied, Network, NetworkError};
 pub use event::{AgentEvent, Events, Stream, Subject};

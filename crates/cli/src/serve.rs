@@ -1,8 +1,10 @@
 //! `berth serve`: what carries out the control plane's plans on this machine.
 
+mod applications;
 mod assets;
 mod doors;
 mod folders;
+mod health;
 mod node;
 mod routes;
 mod watchers;

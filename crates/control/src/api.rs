@@ -3,6 +3,7 @@
 mod applications;
 mod assets;
 mod body;
+mod content;
 mod scripts;
 mod secrets;
 mod tails;
@@ -21,12 +22,12 @@ use store::Store;
 
 use crate::account;
 use crate::blobs::Blobs;
-use crate::containers::Containers;
+use crate::containers::{Containers, Drivers, Preparations};
 use crate::envelope::{Body, Failure, success};
 use crate::platform::Platform;
 use crate::records::{Scope, Token};
 use crate::registries::{self, RegistryCredentials};
-use crate::route::{AccountRoute, ContainersRoute, Route, WorkersRoute};
+use crate::route::{AccountRoute, OpenRoute, Route};
 use crate::seal::Sealer;
 use crate::state::State;
 use crate::tokens::{self, Tokens};
@@ -161,6 +162,8 @@ impl Api {
                     platform,
                     stop_grace: serving.stop_grace,
                     turns: Turns::default(),
+                    drivers: Drivers::default(),
+                    preparations: Preparations::default(),
                 },
             }
         });
@@ -215,35 +218,38 @@ impl Api {
 
     async fn try_answer(&self, head: Parts, body: Incoming) -> Result<Response<Body>, Failure> {
         let route = Route::parse(&head.method, head.uri.path())?;
-        if let Route::Account(_, AccountRoute::Workers(WorkersRoute::UploadAssets(hash))) = route {
-            return assets::upload(&self.deployed(&head)?.workers, hash, &head, body).await;
-        }
-        if let Route::Tail(id) = &route {
-            return tails::open(&self.deployed(&head)?.workers, id, head, body).await;
-        }
-        let token = self.authenticate(&head.headers, route.scope(&head.method))?;
+        let scope = route.scope(&head.method);
+        let (account, route) = match route {
+            Route::Open(OpenRoute::UploadAssets(hash)) => {
+                return assets::upload(&self.deployed(&head)?.workers, hash, &head, body).await;
+            }
+            Route::Open(OpenRoute::Tail(id)) => {
+                return tails::open(&self.deployed(&head)?.workers, &id, head, body).await;
+            }
+            Route::User(route) => {
+                let token = self.authenticate(&head.headers, scope)?;
+                return Ok(user::answer(route, &self.account, &token));
+            }
+            Route::Account(account, route) => (account, route),
+        };
+        let token = self.authenticate(&head.headers, scope)?;
         let asked = Asked { head, body, token };
+        if account != self.account {
+            let message = format!(
+                "Unauthorized to access requested resource: the account here is {}",
+                self.account
+            );
+            return Err(Failure::new(StatusCode::FORBIDDEN, 9109, message));
+        }
         match route {
-            Route::Tail(_) => Err(Failure::internal("answered before")),
-            Route::User(route) => Ok(user::answer(route, &self.account, &asked.token)),
-            Route::Account(account, _) if account != self.account => Err(Failure::new(
-                StatusCode::FORBIDDEN,
-                9109,
-                format!(
-                    "Unauthorized to access requested resource: the account here is {}",
-                    self.account
-                ),
-            )),
-            Route::Account(_, AccountRoute::Workers(route)) => {
+            AccountRoute::Workers(route) => {
                 scripts::answer(self.deployed(&asked.head)?, route, asked).await
             }
-            Route::Account(account, AccountRoute::Containers(route)) => match route {
-                ContainersRoute::Me => Ok(success(&account::me(&account))),
-                ContainersRoute::Credentials(host) => {
-                    self.credentials(&account, &host, asked).await
-                }
-                route => applications::answer(self.deployed(&asked.head)?, route, asked).await,
-            },
+            AccountRoute::ContainersMe => Ok(success(&account::me(&account))),
+            AccountRoute::Credentials(host) => self.credentials(&account, &host, asked).await,
+            AccountRoute::Containers(route) => {
+                applications::answer(self.deployed(&asked.head)?, route, asked).await
+            }
         }
     }
 

@@ -1,5 +1,8 @@
 //! Container applications: made, changed, rolled out, removed.
 
+mod preparations;
+mod rollouts;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,10 +14,13 @@ use uuid::Uuid;
 use crate::envelope::Failure;
 use crate::plan::ApplicationPlan;
 use crate::platform::Platform;
-use crate::records::{ApplicationRecord, Rollout, RolloutStatus};
+use crate::records::{ApplicationRecord, Rollout};
 use crate::state::{Read, State, applications, bytes, key};
 use crate::turns::Turns;
-use crate::wanted::{check, merge, plan, steps, with_limits};
+use crate::wanted::{check, chooses_images, merge, plan, with_limits};
+
+pub(crate) use preparations::{Preparation, Preparations};
+pub(crate) use rollouts::{Action, Drivers};
 
 /// Container applications of an account.
 #[derive(Clone)]
@@ -25,6 +31,10 @@ pub(crate) struct Containers {
     pub(crate) stop_grace: Duration,
     /// One change of an application at a time, and one of their names.
     pub(crate) turns: Turns,
+    /// Who carries rollouts out.
+    pub(crate) drivers: Drivers,
+    /// Images that clients wait for.
+    pub(crate) preparations: Preparations,
 }
 
 /// The turn for a name: no two applications have one.
@@ -34,12 +44,12 @@ impl Containers {
     /// Lets the instances of every application start, and goes on with rollouts that were cut off.
     pub(crate) async fn start_all(&self) -> Result<(), Failure> {
         for application in self.state.applications()? {
-            if let Err(failure) = self.set(&application).await {
+            let rollout = self.state.active_rollout(&application)?;
+            if let Err(failure) = self.set(&application, rollout.as_ref()).await {
                 tracing::error!(id = application.id, ?failure, "an application does not run");
             }
-            let newest = self.state.rollouts(&application.id)?.into_iter().next();
-            if let Some(rollout) = newest.filter(|it| it.status == RolloutStatus::Progressing) {
-                self.go_on(application.id, rollout);
+            if rollout.is_some() {
+                self.wake(&application.id);
             }
         }
         Ok(())
@@ -56,16 +66,21 @@ impl Containers {
         let _turn = self.turns.of(NAMES).await;
         self.check_namespace(namespace)?;
         let now = Timestamp::now();
-        let record = ApplicationRecord {
-            id: Uuid::new_v4().to_string(),
+        let mut record = ApplicationRecord {
+            id: match chooses_images(&wanted) {
+                true => namespace.to_owned(),
+                false => Uuid::new_v4().to_string(),
+            },
             created_at: now,
             updated_at: now,
             version: 1,
             image: wanted["configuration"]["image"].as_str().map(str::to_owned),
             wanted: with_limits(wanted),
             rollouts: 0,
+            settled: None,
         };
-        self.plan(&record)?;
+        record.settled = Some(record.configuration());
+        self.plan(&record, None)?;
         let all = self.state.applications()?;
         if all.iter().any(|other| other.name() == record.name()) {
             let message = format!("APPLICATION_EXISTS: \"{}\" is there already", record.name());
@@ -79,7 +94,7 @@ impl Containers {
             return Err(Failure::bad_request(message));
         }
         // An image that cannot be had leaves no application behind.
-        self.set(&record).await?;
+        self.set(&record, None).await?;
         let key = key::application(&record.id);
         let write = Transaction::new().if_absent(key.as_str()).put(key.as_str(), bytes(&record));
         self.state.commit(&write)?;
@@ -97,7 +112,17 @@ impl Containers {
         let _turn = self.turns.of(id).await;
         let Read { value: mut record, revision } = self.state.application(id)?;
         let (name, namespace) = (json!(record.name()), json!(record.namespace()));
+        let chooses = chooses_images(&record.wanted);
         merge(&mut record.wanted, changes);
+        if chooses_images(&record.wanted) != chooses {
+            return Err(Failure::bad_request(
+                "VALIDATE_INPUT: the scheduling_policy of an application stays; delete it and make \
+                 another",
+            ));
+        }
+        if chooses {
+            check(&record.wanted)?;
+        }
         if (json!(record.name()), json!(record.namespace())) != (name, namespace) {
             return Err(Failure::bad_request(
                 "VALIDATE_INPUT: the name and the Durable Objects of an application stay; delete it \
@@ -106,135 +131,14 @@ impl Containers {
         }
         record.wanted = with_limits(record.wanted);
         record.updated_at = Timestamp::now();
-        self.plan(&record)?;
+        let rollout = self.state.active_rollout(&record)?;
+        self.plan(&record, rollout.as_ref())?;
         let write = Transaction::new()
             .if_unchanged(key::application(id), Some(revision))
             .put(key::application(id), bytes(&record));
         self.state.commit(&write)?;
-        self.set(&record).await?;
+        self.set(&record, rollout.as_ref()).await?;
         Ok(record)
-    }
-
-    /// Brings the instances to a configuration, by steps: each replaces a part of those that ran when
-    /// it began. They get SIGTERM and their grace, and their objects' next requests start new ones;
-    /// what starts from now on runs the target.
-    pub(crate) async fn roll_out(&self, id: &str, wanted: &Value) -> Result<Rollout, Failure> {
-        let steps = steps(wanted)?;
-        let target = wanted["target_configuration"].clone();
-        if !target.is_object() {
-            return Err(Failure::bad_request("VALIDATE_INPUT: target_configuration is missing"));
-        }
-        check(&json!({ "configuration": target }))?;
-        let _turn = self.turns.of(id).await;
-        let Read { value: mut record, revision } = self.state.application(id)?;
-        let previous_image = record.image.clone();
-        merge(&mut record.wanted, &json!({ "configuration": target }));
-        record.wanted = with_limits(record.wanted);
-        record.image = record.wanted["configuration"]["image"].as_str().map(str::to_owned);
-        record.version += 1;
-        record.rollouts += 1;
-        record.updated_at = Timestamp::now();
-        self.plan(&record)?;
-        let rollout = Rollout {
-            id: Uuid::new_v4(),
-            number: record.rollouts,
-            created_at: record.updated_at,
-            updated_at: record.updated_at,
-            description: wanted["description"].as_str().unwrap_or_default().to_owned(),
-            status: RolloutStatus::Progressing,
-            reason: "instances are being replaced".into(),
-            target_configuration: target,
-            steps,
-            steps_done: 0,
-            previous_image,
-        };
-        let write = Transaction::new()
-            .if_unchanged(key::application(id), Some(revision))
-            .put(key::application(id), bytes(&record))
-            .put(key::rollout(id, rollout.number), bytes(&rollout));
-        self.state.commit(&write)?;
-        self.go_on(id.to_owned(), rollout.clone());
-        Ok(rollout)
-    }
-
-    /// Carries a rollout out meanwhile: clients do not wait for its end, as instances may take their
-    /// grace.
-    fn go_on(&self, id: String, rollout: Rollout) {
-        let containers = self.clone();
-        tokio::spawn(async move {
-            if let Err(failure) = containers.replace(&id, rollout).await {
-                tracing::error!(id, ?failure, "a rollout is not written down");
-            }
-        });
-    }
-
-    async fn replace(&self, id: &str, mut rollout: Rollout) -> Result<(), Failure> {
-        if !self.take_over(id, &mut rollout).await? {
-            return Ok(());
-        }
-        let record = self.state.application(id)?.value;
-        let namespace = record.namespace().unwrap_or_default();
-        let running: Vec<String> =
-            self.platform.instances(namespace).into_iter().map(|instance| instance.id).collect();
-        let mut rest = running.as_slice();
-        for (step, percentage) in rollout.steps.clone().into_iter().enumerate() {
-            let stay = running.len() * (100 - percentage.min(100) as usize) / 100;
-            let (now, later) = rest.split_at(rest.len().saturating_sub(stay));
-            self.platform.stop_instances(now, self.stop_grace).await;
-            rest = later;
-            rollout.steps_done = step + 1;
-            if later.is_empty() {
-                rollout.steps_done = rollout.steps.len();
-                rollout.status = RolloutStatus::Completed;
-                rollout.reason = "every instance runs the target".into();
-            }
-            let _turn = self.turns.of(id).await;
-            if !self.is_newest(id, &rollout)? {
-                (rollout.status, rollout.reason) = replaced();
-            }
-            self.write(id, &mut rollout)?;
-            if rollout.status != RolloutStatus::Progressing {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Lets what starts from now on run the target; `false` if it cannot, or is not to any more.
-    async fn take_over(&self, id: &str, rollout: &mut Rollout) -> Result<bool, Failure> {
-        let _turn = self.turns.of(id).await;
-        if !self.is_newest(id, rollout)? {
-            (rollout.status, rollout.reason) = replaced();
-            return self.write(id, rollout).map(|()| false);
-        }
-        let Read { value: mut record, revision } = self.state.application(id)?;
-        let Err(failure) = self.set(&record).await else { return Ok(true) };
-        // Instances run what they ran, also after the next start of this process.
-        rollout.status = RolloutStatus::Reverted;
-        rollout.reason = failure.message().to_owned();
-        record.image.clone_from(&rollout.previous_image);
-        let write = Transaction::new()
-            .if_unchanged(key::application(id), Some(revision))
-            .put(key::application(id), bytes(&record))
-            .put(key::rollout(id, rollout.number), bytes(rollout));
-        self.state.commit(&write)?;
-        Ok(false)
-    }
-
-    /// Whether no other rollout came after it, and the application is there.
-    fn is_newest(&self, id: &str, rollout: &Rollout) -> Result<bool, Failure> {
-        let record = self.state.find_application(id)?;
-        Ok(record.is_some_and(|record| record.value.rollouts == rollout.number))
-    }
-
-    /// Writes down where a rollout stands, if its application is still there.
-    fn write(&self, id: &str, rollout: &mut Rollout) -> Result<(), Failure> {
-        let Some(Read { revision, .. }) = self.state.find_application(id)? else { return Ok(()) };
-        rollout.updated_at = Timestamp::now();
-        let write = Transaction::new()
-            .if_unchanged(key::application(id), Some(revision))
-            .put(key::rollout(id, rollout.number), bytes(rollout));
-        self.state.commit(&write)
     }
 
     pub(crate) async fn remove(&self, id: &str) -> Result<(), Failure> {
@@ -250,8 +154,13 @@ impl Containers {
         Ok(())
     }
 
-    async fn set(&self, record: &ApplicationRecord) -> Result<(), Failure> {
-        let plan = self.plan(record)?;
+    /// Lets the instances start that the records speak of.
+    async fn set(
+        &self,
+        record: &ApplicationRecord,
+        rollout: Option<&Rollout>,
+    ) -> Result<(), Failure> {
+        let plan = self.plan(record, rollout)?;
         self.platform
             .set_application(&plan)
             .await
@@ -270,13 +179,13 @@ impl Containers {
         }
     }
 
-    fn plan(&self, record: &ApplicationRecord) -> Result<ApplicationPlan, Failure> {
-        plan(record, self.stop_grace)
+    fn plan(
+        &self,
+        record: &ApplicationRecord,
+        rollout: Option<&Rollout>,
+    ) -> Result<ApplicationPlan, Failure> {
+        plan(record, rollout, self.stop_grace)
     }
-}
-
-fn replaced() -> (RolloutStatus, String) {
-    (RolloutStatus::Replaced, "another rollout came before it was done".into())
 }
 
 /// What may run, as it is written down: what a node must know before it takes up what still runs.
@@ -288,7 +197,7 @@ pub fn planned_applications(
     stop_grace: Duration,
 ) -> Result<Vec<ApplicationPlan>, String> {
     let records = applications(store.as_ref());
-    let plans = records.and_then(|all| all.iter().map(|one| plan(one, stop_grace)).collect());
+    let plans = records.and_then(|all| all.iter().map(|one| plan(one, None, stop_grace)).collect());
     plans.map_err(|failure: Failure| failure.message().to_owned())
 }
 

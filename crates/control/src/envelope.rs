@@ -65,6 +65,11 @@ impl Failure {
         Self::new(StatusCode::NOT_FOUND, 1000, message)
     }
 
+    pub(crate) fn no_rollout(id: &str) -> Self {
+        let message = format!("ROLLOUT_NOT_FOUND: this application has no rollout {id}");
+        Self::new(StatusCode::NOT_FOUND, 1000, message)
+    }
+
     /// Somebody else was first: the whole request may be made again.
     pub(crate) fn conflict() -> Self {
         let message = "somebody else has changed this meanwhile; try again";

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::Timestamp;
+use model::DurableObjectId;
 use store::Memory;
 use tempfile::TempDir;
 
 use crate::blobs::Blobs;
-use crate::plan::{ApplicationPlan, InstanceView, WorkerPlan};
+use crate::plan::{ApplicationPlan, InstanceFailure, InstanceView, WorkerPlan};
 use crate::platform::{Answer, Events, Platform, PlatformError};
 use crate::seal::Sealer;
 use crate::state::State;
@@ -18,12 +20,16 @@ use crate::state::State;
 pub(crate) struct Fake {
     /// Plans of Workers that serve, by their tags.
     pub(crate) serving: Mutex<BTreeMap<String, WorkerPlan>>,
-    /// The image of each namespace.
-    pub(crate) images: Mutex<BTreeMap<String, String>>,
+    /// The plan of each namespace.
+    pub(crate) applications: Mutex<BTreeMap<String, ApplicationPlan>>,
     /// The instances that run, whatever the namespace.
-    pub(crate) running: Mutex<Vec<String>>,
+    pub(crate) running: Mutex<Vec<InstanceView>>,
     /// Those that were stopped, together.
     pub(crate) stopped: Mutex<Vec<Vec<String>>>,
+    /// Those that failed.
+    pub(crate) failures: Mutex<Vec<InstanceFailure>>,
+    /// An instance of a version from this one on fails when it starts.
+    pub(crate) fails_from: Mutex<Option<u32>>,
     /// Workers and images whose text holds this do not start.
     pub(crate) broken: Mutex<Option<String>>,
 }
@@ -36,6 +42,31 @@ impl Fake {
             }
             _ => Ok(()),
         }
+    }
+
+    /// A request for an object comes: an instance of it starts, if it can.
+    pub(crate) fn start(&self, object: &DurableObjectId) {
+        let plans = self.applications.lock().unwrap();
+        let plan = plans.values().next().unwrap();
+        let staged = plan.staged.as_ref().filter(|staged| staged.share.contains(object));
+        let version = staged.map_or(plan.version, |staged| staged.version);
+        let id = format!("{}-{version}", &object.short()[..1]);
+        if self.fails_from.lock().unwrap().is_some_and(|from| version >= from) {
+            let reason = "ended with exit code 1".into();
+            let failure =
+                InstanceFailure { id, object: object.clone(), at: Timestamp::now(), reason };
+            return self.failures.lock().unwrap().push(failure);
+        }
+        let one = InstanceView {
+            id,
+            object: object.clone(),
+            version,
+            status: "running",
+            listens: true,
+            silent_port: None,
+            started_at: Some(Timestamp::UNIX_EPOCH),
+        };
+        self.running.lock().unwrap().push(one);
     }
 
     fn check_worker(&self, plan: &WorkerPlan) -> Result<(), PlatformError> {
@@ -82,34 +113,43 @@ impl Platform for Fake {
         plan: &'a ApplicationPlan,
     ) -> Answer<'a, Result<(), PlatformError>> {
         Box::pin(async {
-            self.check(&plan.image)?;
-            self.images.lock().unwrap().insert(plan.namespace_id.clone(), plan.image.clone());
+            plan.image.as_deref().map_or(Ok(()), |image| self.check(image))?;
+            if let Some(staged) = &plan.staged {
+                self.check(&staged.image)?;
+            }
+            self.applications.lock().unwrap().insert(plan.namespace_id.clone(), plan.clone());
             Ok(())
         })
+    }
+
+    fn prepare_image<'a>(
+        &'a self,
+        reference: &'a str,
+    ) -> Answer<'a, Result<String, PlatformError>> {
+        Box::pin(async move { self.check(reference).map(|()| "sha256:0".to_owned()) })
     }
 
     fn stop_instances<'a>(&'a self, ids: &'a [String], _: Duration) -> Answer<'a, ()> {
         Box::pin(async {
             self.stopped.lock().unwrap().push(ids.to_vec());
-            self.running.lock().unwrap().retain(|id| !ids.contains(id));
+            let ended = |one: &mut InstanceView| ids.contains(&one.id);
+            let ended: Vec<_> = self.running.lock().unwrap().extract_if(.., ended).collect();
+            ended.iter().for_each(|one| self.start(&one.object));
         })
     }
 
     fn remove_application<'a>(&'a self, namespace_id: &'a str) -> Answer<'a, ()> {
         Box::pin(async {
-            self.images.lock().unwrap().remove(namespace_id);
+            self.applications.lock().unwrap().remove(namespace_id);
         })
     }
 
     fn instances(&self, _: &str) -> Vec<InstanceView> {
-        let running = self.running.lock().unwrap();
-        let view = |id: &String| InstanceView {
-            id: id.clone(),
-            object: id.clone(),
-            status: "running",
-            started_at: None,
-        };
-        running.iter().map(view).collect()
+        self.running.lock().unwrap().clone()
+    }
+
+    fn failures(&self, _: &str) -> Vec<InstanceFailure> {
+        self.failures.lock().unwrap().clone()
     }
 }
 

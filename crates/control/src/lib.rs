@@ -20,6 +20,7 @@ pub mod plan;
 mod platform;
 mod records;
 mod registries;
+mod rollout;
 mod route;
 mod routes;
 mod seal;

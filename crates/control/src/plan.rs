@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use model::{Application, AssetRules};
+use model::{Application, AssetRules, DurableObjectId, Share};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -38,6 +38,17 @@ pub struct WorkerPlan {
     pub crons: Vec<String>,
     /// Hosts and paths that it serves: see [`PlannedRoute`].
     pub routes: Vec<PlannedRoute>,
+    /// A newer version that serves a part of the requests.
+    pub beside: Option<Box<BesidePlan>>,
+}
+
+/// A version that serves beside another one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BesidePlan {
+    /// Its share: of ten thousand requests.
+    pub share: u32,
+    /// The version.
+    pub plan: WorkerPlan,
 }
 
 /// One module.
@@ -191,8 +202,26 @@ pub struct ApplicationPlan {
     pub namespace_id: String,
     /// What they are.
     pub application: Application,
-    /// The image they run, as a reference.
+    /// The image they run, as a reference; `None`: their objects choose one of their Worker's
+    /// [`PlannedClass::images`].
+    pub image: Option<String>,
+    /// Which state of its configuration this is.
+    pub version: u32,
+    /// What a part of its objects starts instead: a rollout is under way.
+    pub staged: Option<StagedPlan>,
+}
+
+/// What a rollout brings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StagedPlan {
+    /// The objects that start it already.
+    pub share: Share,
+    /// As [`ApplicationPlan::application`].
+    pub application: Application,
+    /// The image, as a reference.
     pub image: String,
+    /// As [`ApplicationPlan::version`].
+    pub version: u32,
 }
 
 /// One instance, as the platform sees it.
@@ -201,9 +230,28 @@ pub struct InstanceView {
     /// This run of its container.
     pub id: String,
     /// The Durable Object that owns it.
-    pub object: String,
+    pub object: DurableObjectId,
+    /// [`ApplicationPlan::version`] when it was started; 0 where that is not known.
+    pub version: u32,
     /// A state of Cloudflare's: `running`, `stopping`, `failed` …
     pub status: &'static str,
+    /// Whether it has accepted a connection at a port, as far as is known.
+    pub listens: bool,
+    /// A port of it that was waited for in vain.
+    pub silent_port: Option<u16>,
     /// Since when it runs.
     pub started_at: Option<Timestamp>,
+}
+
+/// An instance that ended badly, or did not even start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceFailure {
+    /// The run of its container.
+    pub id: String,
+    /// The Durable Object that owned it.
+    pub object: DurableObjectId,
+    /// When it was.
+    pub at: Timestamp,
+    /// What happened, for people; nothing of what the program said.
+    pub reason: String,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-use crate::plan::{ApplicationPlan, InstanceView, WorkerPlan};
+use crate::plan::{ApplicationPlan, InstanceFailure, InstanceView, WorkerPlan};
 
 /// The answer to a request that takes its time.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -35,7 +35,7 @@ pub trait Platform: Send + Sync {
     fn run_worker<'a>(&'a self, plan: &'a WorkerPlan) -> Answer<'a, Result<(), PlatformError>>;
 
     /// What happens in a Worker, from now on: objects in the form of Cloudflare's `trace-v1`, without
-    /// the names of the Worker and its version. Watching may replace its process.
+    /// the Worker's name. Watching may replace its process.
     fn watch<'a>(&'a self, tag: &'a str) -> Answer<'a, Result<Events, PlatformError>>;
 
     /// Somebody who watched has dropped the events.
@@ -48,11 +48,15 @@ pub trait Platform: Send + Sync {
     /// Whether an expression says when to run a cron trigger; why not, if it does not.
     fn check_cron(&self, expression: &str) -> Result<(), PlatformError>;
 
-    /// Gets an application's image and lets its instances start; those that run stay as they are.
+    /// Gets an application's images and lets its instances start; those that run stay as they are.
     fn set_application<'a>(
         &'a self,
         plan: &'a ApplicationPlan,
     ) -> Answer<'a, Result<(), PlatformError>>;
+
+    /// Gets an image, so that no start has to wait for it; its digest.
+    fn prepare_image<'a>(&'a self, reference: &'a str)
+    -> Answer<'a, Result<String, PlatformError>>;
 
     /// Ends these instances within `grace`; their objects' next requests start new ones. Those that
     /// are gone are passed over.
@@ -63,4 +67,7 @@ pub trait Platform: Send + Sync {
 
     /// The instances whose objects are in a namespace.
     fn instances(&self, namespace_id: &str) -> Vec<InstanceView>;
+
+    /// Instances of the application of this name that failed lately, the oldest first.
+    fn failures(&self, application: &str) -> Vec<InstanceFailure>;
 }

@@ -6,13 +6,15 @@
 mod application;
 mod assets;
 mod binding;
+mod rollout;
 mod script;
 mod token;
 mod version;
 
-pub(crate) use application::{ApplicationRecord, Rollout, RolloutStatus};
+pub(crate) use application::ApplicationRecord;
 pub(crate) use assets::{AssetContent, AssetFiles, AssetSession, ClientFile, VersionAssets};
 pub(crate) use binding::{Binding, BindingKind};
-pub(crate) use script::{Class, Cron, Deployment, Script};
+pub(crate) use rollout::{Rollout, RolloutKind, RolloutStatus, StepRun};
+pub(crate) use script::{ALL_REQUESTS, Beside, Class, Cron, Deployment, Script};
 pub use token::{Scope, Token};
 pub(crate) use version::{ClassContainer, Module, Version};

@@ -11,10 +11,19 @@ use crate::records::Scope;
 pub(crate) enum Route {
     /// Endpoints of no account.
     User(UserRoute),
-    /// `GET /tails/<id>`: a WebSocket, by whose address alone a Worker is watched.
-    Tail(String),
+    /// What is asked for without one of the account's tokens.
+    Open(OpenRoute),
     /// Endpoints below an account.
     Account(String, AccountRoute),
+}
+
+/// Endpoints whose requests prove by themselves that they are allowed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum OpenRoute {
+    /// `GET /tails/<id>`: a WebSocket, by whose address alone a Worker is watched.
+    Tail(String),
+    /// `POST /workers/assets/upload`, with the hash of a single file: it has the token of an upload.
+    UploadAssets(Option<String>),
 }
 
 /// Who is asking.
@@ -35,7 +44,11 @@ pub(crate) enum UserRoute {
 pub(crate) enum AccountRoute {
     /// `/workers/scripts`, `/workers/scripts/<name>/…`, `/workers/services/<name>` …
     Workers(WorkersRoute),
-    /// `/containers/…`
+    /// `GET /containers/me`
+    ContainersMe,
+    /// `POST /containers/registries/<host>/credentials`
+    Credentials(String),
+    /// The rest of `/containers/…`
     Containers(ContainersRoute),
 }
 
@@ -49,13 +62,12 @@ pub(crate) enum WorkersRoute {
     DeleteService(String),
     /// `GET /workers/workers/<name>`
     Worker(String),
+    /// `PATCH /workers/workers/<name>/versions/latest`
+    PatchLatest(String),
     /// One script's, by its name.
     Script(String, ScriptRoute),
     /// `GET /workers/tails/by-consumer/<name>`
     TailConsumers,
-    /// `POST /workers/assets/upload`, with the hash of a single file. It is asked for with the token of
-    /// an upload, not with one of the account's.
-    UploadAssets(Option<String>),
     /// `GET /storage/kv/namespaces`: there are none.
     KvNamespaces,
 }
@@ -66,7 +78,11 @@ pub(crate) enum ScriptRoute {
     Put,
     Delete,
     Settings,
+    PatchSettings,
+    ScriptSettings,
     PatchScriptSettings,
+    /// `GET …/content/v2`: the modules of a version.
+    Content,
     Secrets,
     PutSecret,
     PatchSecrets,
@@ -92,8 +108,6 @@ pub(crate) enum ScriptRoute {
 /// Endpoints of containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ContainersRoute {
-    Me,
-    Credentials(String),
     Applications,
     CreateApplication,
     Application(String),
@@ -101,6 +115,10 @@ pub(crate) enum ContainersRoute {
     DeleteApplication(String),
     Rollouts(String),
     CreateRollout(String),
+    /// The id of an application, and that of one of its rollouts.
+    Rollout(String, String),
+    UpdateRollout(String, String),
+    DeleteRollout(String, String),
     /// What `wrangler containers list` shows.
     Dashboard,
     /// What `wrangler containers instances` shows.
@@ -121,11 +139,17 @@ impl Route {
             .collect();
         let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let found = match parts.as_slice() {
+            ["client", "v4", "accounts", _, "workers", "assets", "upload", rest @ ..]
+                if method == Method::POST && rest.len() < 2 =>
+            {
+                let hash = rest.first().map(|hash| (*hash).to_owned());
+                Some(Self::Open(OpenRoute::UploadAssets(hash)))
+            }
             ["client", "v4", "accounts", account, rest @ ..] => {
                 account_route(method, rest).map(|route| Self::Account((*account).to_owned(), route))
             }
             ["client", "v4", "tails", id] if method == Method::GET => {
-                Some(Self::Tail((*id).to_owned()))
+                Some(Self::Open(OpenRoute::Tail((*id).to_owned())))
             }
             ["client", "v4", rest @ ..] => user_route(method, rest).map(Self::User),
             _ => None,
@@ -141,7 +165,7 @@ impl Route {
     pub(crate) fn scope(&self, method: &Method) -> Scope {
         match self {
             _ if method == Method::GET => Scope::Read,
-            Self::User(_) | Self::Tail(_) => Scope::Read,
+            Self::User(_) | Self::Open(_) => Scope::Read,
             // Whoever may look at a Worker may watch it.
             Self::Account(
                 _,
@@ -151,7 +175,7 @@ impl Route {
                 )),
             ) => Scope::Read,
             Self::Account(_, AccountRoute::Workers(_)) => Scope::WorkersWrite,
-            Self::Account(_, AccountRoute::Containers(_)) => Scope::ContainersWrite,
+            Self::Account(_, _) => Scope::ContainersWrite,
         }
     }
 }
@@ -169,6 +193,10 @@ fn user_route(method: &Method, rest: &[&str]) -> Option<UserRoute> {
 fn account_route(method: &Method, rest: &[&str]) -> Option<AccountRoute> {
     match rest {
         ["workers", rest @ ..] => workers_route(method, rest).map(AccountRoute::Workers),
+        ["containers", "me"] if method == Method::GET => Some(AccountRoute::ContainersMe),
+        ["containers", "registries", host, "credentials"] if method == Method::POST => {
+            Some(AccountRoute::Credentials((*host).to_owned()))
+        }
         ["containers", rest @ ..] => containers_route(method, rest).map(AccountRoute::Containers),
         ["storage", "kv", "namespaces"] if method == Method::GET => {
             Some(AccountRoute::Workers(WorkersRoute::KvNamespaces))
@@ -186,9 +214,10 @@ fn workers_route(method: &Method, rest: &[&str]) -> Option<WorkersRoute> {
         (&Method::GET, ["services", service]) => WorkersRoute::Service(name(service)),
         (&Method::DELETE, ["services", service]) => WorkersRoute::DeleteService(name(service)),
         (&Method::GET, ["workers", worker]) => WorkersRoute::Worker(name(worker)),
+        (&Method::PATCH, ["workers", worker, "versions", "latest"]) => {
+            WorkersRoute::PatchLatest(name(worker))
+        }
         (&Method::GET, ["tails", "by-consumer", _]) => WorkersRoute::TailConsumers,
-        (&Method::POST, ["assets", "upload"]) => WorkersRoute::UploadAssets(None),
-        (&Method::POST, ["assets", "upload", hash]) => WorkersRoute::UploadAssets(Some(name(hash))),
         (_, ["scripts", script, rest @ ..]) => {
             WorkersRoute::Script(name(script), script_route(method, rest)?)
         }
@@ -201,6 +230,9 @@ fn script_route(method: &Method, rest: &[&str]) -> Option<ScriptRoute> {
         (&Method::PUT, []) => ScriptRoute::Put,
         (&Method::DELETE, []) => ScriptRoute::Delete,
         (&Method::GET, ["settings"]) => ScriptRoute::Settings,
+        (&Method::PATCH, ["settings"]) => ScriptRoute::PatchSettings,
+        (&Method::GET, ["content", "v2"]) => ScriptRoute::Content,
+        (&Method::GET, ["script-settings"]) => ScriptRoute::ScriptSettings,
         (&Method::PATCH, ["script-settings"]) => ScriptRoute::PatchScriptSettings,
         (&Method::GET, ["secrets"]) => ScriptRoute::Secrets,
         (&Method::PUT, ["secrets"]) => ScriptRoute::PutSecret,
@@ -229,10 +261,6 @@ fn script_route(method: &Method, rest: &[&str]) -> Option<ScriptRoute> {
 fn containers_route(method: &Method, rest: &[&str]) -> Option<ContainersRoute> {
     let name = |name: &&str| (*name).to_owned();
     Some(match (method, rest) {
-        (&Method::GET, ["me"]) => ContainersRoute::Me,
-        (&Method::POST, ["registries", host, "credentials"]) => {
-            ContainersRoute::Credentials(name(host))
-        }
         (&Method::GET, ["applications"]) => ContainersRoute::Applications,
         (&Method::POST, ["applications"]) => ContainersRoute::CreateApplication,
         (&Method::GET, ["applications", id]) => ContainersRoute::Application(name(id)),
@@ -241,6 +269,15 @@ fn containers_route(method: &Method, rest: &[&str]) -> Option<ContainersRoute> {
         (&Method::GET, ["applications", id, "rollouts"]) => ContainersRoute::Rollouts(name(id)),
         (&Method::POST, ["applications", id, "rollouts"]) => {
             ContainersRoute::CreateRollout(name(id))
+        }
+        (&Method::GET, ["applications", id, "rollouts", rollout]) => {
+            ContainersRoute::Rollout(name(id), name(rollout))
+        }
+        (&Method::POST, ["applications", id, "rollouts", rollout]) => {
+            ContainersRoute::UpdateRollout(name(id), name(rollout))
+        }
+        (&Method::DELETE, ["applications", id, "rollouts", rollout]) => {
+            ContainersRoute::DeleteRollout(name(id), name(rollout))
         }
         (&Method::GET, ["dash", "applications"]) => ContainersRoute::Dashboard,
         (&Method::GET, ["dash", "applications", id, "instances"]) => {
@@ -258,8 +295,8 @@ mod tests {
     #[test]
     fn what_wrangler_asks_for_is_found_and_all_else_is_named() {
         let path = "/client/v4/accounts/a/containers/registries/localhost%3A5000/credentials";
-        let credentials = ContainersRoute::Credentials("localhost:5000".into());
-        let credentials = Route::Account("a".into(), AccountRoute::Containers(credentials));
+        let credentials = AccountRoute::Credentials("localhost:5000".into());
+        let credentials = Route::Account("a".into(), credentials);
         assert_eq!(Route::parse(&Method::POST, path), Ok(credentials));
         for (method, path) in [(Method::GET, path), (Method::GET, "/"), (Method::PUT, "/client/v4")]
         {

@@ -209,6 +209,15 @@ impl State {
         Ok(rollouts)
     }
 
+    /// The rollout of an application that is not over.
+    pub(crate) fn active_rollout(
+        &self,
+        application: &ApplicationRecord,
+    ) -> Result<Option<Rollout>, Failure> {
+        let newest = self.read(&key::rollout(&application.id, application.rollouts))?;
+        Ok(newest.map(|read: Read<Rollout>| read.value).filter(|it| !it.status.is_over()))
+    }
+
     /// Makes the changes of a transaction.
     pub(crate) fn commit(&self, transaction: &Transaction) -> Result<(), Failure> {
         match self.store.commit(transaction) {

@@ -24,7 +24,6 @@ use uuid::Uuid;
 
 use crate::envelope::Failure;
 use crate::platform::Events;
-use crate::state::State;
 pub(crate) use filter::Filters;
 
 /// How long a tail lives.
@@ -124,7 +123,6 @@ pub(crate) async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     (tail, mut over): (Tail, watch::Receiver<()>),
     mut events: Events,
-    state: State,
 ) {
     // wrangler does not mask its frames, against RFC 6455.
     let config = WebSocketConfig::default()
@@ -135,7 +133,7 @@ pub(crate) async fn serve(
     loop {
         let sent = tokio::select! {
             event = events.recv() => match event {
-                Ok(event) => match shown(&tail, &state, &event) {
+                Ok(event) => match shown(&tail, &event) {
                     Some(text) => socket.send(Message::text(text)).await,
                     None => Ok(()),
                 },
@@ -160,12 +158,9 @@ pub(crate) async fn serve(
 }
 
 /// An event as a watcher is sent it, if it passes the filters.
-fn shown(tail: &Tail, state: &State, event: &Value) -> Option<String> {
+fn shown(tail: &Tail, event: &Value) -> Option<String> {
     let mut event = event.clone();
     event["scriptName"] = json!(tail.script);
-    let script = state.find_script(&tail.script).ok().flatten();
-    let version = script.and_then(|read| read.value.current);
-    event["scriptVersion"] = json!({ "id": version });
     if !tail.filters.pass(&event, rand_fraction) {
         return None;
     }
@@ -201,7 +196,6 @@ fn overload(count: u64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fake::state;
 
     #[test]
     fn a_tail_is_found_until_it_is_removed_and_a_worker_has_few() {
@@ -228,8 +222,7 @@ mod tests {
         let tail = tails.make("w", "tag", Filters::default()).unwrap();
         let headers = json!({"Authorization": "a", "x-api-key": "b", "cookie": "c", "accept": "d"});
         let event = json!({"event": {"request": {"headers": headers}}, "logs": []});
-        let (state, _folder) = state();
-        let shown: Value = serde_json::from_str(&shown(&tail, &state, &event).unwrap()).unwrap();
+        let shown: Value = serde_json::from_str(&shown(&tail, &event).unwrap()).unwrap();
         let expected = json!({"Authorization": "REDACTED", "x-api-key": "REDACTED",
             "cookie": "REDACTED", "accept": "d"});
         assert_eq!(shown["event"]["request"]["headers"], expected);

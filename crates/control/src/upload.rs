@@ -62,6 +62,28 @@ impl Upload {
     }
 }
 
+/// One part of a form, whose other parts nobody wants.
+///
+/// # Errors
+/// The body is no such form, or has no such part.
+pub(crate) async fn field(
+    headers: &HeaderMap,
+    body: Incoming,
+    wanted: &str,
+) -> Result<Bytes, Failure> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let boundary = multer::parse_boundary(content_type.unwrap_or_default())
+        .map_err(|error| Failure::bad_request(format!("Content-Type: {error}")))?;
+    let limit = Constraints::new().size_limit(SizeLimit::new().whole_stream(MOST_BYTES));
+    let mut form = Multipart::with_constraints(body.into_data_stream(), boundary, limit);
+    while let Some(field) = form.next_field().await.map_err(|error| wrong(&error))? {
+        if field.name() == Some(wanted) {
+            return field.bytes().await.map_err(|error| wrong(&error));
+        }
+    }
+    Err(Failure::bad_request(format!("the form has no part `{wanted}`")))
+}
+
 /// One part of the form.
 struct Part {
     name: String,

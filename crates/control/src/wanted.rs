@@ -1,14 +1,15 @@
 //! What a client wants of a container application, in its own words: checked, and made a plan of.
 //! Pure.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use model::{Application, ApplicationImages, ImageSource, InstanceType};
 use serde_json::{Value, json};
 
 use crate::envelope::Failure;
-use crate::plan::ApplicationPlan;
-use crate::records::ApplicationRecord;
+use crate::plan::{ApplicationPlan, StagedPlan};
+use crate::records::{ApplicationRecord, Rollout, RolloutKind};
 
 /// Instances that may run when nobody says how many (`spec/wrangler.md` §3.6).
 const MAX_INSTANCES: u64 = 20;
@@ -43,9 +44,8 @@ const CONFIGURATION: [&str; 10] = [
 ];
 
 /// Fields that are carried out only where they ask for nothing.
-const NOT_YET: [(&str, &str); 8] = [
+const NOT_YET: [(&str, &str); 7] = [
     ("/instances", "instances that start without a request"),
-    ("/rollout_active_grace_period", "a grace period for active instances"),
     ("/constraints/regions", "placement in a region"),
     ("/constraints/cities", "placement in a city"),
     ("/constraints/jurisdiction", "a jurisdiction"),
@@ -59,14 +59,23 @@ const NOT_YET: [(&str, &str); 8] = [
 /// # Errors
 /// There is something of that kind; the answer names the field.
 pub(crate) fn check(wanted: &Value) -> Result<(), Failure> {
-    if wanted["scheduling_policy"] == json!("durable_object") {
-        return Err(images_of_objects());
+    if chooses_images(wanted) {
+        check_choice(wanted)?;
     }
     for (field, what) in NOT_YET {
         let value = wanted.pointer(field).unwrap_or(&Value::Null);
         if !is_nothing(value) {
             let field = field[1..].replace('/', ".");
             return Err(refused(format!("`{field}` is {value}: {what} is not done")));
+        }
+    }
+    match &wanted["rollout_active_grace_period"] {
+        Value::Null => {}
+        value if value.is_u64() => {}
+        value => {
+            return Err(Failure::bad_request(format!(
+                "VALIDATE_INPUT: rollout_active_grace_period is {value}, not a number of seconds"
+            )));
         }
     }
     known(wanted, "", &FIELDS)?;
@@ -99,31 +108,57 @@ fn refused(what: impl std::fmt::Display) -> Failure {
     Failure::bad_request(format!("VALIDATE_INPUT: {what} by `berth serve` yet; leave it out"))
 }
 
-/// `scheduling_policy: "durable_object"`.
-pub(crate) fn images_of_objects() -> Failure {
-    Failure::bad_request(
-        "VALIDATE_INPUT: images of `scheduling_policy: \"durable_object\"` are not run by `berth \
-         serve` yet; `berth dev` does",
-    )
+/// Whether its objects choose their images, which come with the Worker's versions.
+pub(crate) fn chooses_images(wanted: &Value) -> bool {
+    wanted["scheduling_policy"] == json!("durable_object")
+}
+
+/// What an object chooses when it starts a container is nobody else's to say.
+fn check_choice(wanted: &Value) -> Result<(), Failure> {
+    let fields = ["/max_instances", "/constraints", "/affinities", "/rollout_active_grace_period"];
+    let of_configuration = ["image", "instance_type", "vcpu", "memory_mib", "disk"];
+    let of_configuration = of_configuration.map(|field| format!("/configuration/{field}"));
+    let mut fields = fields.into_iter().chain(of_configuration.iter().map(String::as_str));
+    let given = |field: &&str| wanted.pointer(field).is_some_and(|value| !is_nothing(value));
+    fields.find(given).map_or(Ok(()), |field| {
+        Err(Failure::bad_request(format!(
+            "VALIDATE_INPUT: `{}` is not for `scheduling_policy: \"durable_object\"`, where each object \
+             chooses what it starts; leave it out",
+            field[1..].replace('/', ".")
+        )))
+    })
+}
+
+/// Who says when the steps of a rollout begin.
+///
+/// # Errors
+/// It is a kind or a strategy that nobody knows.
+pub(crate) fn rollout_kind(wanted: &Value) -> Result<RolloutKind, Failure> {
+    let wrong = |why: String| Failure::bad_request(format!("VALIDATE_INPUT: {why}"));
+    match &wanted["strategy"] {
+        Value::Null => {}
+        Value::String(text) if text == "rolling" => {}
+        other => {
+            return Err(wrong(format!("the `strategy` of a rollout is {other}, not \"rolling\"")));
+        }
+    }
+    match wanted["kind"].as_str() {
+        None if wanted["kind"].is_null() => Ok(RolloutKind::FullAuto),
+        Some("full_auto") => Ok(RolloutKind::FullAuto),
+        Some("full_manual") => Ok(RolloutKind::FullManual),
+        _ => Err(wrong(format!(
+            "the `kind` of a rollout is {}, not \"full_auto\" or \"full_manual\"",
+            wanted["kind"]
+        ))),
+    }
 }
 
 /// How a rollout goes: how many of a hundred instances have been replaced after each step.
 ///
 /// # Errors
-/// It is to wait for somebody, or makes no sense.
+/// It makes no sense.
 pub(crate) fn steps(wanted: &Value) -> Result<Vec<u32>, Failure> {
     let wrong = |why: String| Failure::bad_request(format!("VALIDATE_INPUT: {why}"));
-    for (field, only) in [("kind", "full_auto"), ("strategy", "rolling")] {
-        match &wanted[field] {
-            Value::Null => {}
-            Value::String(text) if text == only => {}
-            other => {
-                let what =
-                    format!("a rollout whose `{field}` is {other}, not \"{only}\", is not run");
-                return Err(wrong(format!("{what} by `berth serve` yet")));
-            }
-        }
-    }
     let percentage = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
     let steps: Option<Vec<u32>> = match (&wanted["steps"], &wanted["step_percentage"]) {
         (Value::Null, Value::Null) => Some(vec![100]),
@@ -139,14 +174,65 @@ pub(crate) fn steps(wanted: &Value) -> Result<Vec<u32>, Failure> {
     steps.ok_or_else(|| wrong("the steps of a rollout are percentages that grow up to 100".into()))
 }
 
-/// What the instances of an application are to be.
+/// What the instances of an application are to be; `rollout` is the one that is under way.
 ///
 /// # Errors
 /// The client's wishes make no sense.
 pub(crate) fn plan(
     record: &ApplicationRecord,
+    rollout: Option<&Rollout>,
     stop_grace: Duration,
 ) -> Result<ApplicationPlan, Failure> {
+    let before = match rollout {
+        Some(rollout) => previous_configuration(record, rollout),
+        None => record.configuration(),
+    };
+    let (application, image) = application(record, &before, stop_grace)?;
+    let staged = match rollout {
+        Some(rollout) if !rollout.reverting => {
+            let target = target_configuration(record, rollout);
+            let (application, image) = self::application(record, &target, stop_grace)?;
+            let (share, version) = (rollout.share(), rollout.target_version());
+            image.map(|image| StagedPlan { share, application, image, version })
+        }
+        _ => None,
+    };
+    Ok(ApplicationPlan {
+        id: record.id.clone(),
+        namespace_id: record.namespace().unwrap_or_default().to_owned(),
+        application,
+        image,
+        version: record.version,
+        staged,
+    })
+}
+
+/// What a rollout brings, whole.
+pub(crate) fn target_configuration(record: &ApplicationRecord, rollout: &Rollout) -> Value {
+    match &rollout.configuration {
+        // A record of a Berth that switched at once.
+        Value::Null => record.configuration(),
+        whole => whole.clone(),
+    }
+}
+
+/// What a rollout goes back to, whole.
+pub(crate) fn previous_configuration(record: &ApplicationRecord, rollout: &Rollout) -> Value {
+    rollout.previous_configuration.clone().unwrap_or_else(|| {
+        let mut configuration = record.configuration();
+        if let Some(image) = &rollout.previous_image {
+            configuration["image"] = json!(image);
+        }
+        configuration
+    })
+}
+
+/// What instances of a configuration are, and their image.
+fn application(
+    record: &ApplicationRecord,
+    configuration: &Value,
+    stop_grace: Duration,
+) -> Result<(Application, Option<String>), Failure> {
     let wanted = &record.wanted;
     let name = record.name();
     if name.is_empty() {
@@ -154,23 +240,30 @@ pub(crate) fn plan(
     }
     let max_instances = wanted["max_instances"].as_u64().unwrap_or(MAX_INSTANCES);
     let max_instances = u32::try_from(max_instances).unwrap_or(u32::MAX);
-    let image = record
-        .image
-        .clone()
-        .ok_or_else(|| Failure::bad_request("VALIDATE_INPUT: configuration.image is missing"))?;
-    Ok(ApplicationPlan {
-        id: record.id.clone(),
-        namespace_id: record.namespace().unwrap_or_default().to_owned(),
-        application: Application {
+    if chooses_images(wanted) {
+        let application = Application {
             name: name.to_owned(),
             class_name: name.to_owned(),
-            images: ApplicationImages::One(ImageSource::Reference(image.clone())),
-            instance_type: instance_type(&wanted["configuration"])?,
-            max_instances,
+            images: ApplicationImages::Named(BTreeMap::new()),
+            // Each start names a type, but workerd tells its engine none.
+            instance_type: InstanceType::Standard4,
+            max_instances: u32::MAX,
             stop_grace,
-        },
-        image,
-    })
+        };
+        return Ok((application, None));
+    }
+    let image = configuration["image"]
+        .as_str()
+        .ok_or_else(|| Failure::bad_request("VALIDATE_INPUT: configuration.image is missing"))?;
+    let application = Application {
+        name: name.to_owned(),
+        class_name: name.to_owned(),
+        images: ApplicationImages::One(ImageSource::Reference(image.to_owned())),
+        instance_type: instance_type(configuration)?,
+        max_instances,
+        stop_grace,
+    };
+    Ok((application, Some(image.to_owned())))
 }
 
 /// The limits of a configuration: a type by name, or numbers.
@@ -290,8 +383,9 @@ mod tests {
                 "wrangler_ssh": {"enabled": false}}});
         assert_eq!(check(&plain), Ok(()));
         for (more, name) in [
-            (json!({"scheduling_policy": "durable_object"}), "durable_object"),
+            (json!({"scheduling_policy": "durable_object"}), "max_instances"),
             (json!({"instances": 1}), "instances"),
+            (json!({"rollout_active_grace_period": -1}), "rollout_active_grace_period"),
             (json!({"constraints": {"jurisdiction": "eu"}}), "constraints.jurisdiction"),
             (json!({"configuration": {"wrangler_ssh": {"enabled": true}}}), "wrangler_ssh.enabled"),
             (json!({"configuration": {"command": ["x"]}}), "configuration.command"),
@@ -312,8 +406,6 @@ mod tests {
         assert_eq!(steps(&json!({"step_percentage": 25})), Ok(vec![25, 50, 75, 100]));
         assert_eq!(steps(&json!({"step_percentage": 100})), Ok(vec![100]));
         for wrong in [
-            json!({"kind": "full_manual"}),
-            json!({"strategy": "recreate"}),
             json!({"steps": [step(50)]}),
             json!({"steps": [step(50), step(10), step(100)]}),
             json!({"steps": []}),
@@ -321,6 +413,31 @@ mod tests {
             json!({"steps": [step(100)], "step_percentage": 100}),
         ] {
             assert!(steps(&wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn bc2_objects_that_choose_their_images_get_no_other_and_no_limits() {
+        let plain = json!({"name": "a", "scheduling_policy": "durable_object", "instances": 0,
+            "durable_objects": {"namespace_id": "1"}, "observability": {"logs": {"enabled": true}},
+            "configuration": {"wrangler_ssh": {"enabled": false}}});
+        assert_eq!(check(&plain), Ok(()));
+        for field in ["image", "instance_type", "vcpu"] {
+            let mut wanted = plain.clone();
+            wanted["configuration"][field] = json!("x");
+            let failure = check(&wanted).unwrap_err();
+            assert!(failure.message().contains(&format!("configuration.{field}")), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn bf5_a_rollout_goes_by_itself_or_by_hand_and_no_other_way() {
+        assert_eq!(rollout_kind(&json!({})), Ok(RolloutKind::FullAuto));
+        let manual = json!({"kind": "full_manual", "strategy": "rolling"});
+        assert_eq!(rollout_kind(&manual), Ok(RolloutKind::FullManual));
+        for wrong in [json!({"kind": "none"}), json!({"kind": 1}), json!({"strategy": "recreate"})]
+        {
+            assert!(rollout_kind(&wrong).is_err(), "{wrong}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Workers: uploaded, deployed, changed, removed. Records first, then what runs follows them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,9 +10,13 @@ use uuid::Uuid;
 use crate::bindings::{of_upload, place};
 use crate::blobs::BlobId;
 use crate::envelope::Failure;
-use crate::plan::{PlannedBinding, PlannedClass, PlannedModule, PlannedValue, WorkerPlan};
+use crate::plan::{
+    BesidePlan, PlannedBinding, PlannedClass, PlannedModule, PlannedValue, WorkerPlan,
+};
 use crate::platform::Platform;
-use crate::records::{Binding, BindingKind, ClassContainer, Deployment, Module, Script, Version};
+use crate::records::{
+    ALL_REQUESTS, Beside, Binding, BindingKind, ClassContainer, Deployment, Module, Script, Version,
+};
 use crate::state::{Read, State, bytes, key};
 use crate::tails::Tails;
 use crate::turns::Turns;
@@ -122,21 +127,31 @@ impl Workers {
         let _turns = self.turns.of_all(others.chain([name])).await;
         let Read { value: script, revision } = self.state.script(name)?;
         let newest = self.state.newest_version(&script)?.ok_or_else(Failure::no_version)?;
-        if script.current.is_some_and(|current| current != newest.id) {
+        if script.beside.is_some() || script.current.is_some_and(|current| current != newest.id) {
             let message = "The latest version of your Worker isn't deployed: deploy it first, or \
                            change the secrets of a version (`wrangler versions secret put`)";
             return Err(Failure::new(http::StatusCode::BAD_REQUEST, 10215, message));
         }
-        let mut version = Version {
-            id: Uuid::new_v4(),
-            number: script.versions + 1,
-            created_on: Timestamp::now(),
-            author: author.name.clone(),
-            source: author.source.to_owned(),
-            ..newest
-        };
+        let mut version = copy(&script, newest, &author);
         change(&script, &mut version.bindings)?;
         self.add(script, Some(revision), version, author, true).await
+    }
+
+    /// A version like the newest but for its bindings, which nothing serves yet.
+    pub(crate) async fn copy_newest(
+        &self,
+        name: &str,
+        author: Author,
+        annotations: BTreeMap<String, String>,
+        change: impl FnOnce(&Script, &mut Vec<Binding>) -> Result<(), Failure> + Send,
+    ) -> Result<(Script, Version), Failure> {
+        let _turn = self.turns.of(name).await;
+        let Read { value: script, revision } = self.state.script(name)?;
+        let none = || Failure::new(http::StatusCode::NOT_FOUND, 10222, "There is no version yet.");
+        let newest = self.state.newest_version(&script)?.ok_or_else(none)?;
+        let mut version = Version { annotations, ..copy(&script, newest, &author) };
+        change(&script, &mut version.bindings)?;
+        self.add(script, Some(revision), version, author, false).await
     }
 
     /// Writes a version down, and lets it serve.
@@ -154,7 +169,7 @@ impl Workers {
             .if_unchanged(key::script(&script.name), revision)
             .put(key::version(&script.tag, version.id), bytes(&version));
         if deploy {
-            write = deployed(write, &mut script, version.id, author);
+            write = deployed(write, &mut script, version.id, None, author);
         }
         write = write.put(key::script(&script.name), bytes(&script));
         self.state.commit(&write)?;
@@ -165,24 +180,45 @@ impl Workers {
         Ok((script, version))
     }
 
-    /// Lets a version that is there serve.
+    /// Lets versions that are there serve, each its share of the requests: one, or two of which the
+    /// older one comes first whatever the order they are named in.
     pub(crate) async fn deploy(
         &self,
         name: &str,
-        id: Uuid,
+        mut shares: Vec<Beside>,
         author: Author,
     ) -> Result<Deployment, Failure> {
-        let version = self.state.version(&self.state.script(name)?.value, id)?;
-        let others = version.others().map(|(other, _)| other);
+        let Read { value: script, .. } = self.state.script(name)?;
+        let versions = |script: &Script, shares: &[Beside]| {
+            let one = |share: &Beside| self.state.version(script, share.version);
+            shares.iter().map(one).collect::<Result<Vec<_>, _>>()
+        };
+        let before = versions(&script, &shares)?;
+        let others = before.iter().flat_map(Version::others).map(|(other, _)| other);
         let _turns = self.turns.of_all(others.chain([name])).await;
         let Read { value: mut script, revision } = self.state.script(name)?;
-        let version = self.state.version(&script, id)?;
-        self.check_others(name, &version).await?;
-        self.try_out(&script, &version).await?;
+        let mut versions = versions(&script, &shares)?;
+        versions.sort_by_key(|version| version.number);
+        let place = |it: &Beside| versions.iter().position(|version| version.id == it.version);
+        shares.sort_by_key(place);
+        let (first, beside) = match shares.as_slice() {
+            [one] if one.share == ALL_REQUESTS => (one.version, None),
+            [one, other] if one.share + other.share == ALL_REQUESTS => (one.version, Some(*other)),
+            _ => return Err(Failure::new(http::StatusCode::BAD_REQUEST, 10023, WRONG_SHARES)),
+        };
+        if beside.is_some() {
+            self.check_split(&script)?;
+        }
+        for version in &versions {
+            self.check_others(name, version).await?;
+            self.try_out(&script, version).await?;
+        }
         let write = Transaction::new().if_unchanged(key::script(name), Some(revision));
-        let write = deployed(write, &mut script, id, author);
+        let write = deployed(write, &mut script, first, beside, author);
         self.state.commit(&write.put(key::script(name), bytes(&script)))?;
-        self.open_others(&version).await;
+        for version in &versions {
+            self.open_others(version).await;
+        }
         self.run(name).await?;
         self.state.deployments(&script)?.into_iter().next().ok_or_else(Failure::conflict)
     }
@@ -237,7 +273,11 @@ impl Workers {
         let Read { value: script, .. } = self.state.script(name)?;
         let Some(current) = script.current else { return Ok(()) };
         let version = self.state.version(&script, current)?;
-        let plan = self.plan(&script, &version)?;
+        let mut plan = self.plan(&script, &version)?;
+        if let Some(Beside { version, share }) = script.beside {
+            let beside = self.plan(&script, &self.state.version(&script, version)?)?;
+            plan.beside = Some(Box::new(BesidePlan { share, plan: beside }));
+        }
         self.platform.run_worker(&plan).await.map_err(|error| {
             Failure::internal(format!("version {current} is deployed and does not run: {error}"))
         })
@@ -306,6 +346,7 @@ impl Workers {
             entrypoints: self.entrypoints(&script.name)?,
             crons: script.crons.iter().map(|cron| cron.cron.clone()).collect(),
             routes: patterns.map(|pattern| routes::parse(pattern)).collect::<Result<_, _>>()?,
+            beside: None,
         })
     }
 
@@ -348,6 +389,10 @@ impl Workers {
     }
 }
 
+/// What may be asked of a deployment.
+const WRONG_SHARES: &str =
+    "a deployment has one version at 100%, or two whose percentages make 100";
+
 /// What workerd says of a Worker that is to have an entry point which it does not export.
 const NO_ENTRYPOINT: &str = "has no such named entrypoint";
 
@@ -362,14 +407,33 @@ fn planned_class(class: &crate::records::Class, version: &Version) -> PlannedCla
     }
 }
 
+/// The next version, like this one.
+fn copy(script: &Script, version: Version, author: &Author) -> Version {
+    Version {
+        id: Uuid::new_v4(),
+        number: script.versions + 1,
+        created_on: Timestamp::now(),
+        author: author.name.clone(),
+        source: author.source.to_owned(),
+        ..version
+    }
+}
+
 /// Adds a deployment to what is written.
-fn deployed(write: Transaction, script: &mut Script, version: Uuid, author: Author) -> Transaction {
+fn deployed(
+    write: Transaction,
+    script: &mut Script,
+    version: Uuid,
+    beside: Option<Beside>,
+    author: Author,
+) -> Transaction {
     script.deployments += 1;
-    script.current = Some(version);
+    (script.current, script.beside) = (Some(version), beside);
     let deployment = Deployment {
         id: Uuid::new_v4(),
         number: script.deployments,
         version,
+        beside,
         created_on: Timestamp::now(),
         author: author.name,
         source: author.source.to_owned(),

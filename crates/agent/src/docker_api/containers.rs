@@ -42,7 +42,7 @@ async fn create_instance(api: &Api, slot: &Arc<Slot>, request: CreateContainer) 
     if let Some(refused) = not_supported(&request) {
         return refused;
     }
-    let application = slot.application.settings();
+    let application = slot.application.settings().for_object(&slot.name.object);
     let image = match images::snapshot_id(&request.image) {
         Some(id) => images::restore(api, &application.unique_key, id).await,
         None if slot.application.is_open() => images::stored(api, &request.image).await,

@@ -149,6 +149,8 @@ impl Containers {
             image_name: None,
             image,
             choices: BTreeMap::new(),
+            version: 0,
+            staged: None,
         };
         let container = Arc::new(Container {
             id: record.id.clone(),

@@ -35,6 +35,9 @@ pub(crate) struct Record {
     /// Directories that are snapshots of their own.
     #[serde(default)]
     pub(crate) mounts: Vec<PathBuf>,
+    /// Which state of the application's configuration it was started as.
+    #[serde(default)]
+    pub(crate) version: u32,
     /// This run's id.
     pub(crate) instance: InstanceId,
     /// Its state, with its deadlines.
@@ -165,6 +168,7 @@ mod tests {
             image: "sha256:1".to_owned(),
             restored: true,
             mounts: vec!["data".into()],
+            version: 2,
             instance: InstanceId::new(),
             state: State::Stopping { deadline: Moment(5) },
             started: Moment(1),

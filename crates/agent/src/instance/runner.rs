@@ -67,6 +67,8 @@ pub(crate) struct Runner {
     stopwatch: Stopwatch,
     state: State,
     generation: u64,
+    /// Which state of the application's configuration it is started as.
+    version: u32,
     creation: Option<Creation>,
     preparation: Option<Preparation>,
     admission: Option<Admission>,
@@ -113,7 +115,8 @@ impl Runner {
         outbound: watch::Receiver<Outbound>,
     ) -> (Instance, Self) {
         let state = State::Prepared { until: now().after(PREPARED_FOR) };
-        let published = Published { generation: 0, state: state.clone(), running: None };
+        let published =
+            Published { generation: 0, state: state.clone(), version: 0, running: None };
         let (publish, follow) = watch::channel(published);
         let (send, inbox) = mpsc::channel(16);
         let ports = Arc::new(Ports::default());
@@ -144,6 +147,7 @@ impl Runner {
             stopwatch,
             state,
             generation: 0,
+            version: 0,
             creation: None,
             preparation: None,
             admission: None,
@@ -348,6 +352,7 @@ impl Runner {
 
     fn create(&mut self, creation: Creation) {
         self.stopwatch.note(Phase::Created);
+        self.version = creation.application.version;
         self.creation = Some(creation);
     }
 
@@ -368,6 +373,7 @@ impl Runner {
         self.routed = routed || internet;
         self.layered = self.node.layers_dir(self.subject.instance).exists();
         self.started = started;
+        self.version = record.version;
         let process = Process { args: Vec::new(), env, cwd, user, terminal: None };
         self.look_after(sandbox, output, process, files);
         let ran_for = Duration::from_millis(now().0.saturating_sub(started.0));
@@ -447,6 +453,7 @@ impl Runner {
         Published {
             generation: self.generation,
             state: self.state.clone(),
+            version: self.version,
             running: self.running.clone(),
         }
     }

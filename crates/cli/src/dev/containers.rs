@@ -223,6 +223,8 @@ fn settings_of(application: &Application, key: &str, made: Made) -> ApplicationR
         image_name: Some(application.name.clone()),
         image: made.image,
         choices: made.choices,
+        version: 0,
+        staged: None,
     }
 }
 

@@ -17,7 +17,8 @@ pub(crate) fn print_events(mut events: Events, printer: Printer, timings: Arc<Mu
     });
 }
 
-fn print(printer: &Printer, event: &AgentEvent, timings: &Mutex<Timings>) {
+/// Prints what happened to an instance.
+pub(crate) fn print(printer: &Printer, event: &AgentEvent, timings: &Mutex<Timings>) {
     match event {
         AgentEvent::Started { subject, took } => {
             say(printer, subject, &format!("started in {}", lines::duration(*took)));

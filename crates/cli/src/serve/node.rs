@@ -1,31 +1,34 @@
 //! This machine as a platform: Workers, containers and routes.
 
+mod beside;
+mod images;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use agent::{Agent, AgentConfig, ApplicationRuntime, InstanceSummary, Network, StartRate, StopAll};
-use control::plan::{ApplicationPlan, InstanceView, WorkerPlan};
+use agent::{Agent, AgentConfig, ApplicationRuntime, Network, StartRate, StopAll};
+use control::plan::{ApplicationPlan, InstanceFailure, InstanceView, WorkerPlan};
 use control::{Answer, Events, Platform, PlatformError};
 use edge::Site;
 use http::{HeaderName, HeaderValue};
-use image::{Image, ImageStore, PullOptions, Reference, Snapshots};
-use jiff::Timestamp;
-use model::instance::State;
+use image::{ImageStore, Snapshots};
 use runtime::{Runtime, RuntimeConfig};
-use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 use workers::cron::Schedule;
 use workers::{DeployError, Event, WorkerProcess};
 
+use super::applications::{Choices, Versions, of_plan, of_staged, view};
 use super::doors::Doors;
+use super::health::Health;
+use super::routes::Split;
 use super::watchers::Watchers;
 use super::worker::{Places, spec};
 use super::{Folders, Routes, assets};
 use crate::args::LogLevel;
 use crate::dev::containers::placement;
-use crate::dev::progress::ImageProgress;
-use crate::dev::{instances, lines};
+use crate::dev::lines;
 use crate::engines::Engines;
 use crate::error::{CliError, chain};
 use crate::paths;
@@ -68,13 +71,18 @@ pub(crate) struct Node {
     routes: Routes,
     workers: tokio::sync::Mutex<HashMap<String, Hosted>>,
     watchers: Watchers,
-    /// The reference whose image each namespace's instances start from.
-    images: Mutex<HashMap<String, (String, Image)>>,
+    /// The images that instances start from.
+    images: Mutex<Versions>,
+    /// Those that the objects of a namespace choose from.
+    choices: Mutex<HashMap<String, Choices>>,
+    /// What happened to instances lately.
+    health: Health,
     printer: Printer,
 }
 
 /// A Worker that runs here.
 struct Hosted {
+    place: Place,
     process: WorkerProcess,
     site: Site,
     doors: Doors,
@@ -83,6 +91,32 @@ struct Hosted {
     watched: bool,
     /// What serves; `None` while nothing has yet.
     plan: Option<WorkerPlan>,
+    /// What its events are told to be of.
+    version: Arc<Mutex<Uuid>>,
+    /// A newer version that serves a part of the requests.
+    beside: Option<Box<Hosted>>,
+}
+
+/// Which of a Worker's processes: each has folders of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The one that others reach.
+    First,
+    /// The one of a newer version that serves a part of the requests.
+    Beside,
+    /// One that nobody reaches, to see whether it starts.
+    Tried,
+}
+
+impl Place {
+    /// What is added to the names of folders.
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::First => "",
+            Self::Beside => ".beside",
+            Self::Tried => ".try",
+        }
+    }
 }
 
 impl Node {
@@ -119,7 +153,8 @@ impl Node {
         let agent = Agent::open(agent_config, runtime.clone())
             .await
             .map_err(|error| CliError::failure("open the node agent", error))?;
-        instances::print_events(agent.events(), printer.clone(), Arc::default());
+        // The first reader is told of what ended while nobody was here.
+        let health = Health::follow(agent.events(), printer.clone());
         Ok(Self {
             folders,
             workerd: config.workerd,
@@ -131,6 +166,8 @@ impl Node {
             workers: tokio::sync::Mutex::default(),
             watchers: Watchers::default(),
             images: Mutex::default(),
+            choices: Mutex::default(),
+            health,
             printer: printer.clone(),
         })
     }
@@ -138,7 +175,10 @@ impl Node {
     /// Ends the Workers; instances stay for the next process, unless `stop`.
     pub(crate) async fn close(&self, stop: Option<Duration>) {
         let mut workers = self.workers.lock().await;
-        for (_, hosted) in workers.drain() {
+        for (_, mut hosted) in workers.drain() {
+            if let Some(beside) = hosted.beside.take() {
+                beside.process.stop().await;
+            }
             hosted.engines.drain();
             hosted.process.stop().await;
         }
@@ -154,7 +194,13 @@ impl Node {
         self.folders.workers.join(format!("{}{what}", &tag[..tag.len().min(TAG_DIGITS)]))
     }
 
-    fn host(&self, run_dir: PathBuf, plan: &WorkerPlan) -> Result<WorkerProcess, PlatformError> {
+    fn host(
+        &self,
+        place: Place,
+        plan: &WorkerPlan,
+        version: Arc<Mutex<Uuid>>,
+    ) -> Result<WorkerProcess, PlatformError> {
+        let run_dir = self.run_dir(&plan.tag, place.suffix());
         let options = workers::Options { workerd: self.workerd.clone(), run_dir, grace: GRACE };
         let (process, mut events) = WorkerProcess::new(options)
             .map_err(|error| failed("make the Worker's folder", &error))?;
@@ -163,7 +209,11 @@ impl Node {
         tokio::spawn(async move {
             while let Some(event) = events.recv().await {
                 match event {
-                    Event::Handled(event) => watchers.tell(&tag, *event),
+                    Event::Handled(mut event) => {
+                        let version = *version.lock().expect("no holder of this lock panics");
+                        event["scriptVersion"] = serde_json::json!({ "id": version });
+                        watchers.tell(&tag, *event);
+                    }
                     event => lines::worker_event(&printer, Some(&script), LogLevel::Log, &event),
                 }
             }
@@ -171,8 +221,9 @@ impl Node {
         Ok(process)
     }
 
-    fn start_hosting(&self, plan: &WorkerPlan) -> Result<Hosted, PlatformError> {
-        let process = self.host(self.run_dir(&plan.tag, ""), plan)?;
+    fn start_hosting(&self, place: Place, plan: &WorkerPlan) -> Result<Hosted, PlatformError> {
+        let version = Arc::new(Mutex::new(plan.version));
+        let process = self.host(place, plan, Arc::clone(&version))?;
         let (printer, script) = (self.printer.clone(), plan.script.clone());
         let site = Site::new(edge::Config {
             upstream: process.upstream(),
@@ -181,8 +232,18 @@ impl Node {
             intercept: None,
             observe: Some(Arc::new(move |event| lines::request(&printer, Some(&script), &event))),
         });
-        let engines = Engines::named(format!("{}-", &plan.tag[..plan.tag.len().min(TAG_DIGITS)]));
-        Ok(Hosted { process, site, doors: Doors::default(), engines, watched: false, plan: None })
+        let name = &plan.tag[..plan.tag.len().min(TAG_DIGITS)];
+        Ok(Hosted {
+            place,
+            process,
+            site,
+            doors: Doors::default(),
+            engines: Engines::named(format!("{name}{}-", place.suffix())),
+            watched: false,
+            plan: None,
+            version,
+            beside: None,
+        })
     }
 
     /// Puts a plan into the place of what a host runs.
@@ -190,8 +251,8 @@ impl Node {
         let engine = hosted.engines.next(&self.agent, hosted.process.upstream());
         let engine = engine.map_err(|error| PlatformError(error.to_string()))?;
         let places = Places {
-            objects: self.folders.objects.join(&plan.tag),
-            assets: self.lay_out(plan).await?,
+            objects: self.folders.objects.join(format!("{}{}", plan.tag, hosted.place.suffix())),
+            assets: self.lay_out(hosted.place, plan).await?,
             doors: self.folders.doors.clone(),
             watched: hosted.watched,
             engine: Some(engine),
@@ -205,62 +266,45 @@ impl Node {
             observe: None,
         };
         let doors = &mut hosted.doors;
-        let opened = doors.open(&self.folders.doors, &plan.script, &plan.entrypoints, config);
-        opened.map_err(|error| failed("open the Worker to others", &error))?;
+        // A Worker of two versions has nobody who binds it.
+        if hosted.place == Place::First {
+            let opened = doors.open(&self.folders.doors, &plan.script, &plan.entrypoints, config);
+            opened.map_err(|error| failed("open the Worker to others", &error))?;
+        }
         let (site, doors) = (hosted.site.drained(), doors.drained());
         let drained = async move {
             tokio::join!(site, doors);
         };
+        let choices = self.choices_of(plan).await?;
+        // The process before may start containers until it ends.
+        let before = self.add_choices(&choices);
         let deployed = hosted.process.deploy(spec(plan, places), drained).await;
         hosted.engines.deployed(deployed.is_ok());
+        self.set_choices(if deployed.is_ok() { choices } else { before });
         deployed.map_err(|error| not_started(&error))?;
-        assets::remove_others(&self.folders.assets.join(&plan.tag), plan.assets.as_ref());
+        *hosted.version.lock().expect("no holder of this lock panics") = plan.version;
+        assets::remove_others(&self.assets_of(hosted.place, &plan.tag), plan.assets.as_ref());
         Ok(())
     }
 
+    /// Where the static files of a Worker's process are.
+    fn assets_of(&self, place: Place, tag: &str) -> PathBuf {
+        // What is tried out is what will serve.
+        let suffix = if place == Place::Beside { place.suffix() } else { "" };
+        self.folders.assets.join(format!("{tag}{suffix}"))
+    }
+
     /// The folder of a Worker's static files.
-    async fn lay_out(&self, plan: &WorkerPlan) -> Result<Option<PathBuf>, PlatformError> {
+    async fn lay_out(
+        &self,
+        place: Place,
+        plan: &WorkerPlan,
+    ) -> Result<Option<PathBuf>, PlatformError> {
         let Some(files) = plan.assets.clone() else { return Ok(None) };
-        let root = self.folders.assets.join(&plan.tag);
+        let root = self.assets_of(place, &plan.tag);
         let joined = tokio::task::spawn_blocking(move || assets::lay_out(&root, &files)).await;
         let folder = joined.map_err(|error| failed("lay out the static files", &error))?;
         folder.map(Some).map_err(|error| failed("lay out the static files", &error))
-    }
-
-    /// The image of a reference, which nobody prunes while this process may start it.
-    async fn image(&self, reference: &str) -> Result<Image, PlatformError> {
-        let parsed: Reference =
-            reference.parse().map_err(|error| failed("read an image name", &error))?;
-        let (store, printer) = (self.store.clone(), self.printer.clone());
-        let options = PullOptions { mirrors: self.mirrors.clone(), ..PullOptions::default() };
-        let label = reference.to_owned();
-        let work = move || {
-            let progress = ImageProgress::new(&printer, &label, CancellationToken::new());
-            let image = store
-                .pull(&parsed, &options, &progress)
-                .map_err(|error| failed(&format!("pull {label}"), &error))?;
-            store.lease(&image.digest).map_err(|error| failed("keep the image", &error))?;
-            Ok(image)
-        };
-        let joined = tokio::task::spawn_blocking(work).await;
-        joined.map_err(|error| failed("pull an image", &error))?
-    }
-
-    /// The image of a namespace's instances, got only if it is another than before.
-    async fn image_of(&self, plan: &ApplicationPlan) -> Result<Image, PlatformError> {
-        let reference = &plan.image;
-        let images = || self.images.lock().expect("no holder of this lock panics");
-        // A tag may mean another image by now.
-        let pinned = reference.contains("@sha256:");
-        if let Some((known, image)) = images().get(&plan.namespace_id)
-            && known == reference
-            && pinned
-        {
-            return Ok(image.clone());
-        }
-        let image = self.image(reference).await?;
-        images().insert(plan.namespace_id.clone(), (reference.clone(), image.clone()));
-        Ok(image)
     }
 }
 
@@ -270,7 +314,8 @@ impl Platform for Node {
         plan: &'a WorkerPlan,
     ) -> Answer<'a, Result<Duration, PlatformError>> {
         Box::pin(async move {
-            let process = self.host(self.run_dir(&plan.tag, ".try"), plan)?;
+            self.choices_of(plan).await?;
+            let process = self.host(Place::Tried, plan, Arc::new(Mutex::new(plan.version)))?;
             let objects = tempfile::Builder::new()
                 .prefix(TRIED)
                 .tempdir_in(&self.folders.objects)
@@ -278,7 +323,7 @@ impl Platform for Node {
             // Nothing is to happen by it: no containers, no crons.
             let places = Places {
                 objects: objects.path().to_owned(),
-                assets: self.lay_out(plan).await?,
+                assets: self.lay_out(Place::Tried, plan).await?,
                 doors: self.folders.doors.clone(),
                 watched: false,
                 engine: None,
@@ -297,14 +342,31 @@ impl Platform for Node {
         Box::pin(async move {
             let mut workers = self.workers.lock().await;
             if !workers.contains_key(&plan.tag) {
-                workers.insert(plan.tag.clone(), self.start_hosting(plan)?);
+                workers.insert(plan.tag.clone(), self.start_hosting(Place::First, plan)?);
             }
             let hosted = workers.get_mut(&plan.tag).expect("it was put there");
+            // A second version serves before it is given requests, and no longer than it is.
+            if let Some(beside) = &plan.beside {
+                self.run_beside(hosted, &beside.plan).await?;
+            }
             if !hosted.plan.as_ref().is_some_and(|serving| runs_the_same(serving, plan)) {
                 self.deploy(hosted, plan).await?;
             }
             hosted.plan = Some(plan.clone());
-            self.routes.set(&plan.tag, &plan.routes, &hosted.site);
+            let second = plan.beside.as_ref().zip(hosted.beside.as_ref());
+            let split = second.map(|(beside, process)| Split {
+                script: plan.script.clone(),
+                versions: [plan.version, beside.plan.version],
+                share: beside.share,
+                beside: process.site.clone(),
+            });
+            self.routes.set(&plan.tag, &plan.routes, &hosted.site, split.as_ref());
+            if plan.beside.is_none()
+                && let Some(beside) = hosted.beside.take()
+            {
+                let _ = tokio::time::timeout(GRACE, beside.site.drained()).await;
+                self.end(*beside).await;
+            }
             Ok(())
         })
     }
@@ -315,13 +377,11 @@ impl Platform for Node {
             let hosted = workers.get_mut(tag).filter(|hosted| hosted.plan.is_some());
             let hosted = hosted.ok_or_else(|| PlatformError("the Worker does not run".into()))?;
             let events = self.watchers.add(tag);
-            if !std::mem::replace(&mut hosted.watched, true) {
-                hosted.process.watch(true).await;
-                let plan = hosted.plan.clone().expect("it was there just now");
-                // One with classes is watchable as it is.
-                if plan.classes.is_empty() {
-                    self.deploy(hosted, &plan).await?;
-                }
+            if !hosted.watched {
+                self.set_watched(hosted).await?;
+            }
+            if let Some(beside) = hosted.beside.as_deref_mut().filter(|beside| !beside.watched) {
+                self.set_watched(beside).await?;
             }
             Ok(events)
         })
@@ -333,6 +393,10 @@ impl Platform for Node {
             if self.watchers.are_gone(tag)
                 && let Some(hosted) = workers.get_mut(tag)
             {
+                if let Some(beside) = hosted.beside.as_deref_mut() {
+                    beside.watched = false;
+                    beside.process.watch(false).await;
+                }
                 hosted.watched = false;
                 hosted.process.watch(false).await;
             }
@@ -348,7 +412,10 @@ impl Platform for Node {
         Box::pin(async move {
             self.routes.remove(tag);
             self.watchers.remove(tag);
-            if let Some(hosted) = self.workers.lock().await.remove(tag) {
+            if let Some(mut hosted) = self.workers.lock().await.remove(tag) {
+                if let Some(beside) = hosted.beside.take() {
+                    self.end(*beside).await;
+                }
                 hosted.engines.drain();
                 hosted.process.stop().await;
             }
@@ -371,10 +438,37 @@ impl Platform for Node {
         plan: &'a ApplicationPlan,
     ) -> Answer<'a, Result<(), PlatformError>> {
         Box::pin(async move {
-            let image = self.image_of(plan).await?;
-            self.agent.set_application(of_plan(plan, Some(image)));
+            let namespace = &plan.namespace_id;
+            // What is new is what may not be there.
+            let staged = match &plan.staged {
+                Some(staged) => {
+                    let image = self.image_of(namespace, staged.version, &staged.image).await?;
+                    Some(of_staged(plan, staged, image))
+                }
+                None => None,
+            };
+            let image = match &plan.image {
+                Some(image) => Some(self.image_of(namespace, plan.version, image).await?),
+                None => None,
+            };
+            // Nobody changes the choices between this look and its effect.
+            let all = self.choices.lock().expect("no holder of this lock panics");
+            let choices = all.get(namespace).cloned().unwrap_or_default();
+            let application = ApplicationRuntime { staged, choices, ..of_plan(plan, image) };
+            self.agent.set_application(application);
+            drop(all);
+            let versions = plan.staged.iter().map(|staged| staged.version).chain([plan.version]);
+            let mut images = self.images.lock().expect("no holder of this lock panics");
+            images.keep(namespace, &versions.collect::<Vec<_>>());
             Ok(())
         })
+    }
+
+    fn prepare_image<'a>(
+        &'a self,
+        reference: &'a str,
+    ) -> Answer<'a, Result<String, PlatformError>> {
+        Box::pin(async move { Ok(self.image(reference).await?.digest.to_string()) })
     }
 
     fn stop_instances<'a>(&'a self, ids: &'a [String], grace: Duration) -> Answer<'a, ()> {
@@ -387,7 +481,7 @@ impl Platform for Node {
 
     fn remove_application<'a>(&'a self, namespace_id: &'a str) -> Answer<'a, ()> {
         Box::pin(async move {
-            self.images.lock().expect("no holder of this lock panics").remove(namespace_id);
+            self.images.lock().expect("no holder of this lock panics").keep(namespace_id, &[]);
             // Without an image none is started; an unknown one has none.
             let _ = self
                 .agent
@@ -399,7 +493,11 @@ impl Platform for Node {
     fn instances(&self, namespace_id: &str) -> Vec<InstanceView> {
         let all = self.agent.instances();
         let own = all.iter().filter(|instance| instance.namespace == namespace_id);
-        own.map(view).collect()
+        own.map(|one| view(one, self.health.silent_port(one.instance))).collect()
+    }
+
+    fn failures(&self, application: &str) -> Vec<InstanceFailure> {
+        self.health.failures(application)
     }
 }
 
@@ -416,42 +514,9 @@ fn remove_tried(folders: &Folders) {
 
 /// Whether what serves need not be replaced: routes and triggers alone may differ.
 fn runs_the_same(serving: &WorkerPlan, wanted: &WorkerPlan) -> bool {
-    let with_routes = WorkerPlan { routes: wanted.routes.clone(), ..serving.clone() };
+    let (routes, beside) = (wanted.routes.clone(), wanted.beside.clone());
+    let with_routes = WorkerPlan { routes, beside, ..serving.clone() };
     with_routes == *wanted
-}
-
-fn of_plan(plan: &ApplicationPlan, image: Option<Image>) -> ApplicationRuntime {
-    ApplicationRuntime {
-        application: plan.application.clone(),
-        id: plan.id.clone(),
-        unique_key: plan.namespace_id.clone(),
-        image_name: None,
-        image,
-        choices: BTreeMap::new(),
-    }
-}
-
-fn view(instance: &InstanceSummary) -> InstanceView {
-    let now = Timestamp::now();
-    let since = instance.running_for.and_then(|age| now.checked_sub(age).ok());
-    InstanceView {
-        id: instance.instance.to_string(),
-        object: instance.object.to_string(),
-        status: match &instance.state {
-            State::Running | State::Detached { .. } => "running",
-            State::Stopping { .. } | State::Killing => "stopping",
-            // 128 and a signal: that is how a program ends that is told to.
-            State::Exited { status, .. }
-                if status.out_of_memory || (1..=128).contains(&status.code) =>
-            {
-                "failed"
-            }
-            State::Failed { .. } => "failed",
-            state if state.is_over() => "stopped",
-            _ => "placed",
-        },
-        started_at: since,
-    }
 }
 
 /// What workerd wants to be told of each request.

@@ -1,9 +1,9 @@
 //! From a Worker's plan to what the Worker host runs: pure.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use control::plan::{ModuleKind, PlannedClass, PlannedModule, PlannedValue, WorkerPlan};
+use image::Digest;
 use jiff::Timestamp;
 use workers::spec::{
     Assets, Binding, BindingValue, ContainerEngine, ContainerImages, DurableObjectNamespace, Module,
@@ -97,10 +97,18 @@ fn binding(name: &str, value: &PlannedValue, others: &Path) -> Binding {
     Binding { name: name.to_owned(), value }
 }
 
+/// The name by which workerd asks for one of several images: a reference with a digest is none to it.
+pub(crate) fn choice_name(reference: &str) -> String {
+    format!("berth.local/named/{}:serve", &Digest::of(reference.as_bytes()).hex()[..16])
+}
+
 /// A class; its namespace's id is also the name of its image, as the agent knows applications by it.
 fn namespace(class: &PlannedClass, has_engine: bool) -> DurableObjectNamespace {
-    let images =
-        || ContainerImages { default: Some(class.namespace_id.clone()), named: BTreeMap::new() };
+    let named = |(name, reference): (&String, &String)| (name.clone(), choice_name(reference));
+    let images = || ContainerImages {
+        default: class.images.is_empty().then(|| class.namespace_id.clone()),
+        named: class.images.iter().map(named).collect(),
+    };
     DurableObjectNamespace {
         class_name: class.name.clone(),
         unique_key: class.namespace_id.clone(),

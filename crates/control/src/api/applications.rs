@@ -4,12 +4,11 @@ use http::Response;
 use serde_json::{Value, json};
 
 use super::{Asked, Deployed, body};
-use crate::containers::Containers;
+use crate::containers::{Action, Containers, Preparation};
 use crate::envelope::{Body, Failure, page, success};
 use crate::plan::InstanceView;
 use crate::records::{ApplicationRecord, Rollout, RolloutStatus};
 use crate::route::ContainersRoute;
-use crate::wanted::images_of_objects;
 
 pub(super) async fn answer(
     deployed: &Deployed,
@@ -42,22 +41,54 @@ pub(super) async fn answer(
         }
         ContainersRoute::Rollouts(id) => {
             state.application(&id)?;
-            Ok(page(&state.rollouts(&id)?.iter().map(rollout).collect::<Vec<_>>()))
+            let all = state.rollouts(&id)?;
+            let all: Result<Vec<_>, _> =
+                all.iter().map(|one| rollout(containers, &id, one)).collect();
+            Ok(page(&all?))
         }
         ContainersRoute::CreateRollout(id) => {
             let started = containers.roll_out(&id, &body::object(asked.body).await?).await?;
-            Ok(success(&rollout(&started)))
+            Ok(success(&rollout(containers, &id, &started)?))
+        }
+        ContainersRoute::Rollout(id, one) => {
+            Ok(success(&rollout(containers, &id, &containers.rollout(&id, &one)?)?))
+        }
+        ContainersRoute::UpdateRollout(id, one) => {
+            let action = Action::parse(&body::object(asked.body).await?)?;
+            let moved = containers.update_rollout(&id, &one, action).await?;
+            Ok(success(&rollout(containers, &id, &moved)?))
+        }
+        ContainersRoute::DeleteRollout(id, one) => {
+            containers.remove_rollout(&id, &one).await?;
+            Ok(success(&json!({})))
         }
         ContainersRoute::Dashboard => {
             let all = state.applications()?;
             Ok(page(&all.iter().map(|app| shown(containers, app)).collect::<Vec<_>>()))
         }
         ContainersRoute::Instances(id) => instances(containers, &id),
-        ContainersRoute::PrepareImage => Err(images_of_objects()),
-        ContainersRoute::Me | ContainersRoute::Credentials(_) => {
-            Err(Failure::internal("answered before"))
+        ContainersRoute::PrepareImage => {
+            prepare(containers, &body::object(asked.body).await?).await
         }
     }
+}
+
+async fn prepare(containers: &Containers, wanted: &Value) -> Result<Response<Body>, Failure> {
+    let image = wanted["image"].as_str().filter(|image| !image.is_empty());
+    let image = image.ok_or_else(|| Failure::bad_request("VALIDATE_INPUT: image is missing"))?;
+    let mut value = json!({ "image": image });
+    match containers.prepare(image).await {
+        Preparation::Pending => value["status"] = json!("pending"),
+        Preparation::Ready(digest) => {
+            value["status"] = json!("ready");
+            value["artifact_digest"] = json!(digest);
+        }
+        Preparation::Failed(reason) => {
+            value["status"] = json!("error");
+            value["reason"] = json!(reason);
+        }
+    }
+    Ok(success(&value))
 }
 
 fn instances_of(containers: &Containers, record: &ApplicationRecord) -> Vec<InstanceView> {
@@ -87,7 +118,8 @@ fn instances(containers: &Containers, id: &str) -> Result<Response<Body>, Failur
     let record = containers.state.application(id)?.value;
     let all = instances_of(containers, &record);
     let instance = |one: &InstanceView| {
-        json!({"id": one.id, "app_version": record.version, "location": "local",
+        let version = if one.version == 0 { record.version } else { one.version };
+        json!({"id": one.id, "app_version": version, "location": "local",
             "created_at": one.started_at,
             "current_placement": {"status": {"container_status": one.status, "health": one.status}}})
     };
@@ -101,25 +133,57 @@ fn instances(containers: &Containers, id: &str) -> Result<Response<Body>, Failur
     })))
 }
 
-fn rollout(rollout: &Rollout) -> Value {
-    let step = |(number, percentage): (usize, &u32)| {
-        let status = match rollout.status {
-            _ if number < rollout.steps_done => RolloutStatus::Completed,
-            RolloutStatus::Progressing if number > rollout.steps_done => RolloutStatus::Pending,
-            status => status,
-        };
-        json!({"id": number + 1, "step_size": {"percentage": percentage}, "status": status})
-    };
-    json!({
+fn rollout(containers: &Containers, id: &str, rollout: &Rollout) -> Result<Value, Failure> {
+    let record = containers.state.application(id)?.value;
+    let instances = instances_of(containers, &record);
+    let live = instances.iter().filter(|one| matches!(one.status, "running" | "placed"));
+    let (new, old): (Vec<_>, Vec<_>) =
+        live.partition(|one| one.version == rollout.target_version());
+    let steps = (0..rollout.steps.len()).map(|number| step(rollout, number));
+    Ok(json!({
         "id": rollout.id,
         "created_at": rollout.created_at,
         "last_updated_at": rollout.updated_at,
+        "started_at": rollout.runs.first().map(|run| run.started_at),
         "description": rollout.description,
         "status": rollout.status,
         "reason": rollout.reason,
         "strategy": "rolling",
-        "kind": "full_auto",
+        "kind": rollout.kind,
+        "target_version": rollout.target_version(),
+        "current_version": record.version,
         "target_configuration": rollout.target_configuration,
-        "steps": rollout.steps.iter().enumerate().map(step).collect::<Vec<_>>(),
-    })
+        "current_configuration": record.configuration(),
+        "progress": {"total_steps": rollout.steps.len(), "current_step": rollout.runs.len(),
+            "completed_steps": rollout.steps_done(),
+            "updated_instances": new.len(), "total_instances": new.len() + old.len()},
+        "steps": steps.collect::<Vec<_>>(),
+    }))
+}
+
+/// One step, counted from 0.
+fn step(rollout: &Rollout, number: usize) -> Value {
+    let run = rollout.runs.get(number);
+    let done = run.is_some_and(|run| run.completed_at.is_some());
+    let status = match (rollout.status, run) {
+        (RolloutStatus::Reverted, Some(_)) => "reverted",
+        _ if rollout.reverting && run.is_some() => "reverting",
+        (_, Some(_)) if done => "completed",
+        (RolloutStatus::Progressing, Some(_)) => "progressing",
+        (RolloutStatus::Completed, _) => "completed",
+        _ => "pending",
+    };
+    let mut value = json!({"id": number + 1, "status": status,
+        "step_size": {"percentage": rollout.steps[number]},
+        "description": rollout.descriptions.get(number).cloned().unwrap_or_default()});
+    if let Some(run) = run {
+        value["started_at"] = json!(run.started_at);
+        if let Some(at) = run.completed_at {
+            value["completed_at"] = json!(at);
+        }
+        if number + 1 == rollout.runs.len() {
+            value["reason"] = json!(rollout.reason);
+        }
+    }
+    value
 }

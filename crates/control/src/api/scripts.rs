@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Asked, Deployed, assets, body, secrets, tails, user, versions};
+use super::{Asked, Deployed, assets, body, content, secrets, tails, user, versions};
 use crate::envelope::{Body, Failure, page, success};
 use crate::records::{Cron, Script, Version};
 use crate::route::{ScriptRoute, WorkersRoute};
@@ -44,8 +44,8 @@ pub(super) async fn answer(
                 "subdomain": {"enabled": script.subdomain, "previews_enabled": false, "url": url}}),
             ))
         }
+        WorkersRoute::PatchLatest(name) => secrets::patch_latest(workers, &name, asked).await,
         WorkersRoute::Script(name, route) => one(deployed, &name, route, asked).await,
-        WorkersRoute::UploadAssets(_) => Err(Failure::internal("answered before")),
         WorkersRoute::TailConsumers | WorkersRoute::KvNamespaces => Ok(page(&[])),
     }
 }
@@ -64,6 +64,12 @@ async fn one(
             Ok(success(&Value::Null))
         }
         ScriptRoute::Settings => settings(workers, name),
+        ScriptRoute::PatchSettings => secrets::patch_settings(workers, name, asked).await,
+        ScriptRoute::Content => content::answer(workers, name, &asked),
+        ScriptRoute::ScriptSettings => {
+            workers.state.script(name)?;
+            Ok(success(&json!({"logpush": false, "tail_consumers": null, "tags": []})))
+        }
         ScriptRoute::PatchScriptSettings => patch_settings(workers, name, asked).await,
         ScriptRoute::Secrets => secrets::list(workers, name),
         ScriptRoute::PutSecret => secrets::put(workers, name, asked).await,

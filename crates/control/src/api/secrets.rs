@@ -10,6 +10,7 @@ use super::{Asked, body};
 use crate::bindings::place;
 use crate::envelope::{Body, Failure, success};
 use crate::records::{Binding, BindingKind, Script};
+use crate::upload;
 use crate::workers::Workers;
 
 /// Versions that differ by their secrets alone.
@@ -31,6 +32,107 @@ struct Bulk {
 #[derive(Deserialize)]
 struct Text {
     text: String,
+}
+
+/// A change of the newest version, which makes another one that nothing serves yet.
+#[derive(Deserialize)]
+struct Latest {
+    /// `null` removes one.
+    #[serde(default)]
+    env: BTreeMap<String, Option<Member>>,
+    #[serde(default)]
+    annotations: BTreeMap<String, Option<String>>,
+    /// Everything else.
+    #[serde(flatten)]
+    rest: BTreeMap<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Member {
+    #[serde(rename = "type")]
+    kind: String,
+    text: String,
+}
+
+/// All bindings of a Worker, as wrangler 4.86 sends them: those that stay by their names and types.
+#[derive(Deserialize)]
+struct Settings {
+    bindings: Vec<Value>,
+}
+
+pub(super) async fn patch_latest(
+    workers: &Workers,
+    name: &str,
+    asked: Asked,
+) -> Result<Response<Body>, Failure> {
+    let author = asked.author(SECRET_CHANGE);
+    let Latest { env, annotations, rest } = body::json(asked.body).await?;
+    if let Some((field, _)) = rest.first_key_value() {
+        return Err(Failure::validation(format!(
+            "`{field}` of a version is not changed by `berth serve` yet; upload a version"
+        )));
+    }
+    if let Some((member, _)) =
+        env.iter().find(|(_, it)| it.as_ref().is_some_and(|it| it.kind != "secret_text"))
+    {
+        return Err(Failure::validation(format!(
+            "`env.{member}` is no secret: upload a version to change it"
+        )));
+    }
+    let annotations = annotations.into_iter().filter_map(|(key, text)| Some((key, text?)));
+    let annotations: BTreeMap<String, String> = annotations.collect();
+    let change = |script: &Script, bindings: &mut Vec<Binding>| {
+        for (secret, member) in env {
+            match member {
+                Some(Member { text, .. }) => set(workers, script, bindings, secret, &text),
+                None => bindings.retain(|binding| !(is_secret(binding) && binding.name == secret)),
+            }
+        }
+        Ok(())
+    };
+    let (_, version) = workers.copy_newest(name, author, annotations, change).await?;
+    Ok(success(&json!({"id": version.id, "number": version.number})))
+}
+
+pub(super) async fn patch_settings(
+    workers: &Workers,
+    name: &str,
+    asked: Asked,
+) -> Result<Response<Body>, Failure> {
+    let author = asked.author(SECRET_CHANGE);
+    let text = upload::field(&asked.head.headers, asked.body, "settings").await?;
+    let Settings { bindings: wanted } = serde_json::from_slice(&text)
+        .map_err(|error| Failure::bad_request(format!("settings: {error}")))?;
+    let change = |script: &Script, bindings: &mut Vec<Binding>| {
+        let mut kept = Vec::new();
+        for wire in &wanted {
+            let (member, kind) = (wire["name"].as_str(), wire["type"].as_str());
+            let member = member.unwrap_or_default();
+            match (kind, wire["text"].as_str()) {
+                (Some("secret_text"), Some(text)) => {
+                    set(workers, script, &mut kept, member.to_owned(), text);
+                }
+                // One that stays is sent without what it is.
+                (Some(kind), _) if wire.as_object().is_some_and(|fields| fields.len() == 2) => {
+                    let known = bindings.iter().find(|it| it.name == member);
+                    let known = known.filter(|it| kind == "inherit" || it.kind.name() == kind);
+                    kept.push(known.cloned().ok_or_else(|| {
+                        let message = format!("there is no binding \"{member}\" of type {kind}");
+                        Failure::new(http::StatusCode::BAD_REQUEST, 10057, message)
+                    })?);
+                }
+                _ => {
+                    return Err(Failure::validation(format!(
+                        "the binding \"{member}\" is no secret: deploy to change it"
+                    )));
+                }
+            }
+        }
+        *bindings = kept;
+        Ok(())
+    };
+    let (script, version) = workers.change_bindings(name, author, change).await?;
+    Ok(success(&json!({ "bindings": super::versions::bindings(&script, &version) })))
 }
 
 pub(super) fn list(workers: &Workers, name: &str) -> Result<Response<Body>, Failure> {

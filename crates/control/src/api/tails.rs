@@ -85,7 +85,7 @@ pub(super) async fn open(
         return Err(Failure::new(StatusCode::UPGRADE_REQUIRED, 1000, message));
     }
     let accept = derive_accept_key(key.as_bytes());
-    let (state, platform) = (workers.state.clone(), workers.platform.clone());
+    let platform = workers.platform.clone();
     let tag = found.0.tag.clone();
     // First, so that nothing is missed once the watcher knows that it is connected.
     let events = platform.watch(&tag).await;
@@ -93,7 +93,7 @@ pub(super) async fn open(
     let upgrade = hyper::upgrade::on(http::Request::from_parts(head, body));
     tokio::spawn(async move {
         match upgrade.await {
-            Ok(stream) => tails::serve(TokioIo::new(stream), found, events, state).await,
+            Ok(stream) => tails::serve(TokioIo::new(stream), found, events).await,
             Err(error) => {
                 tracing::debug!(%error, "tail");
                 drop(events);

@@ -1,6 +1,6 @@
 //! Versions and deployments of a Worker.
 
-use http::{Response, StatusCode};
+use http::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use super::scripts::author;
 use super::secrets::SECRET_CHANGE;
 use super::{Asked, body};
 use crate::envelope::{Body, Failure, success};
-use crate::records::{Deployment, Script, Version};
+use crate::records::{ALL_REQUESTS, Beside, Deployment, Script, Version};
 use crate::upload::Upload;
 use crate::workers::{Author, Workers};
 
@@ -70,16 +70,22 @@ pub(super) async fn deploy(
 ) -> Result<Response<Body>, Failure> {
     let author = asked.author(PROMOTION);
     let wanted: Wanted = body::json(asked.body).await?;
-    let serving: Vec<&Share> = wanted.versions.iter().filter(|v| v.percentage > 0.0).collect();
-    let [Share { version_id, .. }] = serving.as_slice() else {
-        let message = "Berth serves one version of a Worker at a time: deploy one at 100%. An object \
-                       of a Durable Object class runs in exactly one version";
-        return Err(Failure::new(StatusCode::BAD_REQUEST, 10023, message));
-    };
-    let id = parse(version_id)?;
+    let serving = wanted.versions.iter().filter(|share| share.percentage > 0.0);
+    let shares = serving.map(beside).collect::<Result<Vec<_>, _>>()?;
     let author = Author { message: wanted.annotations.get("workers/message").cloned(), ..author };
-    let done = workers.deploy(name, id, author).await?;
+    let done = workers.deploy(name, shares, author).await?;
     Ok(success(&deployment(&done)))
+}
+
+/// A share as it is kept.
+fn beside(share: &Share) -> Result<Beside, Failure> {
+    let of_all = share.percentage / 100.0 * f64::from(ALL_REQUESTS);
+    // Out of range it becomes a number that is in none, and is refused.
+    Ok(Beside { version: parse(&share.version_id)?, share: of_all.round() as u32 })
+}
+
+fn percentage(share: u32) -> f64 {
+    f64::from(share) * 100.0 / f64::from(ALL_REQUESTS)
 }
 
 fn parse(id: &str) -> Result<Uuid, Failure> {
@@ -143,6 +149,14 @@ fn deployment(deployment: &Deployment) -> Value {
     if let Some(message) = &deployment.message {
         annotations["workers/message"] = json!(message);
     }
+    let version = |id: Uuid, share: u32| json!({"version_id": id, "percentage": percentage(share)});
+    let versions = match deployment.beside {
+        None => vec![version(deployment.version, ALL_REQUESTS)],
+        Some(beside) => vec![
+            version(deployment.version, ALL_REQUESTS.saturating_sub(beside.share)),
+            version(beside.version, beside.share),
+        ],
+    };
     json!({
         "id": deployment.id,
         "created_on": deployment.created_on,
@@ -150,6 +164,6 @@ fn deployment(deployment: &Deployment) -> Value {
         "source": "wrangler",
         "strategy": "percentage",
         "annotations": annotations,
-        "versions": [{"version_id": deployment.version, "percentage": 100}],
+        "versions": versions,
     })
 }

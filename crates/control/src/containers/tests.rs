@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::fake::{Fake, state};
-use crate::records::{Class, Script};
+use crate::records::{Class, RolloutStatus, Script};
+use model::DurableObjectId;
 
 /// An application of one namespace, which runs the image `one`.
 struct Fixture {
@@ -38,6 +39,8 @@ impl Fixture {
             platform: fake.clone(),
             stop_grace: Duration::ZERO,
             turns: Turns::default(),
+            drivers: Drivers::default(),
+            preparations: Preparations::default(),
         };
         let id = containers.create(wanted("app", "one")).await.unwrap().id;
         Self { containers, fake, id, _folder: folder }
@@ -47,49 +50,160 @@ impl Fixture {
         self.containers.state.rollouts(&self.id).unwrap().remove(0)
     }
 
-    /// The newest rollout, once it is over.
-    async fn over(&self) -> Rollout {
-        while self.newest().status == RolloutStatus::Progressing {
-            tokio::task::yield_now().await;
+    /// The newest rollout, once it is like this.
+    async fn until(&self, is: impl Fn(&Rollout) -> bool) -> Rollout {
+        while !is(&self.newest()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         self.newest()
     }
 
-    fn image(&self) -> (String, String) {
+    /// The newest rollout, once it is over.
+    async fn over(&self) -> Rollout {
+        self.until(|rollout| rollout.status.is_over()).await
+    }
+
+    /// The image that is written down, what the client is shown, and what starts.
+    fn image(&self) -> [String; 3] {
         let record = self.containers.state.application(&self.id).unwrap().value;
-        let starts = self.fake.images.lock().unwrap()[NAMESPACE].clone();
-        (record.image.unwrap_or_default(), starts)
+        let shown = record.wanted["configuration"]["image"].as_str().unwrap().to_owned();
+        let starts = self.fake.applications.lock().unwrap()[NAMESPACE].image.clone().unwrap();
+        [record.image.unwrap_or_default(), shown, starts]
+    }
+
+    /// Requests for objects whose ids begin like this.
+    fn request(&self, objects: &[&str]) {
+        objects.iter().for_each(|name| self.fake.start(&object(name)));
+    }
+
+    fn running(&self) -> Vec<String> {
+        let running = self.fake.running.lock().unwrap();
+        let mut ids: Vec<_> = running.iter().map(|one| one.id.clone()).collect();
+        ids.sort();
+        ids
+    }
+
+    async fn act(&self, action: Action) -> Result<Rollout, Failure> {
+        let rollout = self.newest().id.to_string();
+        self.containers.update_rollout(&self.id, &rollout, action).await
     }
 }
 
-fn both(image: &str) -> (String, String) {
-    (image.to_owned(), image.to_owned())
+fn object(name: &str) -> DurableObjectId {
+    DurableObjectId::try_from(name.repeat(64)).unwrap()
+}
+
+fn all(image: &str) -> [String; 3] {
+    [image.to_owned(), image.to_owned(), image.to_owned()]
+}
+
+fn manual(image: &str) -> Value {
+    let mut wanted = target(image, &[50, 100]);
+    wanted["kind"] = json!("full_manual");
+    wanted
 }
 
 #[tokio::test]
 async fn a_rollout_replaces_what_ran_when_it_began_by_steps() {
     let fixture = Fixture::new().await;
-    *fixture.fake.running.lock().unwrap() = ["a", "b", "c", "d"].map(str::to_owned).to_vec();
+    fixture.request(&["c", "d", "e", "f"]);
     let started = fixture.containers.roll_out(&fixture.id, &target("two", &[10, 50, 100])).await;
     assert_eq!(started.unwrap().status, RolloutStatus::Progressing);
     let over = fixture.over().await;
-    assert_eq!((over.status, over.steps_done), (RolloutStatus::Completed, 3));
+    assert_eq!((over.status, over.steps_done()), (RolloutStatus::Completed, 3));
     let stopped = fixture.fake.stopped.lock().unwrap().clone();
-    assert_eq!(stopped, [vec!["a"], vec!["b"], vec!["c", "d"]]);
-    assert_eq!(fixture.image(), both("two"));
+    assert_eq!(stopped, [vec!["c-1"], vec!["d-1"], vec!["e-1", "f-1"]]);
+    assert_eq!(fixture.running(), ["c-2", "d-2", "e-2", "f-2"]);
+    assert_eq!(fixture.image(), all("two"));
 }
 
 #[tokio::test]
 async fn a_rollout_whose_image_cannot_be_had_leaves_everything_as_it_was() {
     let fixture = Fixture::new().await;
-    fixture.fake.running.lock().unwrap().push("a".into());
+    fixture.request(&["c"]);
     *fixture.fake.broken.lock().unwrap() = Some("two".into());
     fixture.containers.roll_out(&fixture.id, &target("two", &[100])).await.unwrap();
     let over = fixture.over().await;
     assert_eq!(over.status, RolloutStatus::Reverted);
     assert!(over.reason.contains("two: broken"), "{}", over.reason);
-    assert_eq!(fixture.image(), both("one"));
+    assert_eq!(fixture.image(), all("one"));
     assert!(fixture.fake.stopped.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_rollout_whose_instances_fail_goes_back_to_the_image_and_the_limits_before() {
+    let fixture = Fixture::new().await;
+    fixture.request(&["c", "d", "e", "f"]);
+    *fixture.fake.fails_from.lock().unwrap() = Some(2);
+    // As wrangler does: the limits come with the configuration, before the rollout.
+    let limits = json!({"configuration": {"image": "two", "memory_mib": 512}});
+    fixture.containers.modify(&fixture.id, &limits).await.unwrap();
+    let wanted = json!({"target_configuration": {"image": "two", "memory_mib": 512},
+        "step_percentage": 25});
+    fixture.containers.roll_out(&fixture.id, &wanted).await.unwrap();
+    let over = fixture.over().await;
+    assert_eq!((over.status, over.runs.len()), (RolloutStatus::Reverted, 1));
+    assert!(over.reason.contains("1 of 1 new instances failed"), "{}", over.reason);
+    assert_eq!(fixture.running(), ["d-1", "e-1", "f-1"], "one was replaced");
+    assert_eq!(fixture.image(), all("one"));
+    let record = fixture.containers.state.application(&fixture.id).unwrap().value;
+    assert_eq!(record.wanted["configuration"]["memory_mib"], Value::Null);
+
+    // The next one has a version of its own, and all is well.
+    *fixture.fake.fails_from.lock().unwrap() = None;
+    fixture.request(&["c"]);
+    fixture.containers.roll_out(&fixture.id, &target("three", &[100])).await.unwrap();
+    assert_eq!(fixture.over().await.status, RolloutStatus::Completed);
+    assert_eq!(fixture.running(), ["c-3", "d-3", "e-3", "f-3"]);
+}
+
+#[tokio::test]
+async fn a_manual_rollout_goes_where_it_is_told_to() {
+    let fixture = Fixture::new().await;
+    fixture.request(&["0", "f"]);
+    let begun = fixture.containers.roll_out(&fixture.id, &manual("two")).await.unwrap();
+    assert_eq!(begun.status, RolloutStatus::Pending);
+    assert!(fixture.act(Action::Previous).await.is_err(), "nothing has begun");
+
+    fixture.act(Action::Next).await.unwrap();
+    fixture.until(|rollout| rollout.steps_done() == 1).await;
+    assert_eq!(fixture.running(), ["0-2", "f-1"]);
+    assert!(fixture.newest().reason.contains("waits"), "{}", fixture.newest().reason);
+    let starts = fixture.fake.applications.lock().unwrap()[NAMESPACE].clone();
+    assert_eq!(
+        (starts.image.as_deref(), starts.staged.unwrap().image.as_str()),
+        (Some("one"), "two")
+    );
+
+    assert_eq!(fixture.act(Action::Previous).await.unwrap().status, RolloutStatus::Pending);
+    while fixture.running() != ["0-1", "f-1"] {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    for step in 1..=2 {
+        fixture.act(Action::Next).await.unwrap();
+        fixture.until(|rollout| rollout.steps_done() == step).await;
+    }
+    assert_eq!(fixture.over().await.status, RolloutStatus::Completed);
+    assert_eq!(fixture.running(), ["0-2", "f-2"]);
+    assert!(fixture.act(Action::Revert).await.is_err(), "it is over");
+    let id = fixture.newest().id.to_string();
+    fixture.containers.remove_rollout(&fixture.id, &id).await.unwrap();
+    assert!(fixture.containers.rollout(&fixture.id, &id).is_err());
+}
+
+#[tokio::test]
+async fn somebody_turns_a_rollout_back() {
+    let fixture = Fixture::new().await;
+    fixture.request(&["0", "f"]);
+    fixture.containers.roll_out(&fixture.id, &manual("two")).await.unwrap();
+    fixture.act(Action::Next).await.unwrap();
+    fixture.until(|rollout| rollout.steps_done() == 1).await;
+    let id = fixture.newest().id.to_string();
+    assert!(fixture.containers.remove_rollout(&fixture.id, &id).await.is_err(), "it is used");
+    fixture.act(Action::Revert).await.unwrap();
+    assert_eq!(fixture.over().await.status, RolloutStatus::Reverted);
+    assert_eq!(fixture.running(), ["0-1", "f-1"]);
+    assert_eq!(fixture.image(), all("one"));
 }
 
 #[tokio::test]
@@ -98,27 +212,65 @@ async fn of_two_rollouts_the_later_one_holds() {
     for image in ["two", "three"] {
         fixture.containers.roll_out(&fixture.id, &target(image, &[100])).await.unwrap();
     }
+    let first = fixture.containers.state.rollouts(&fixture.id).unwrap().remove(1);
+    assert_eq!(first.status, RolloutStatus::Replaced);
     assert_eq!(fixture.over().await.status, RolloutStatus::Completed);
-    let first = || fixture.containers.state.rollouts(&fixture.id).unwrap().remove(1);
-    while first().status == RolloutStatus::Progressing {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(first().status, RolloutStatus::Replaced);
-    assert_eq!(fixture.image(), both("three"));
+    assert_eq!(fixture.image(), all("three"));
 }
 
 #[tokio::test]
-async fn a_rollout_that_was_cut_off_goes_on_when_the_platform_starts() {
+async fn a_rollout_that_was_cut_off_goes_on_where_it_stood() {
     let fixture = Fixture::new().await;
-    fixture.containers.roll_out(&fixture.id, &target("two", &[100])).await.unwrap();
-    let over = fixture.over().await;
-    let cut = Rollout { status: RolloutStatus::Progressing, steps_done: 0, ..over };
-    let write = Transaction::new().put(key::rollout(&fixture.id, cut.number), bytes(&cut));
+    fixture.request(&["0", "f"]);
+    fixture.containers.roll_out(&fixture.id, &manual("two")).await.unwrap();
+    fixture.act(Action::Next).await.unwrap();
+    let cut = fixture.until(|rollout| rollout.steps_done() == 1).await;
+    // Another process, whose driver finds the second step asked for.
+    let again = Containers {
+        state: fixture.containers.state.clone(),
+        platform: fixture.fake.clone(),
+        stop_grace: Duration::ZERO,
+        turns: Turns::default(),
+        drivers: Drivers::default(),
+        preparations: Preparations::default(),
+    };
+    let asked = Rollout { wanted_steps: 2, ..cut };
+    let write = Transaction::new().put(key::rollout(&fixture.id, asked.number), bytes(&asked));
     fixture.containers.state.commit(&write).unwrap();
-    fixture.fake.running.lock().unwrap().push("old".into());
-    fixture.containers.start_all().await.unwrap();
+    again.start_all().await.unwrap();
     assert_eq!(fixture.over().await.status, RolloutStatus::Completed);
-    assert!(fixture.fake.running.lock().unwrap().is_empty());
+    assert_eq!(fixture.fake.stopped.lock().unwrap().concat(), ["0-1", "f-1"], "each once");
+}
+
+#[tokio::test]
+async fn bc1_an_application_whose_objects_choose_is_named_by_its_namespace_and_stays_so() {
+    let fixture = Fixture::new().await;
+    fixture.containers.remove(&fixture.id).await.unwrap();
+    let wanted = json!({"name": "app", "scheduling_policy": "durable_object",
+        "durable_objects": {"namespace_id": NAMESPACE}});
+    assert_eq!(fixture.containers.create(wanted).await.unwrap().id, NAMESPACE);
+    assert_eq!(fixture.fake.applications.lock().unwrap()[NAMESPACE].image, None);
+    let policy = json!({"scheduling_policy": "default"});
+    for (changes, text) in
+        [(policy, "scheduling_policy"), (json!({"max_instances": 3}), "max_instances")]
+    {
+        let failure = fixture.containers.modify(NAMESPACE, &changes).await.unwrap_err();
+        assert!(failure.message().contains(text), "{failure:?}");
+    }
+    let failure = fixture.containers.roll_out(NAMESPACE, &target("two", &[100])).await.unwrap_err();
+    assert!(failure.message().contains("come with the Worker"), "{failure:?}");
+}
+
+#[tokio::test]
+async fn bc2_an_image_is_prepared_once_and_asked_for_again_after_it_could_not_be_had() {
+    let fixture = Fixture::new().await;
+    let ready = Preparation::Ready("sha256:0".into());
+    assert_eq!(fixture.containers.prepare("one").await, ready);
+    *fixture.fake.broken.lock().unwrap() = Some("two".into());
+    let failed = Preparation::Failed("two: broken".into());
+    assert_eq!(fixture.containers.prepare("two").await, failed);
+    *fixture.fake.broken.lock().unwrap() = None;
+    assert_eq!(fixture.containers.prepare("two").await, ready);
 }
 
 #[tokio::test]

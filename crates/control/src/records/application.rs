@@ -1,9 +1,8 @@
-//! Container applications and their rollouts.
+//! Container applications.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use uuid::Uuid;
+use serde_json::{Value, json};
 
 /// A container application: what every instance of one Durable Object class runs in.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +19,9 @@ pub(crate) struct ApplicationRecord {
     pub(crate) image: Option<String>,
     /// How many rollouts there were.
     pub(crate) rollouts: u32,
+    /// The configuration that its creation or the last rollout that was done has brought.
+    #[serde(default)]
+    pub(crate) settled: Option<Value>,
 }
 
 impl ApplicationRecord {
@@ -32,44 +34,26 @@ impl ApplicationRecord {
     pub(crate) fn namespace(&self) -> Option<&str> {
         self.wanted["durable_objects"]["namespace_id"].as_str()
     }
-}
 
-/// One change of what the instances run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Rollout {
-    pub(crate) id: Uuid,
-    /// Counts from 1.
-    pub(crate) number: u32,
-    pub(crate) created_at: Timestamp,
-    pub(crate) updated_at: Timestamp,
-    pub(crate) description: String,
-    pub(crate) status: RolloutStatus,
-    /// Why it stands where it stands.
-    pub(crate) reason: String,
-    /// What instances run when it is done.
-    pub(crate) target_configuration: Value,
-    /// How many of a hundred instances have been replaced after each step.
-    #[serde(default)]
-    pub(crate) steps: Vec<u32>,
-    #[serde(default)]
-    pub(crate) steps_done: usize,
-    /// What instances ran before.
-    #[serde(default)]
-    pub(crate) previous_image: Option<String>,
-}
+    /// What its instances run while no rollout is under way: the limits as they are wanted, and the
+    /// image that the last rollout has brought.
+    pub(crate) fn configuration(&self) -> Value {
+        let mut configuration = self.wanted["configuration"].clone();
+        if configuration.is_null() {
+            configuration = json!({});
+        }
+        configuration["image"] = json!(self.image);
+        configuration
+    }
 
-/// Where a rollout stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum RolloutStatus {
-    /// Not yet begun: of a step.
-    Pending,
-    /// Instances are being replaced.
-    Progressing,
-    /// All instances that start from now on run the target.
-    Completed,
-    /// It could not be done; instances run what they ran.
-    Reverted,
-    /// Another came before it was done.
-    Replaced,
+    /// What a rollout that begins now goes back to if it has to.
+    pub(crate) fn settled(&self) -> Value {
+        self.settled.clone().unwrap_or_else(|| self.configuration())
+    }
+
+    /// How long an instance has run at least when a rollout replaces it.
+    pub(crate) fn active_grace(&self) -> std::time::Duration {
+        let seconds = self.wanted["rollout_active_grace_period"].as_u64();
+        std::time::Duration::from_secs(seconds.unwrap_or_default())
+    }
 }

@@ -24,8 +24,11 @@ pub(crate) struct Script {
     pub(crate) versions: u32,
     /// How often it was deployed.
     pub(crate) deployments: u32,
-    /// What serves.
+    /// What serves; of two versions the older one.
     pub(crate) current: Option<Uuid>,
+    /// The newer one of two.
+    #[serde(default)]
+    pub(crate) beside: Option<Beside>,
     /// When `scheduled()` runs.
     pub(crate) crons: Vec<Cron>,
     /// Patterns of URLs that it serves beside its own host, such as `example.com/*`.
@@ -50,6 +53,7 @@ impl Script {
             versions: 0,
             deployments: 0,
             current: None,
+            beside: None,
             crons: Vec::new(),
             routes: Vec::new(),
             domains: Vec::new(),
@@ -82,6 +86,17 @@ pub(crate) struct Cron {
     pub(crate) modified_on: Timestamp,
 }
 
+/// A version that serves a part of the requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Beside {
+    pub(crate) version: Uuid,
+    /// Of ten thousand requests.
+    pub(crate) share: u32,
+}
+
+/// All requests, in the unit of [`Beside::share`].
+pub(crate) const ALL_REQUESTS: u32 = 10_000;
+
 /// One change of what serves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Deployment {
@@ -89,6 +104,9 @@ pub(crate) struct Deployment {
     /// Counts from 1.
     pub(crate) number: u32,
     pub(crate) version: Uuid,
+    /// As [`Script::beside`].
+    #[serde(default)]
+    pub(crate) beside: Option<Beside>,
     pub(crate) created_on: Timestamp,
     /// Who did it: the name of a token.
     pub(crate) author: String,

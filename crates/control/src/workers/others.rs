@@ -4,7 +4,7 @@ use http::StatusCode;
 
 use super::Workers;
 use crate::envelope::Failure;
-use crate::records::{BindingKind, Version};
+use crate::records::{BindingKind, Script, Version};
 
 /// A binding of a Worker that serves, to another one.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,8 +19,12 @@ impl Workers {
     pub(crate) fn callers(&self, name: &str) -> Result<Vec<Caller>, Failure> {
         let mut callers = Vec::new();
         for script in self.state.scripts()?.iter().filter(|script| script.name != name) {
-            let Some(current) = script.current else { continue };
-            for binding in self.state.version(script, current)?.bindings {
+            let beside = script.beside.map(|beside| beside.version);
+            let mut bindings = Vec::new();
+            for version in script.current.into_iter().chain(beside) {
+                bindings.extend(self.state.version(script, version)?.bindings);
+            }
+            for binding in bindings {
                 if let BindingKind::OtherService { service, entrypoint } = binding.kind
                     && service == name
                 {
@@ -30,6 +34,26 @@ impl Workers {
             }
         }
         Ok(callers)
+    }
+
+    /// Whether two versions of a Worker can serve at once.
+    pub(super) fn check_split(&self, script: &Script) -> Result<(), Failure> {
+        let why = if let Some(class) = script.classes.first() {
+            format!(
+                "it has the Durable Object class \"{}\", and each object must run in exactly one \
+                 version and process",
+                class.name
+            )
+        } else if let Some(caller) = self.callers(&script.name)?.first() {
+            format!("the Worker \"{}\" binds it, and reaches one version", caller.script)
+        } else {
+            return Ok(());
+        };
+        let message = format!(
+            "two versions of \"{}\" cannot serve at once: {why}. Deploy one at 100%",
+            script.name
+        );
+        Err(Failure::new(StatusCode::BAD_REQUEST, 10023, message))
     }
 
     /// The entry points of a Worker that others bind.
@@ -55,6 +79,13 @@ impl Workers {
                 );
                 Failure::new(StatusCode::BAD_REQUEST, 10143, message)
             })?;
+            if other.beside.is_some() {
+                return Err(Failure::validation(format!(
+                    "the service binding '{}' leads to '{service}', of which two versions serve: deploy one \
+                     of them at 100% first",
+                    binding.name
+                )));
+            }
             let Some(entrypoint) = entrypoint else { continue };
             let mut plan = self.plan(&other, &self.state.version(&other, current)?)?;
             if plan.entrypoints.contains(entrypoint) {

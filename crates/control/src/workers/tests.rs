@@ -94,7 +94,7 @@ async fn secrets_survive_uploads_and_a_version_that_comes_back_has_its_own() {
     assert_eq!(fixture.serving(), Some(("one".into(), vec![secret("KEY", "hush")])));
     fixture.upload("two", json!({}), true).await.unwrap();
     assert_eq!(fixture.serving(), Some(("two".into(), vec![secret("KEY", "hush")])));
-    fixture.workers.deploy("w", first.id, author()).await.unwrap();
+    fixture.workers.deploy("w", vec![all(first.id)], author()).await.unwrap();
     assert_eq!(fixture.serving(), Some(("one".into(), vec![])));
     assert_eq!(fixture.workers.state.script("w").unwrap().value.deployments, 4);
 }
@@ -165,6 +165,32 @@ async fn a_worker_is_bound_by_others_once_it_is_there_and_opens_what_they_bind()
     assert!(failure.message().contains("\"caller\" binds this one as \"W\""), "{failure:?}");
     fixture.workers.remove("w", true).await.unwrap();
     let known = fixture.workers.state.script("caller").unwrap().value;
-    let failure = fixture.workers.deploy("caller", known.current.unwrap(), author()).await;
+    let failure =
+        fixture.workers.deploy("caller", vec![all(known.current.unwrap())], author()).await;
     assert!(failure.unwrap_err().message().contains("not found"));
+}
+
+#[tokio::test]
+async fn two_versions_serve_until_the_next_deploy_and_the_older_one_comes_first() {
+    let fixture = Fixture::new();
+    let first = fixture.upload("one", json!({}), true).await.unwrap();
+    let second = fixture.upload("two", json!({}), false).await.unwrap();
+    let half = |version: Uuid| Beside { version, share: ALL_REQUESTS / 2 };
+    let both = vec![half(second.id), half(first.id)];
+    let deployment = fixture.workers.deploy("w", both, author()).await.unwrap();
+    assert_eq!((deployment.version, deployment.beside), (first.id, Some(half(second.id))));
+    let plan = fixture.plan_of("w");
+    let beside = plan.beside.unwrap();
+    assert_eq!((plan.version, beside.plan.version), (first.id, second.id));
+    let none = |_: &Script, _: &mut Vec<Binding>| Ok(());
+    assert!(fixture.workers.change_bindings("w", author(), none).await.is_err(), "of which one?");
+    for wrong in [vec![], vec![half(first.id)], vec![half(first.id), all(second.id)]] {
+        assert!(fixture.workers.deploy("w", wrong, author()).await.is_err());
+    }
+    fixture.upload("three", json!({}), true).await.unwrap();
+    assert_eq!(fixture.plan_of("w").beside, None);
+}
+
+fn all(version: Uuid) -> Beside {
+    Beside { version, share: ALL_REQUESTS }
 }

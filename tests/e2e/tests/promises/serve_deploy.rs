@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use e2e::{Client, NEWEST, ON_NODE_20, Platform, Project, Wrangler, instance_id, until};
+use e2e::{Client, Deployment, NEWEST, ON_NODE_20, Project, Wrangler, instance_id, until};
 
 /// What the Worker says at `/`, and what a later version says there.
 const BEFORE: &str = "Available endpoints:";
@@ -24,25 +24,12 @@ fn project(wrangler: Wrangler) -> Project {
     project
 }
 
-struct Fixture {
-    platform: Platform,
-    wrangler: Wrangler,
-    project: Project,
+fn fixture(wrangler: Wrangler) -> Deployment {
+    Deployment::new(wrangler, project(wrangler))
 }
 
-impl Fixture {
-    fn new(wrangler: Wrangler) -> Self {
-        Self { platform: Platform::start(), wrangler, project: project(wrangler) }
-    }
-
-    #[track_caller]
-    fn wrangler(&self, args: &[&str]) -> String {
-        self.platform.wrangler(self.wrangler, &self.project, args).says()
-    }
-
-    fn worker(&self) -> Client {
-        self.platform.worker("hello-containers")
-    }
+fn worker(fixture: &Deployment) -> Client {
+    fixture.platform.worker("hello-containers")
 }
 
 /// Runs `work` while requests go to `path` one after the other; how many were answered with 200, and
@@ -68,17 +55,17 @@ fn under_load(client: &Client, path: &str, work: impl FnOnce()) -> (usize, Vec<S
 }
 
 fn deploys_changes_and_deletes(wrangler: Wrangler) {
-    let fixture = Fixture::new(wrangler);
-    let said = fixture.wrangler(&["deploy"]);
+    let fixture = fixture(wrangler);
+    let said = fixture.says(&["deploy"]);
     assert!(said.contains("hello-containers.localhost"), "it says where the Worker is: {said}");
-    let worker = fixture.worker();
+    let worker = worker(&fixture);
     let one = instance_id(&worker.get("/container/1"));
     assert_eq!(instance_id(&worker.get("/container/1")), one, "a name has one container");
     assert_ne!(instance_id(&worker.get("/container/2")), one, "another has another");
     assert!(worker.get("/").text().starts_with(BEFORE));
 
     fixture.project.replace("src/index.ts", BEFORE, AFTER);
-    let (answered, dropped) = under_load(&worker, "/", || drop(fixture.wrangler(&["deploy"])));
+    let (answered, dropped) = under_load(&worker, "/", || drop(fixture.says(&["deploy"])));
     assert!(answered > 0 && dropped.is_empty(), "{answered} answered, and {dropped:?}");
     assert!(worker.get("/").text().starts_with(AFTER), "the new code answers");
     assert_eq!(worker.get("/container/1").status, 200);
@@ -87,18 +74,18 @@ fn deploys_changes_and_deletes(wrangler: Wrangler) {
     let put = fixture.platform.wrangler(wrangler, &fixture.project, &put).run_with("hush hush");
     put.assert_succeeds();
     assert_eq!(worker.get("/secret").text(), "hush hush");
-    assert!(fixture.wrangler(&["secret", "list"]).contains("KEY"));
-    fixture.wrangler(&["deploy"]);
+    assert!(fixture.says(&["secret", "list"]).contains("KEY"));
+    fixture.says(&["deploy"]);
     assert_eq!(worker.get("/secret").text(), "hush hush", "secrets survive a deploy");
 
-    let versions = fixture.wrangler(&["versions", "list"]);
+    let versions = fixture.says(&["versions", "list"]);
     assert_eq!(versions.matches("Version ID:").count(), 4, "{versions}");
-    let deployments = fixture.wrangler(&["deployments", "list"]);
+    let deployments = fixture.says(&["deployments", "list"]);
     assert_eq!(deployments.matches("(100%)").count(), 4, "{deployments}");
-    fixture.wrangler(&["secret", "delete", "KEY"]);
+    fixture.says(&["secret", "delete", "KEY"]);
     assert_eq!(worker.get("/secret").text(), "undefined");
 
-    fixture.wrangler(&["delete", "--force"]);
+    fixture.says(&["delete", "--force"]);
     let gone = worker.get("/");
     assert_eq!(gone.status, 404, "{gone}");
     assert!(gone.text().contains("no Worker serves hello-containers.localhost"), "{gone}");
@@ -119,37 +106,37 @@ fn h2_h11_k1_the_last_wrangler_for_node_20_deploys_changes_and_deletes() {
 
 #[test]
 fn k4_bf4_containers_stay_while_code_alone_changes_and_are_replaced_with_their_image() {
-    let fixture = Fixture::new(NEWEST);
-    fixture.wrangler(&["deploy"]);
-    let worker = fixture.worker();
+    let fixture = fixture(NEWEST);
+    fixture.says(&["deploy"]);
+    let worker = worker(&fixture);
     let first = instance_id(&worker.get("/container/1"));
     fixture.project.replace("src/index.ts", BEFORE, AFTER);
-    fixture.wrangler(&["deploy"]);
+    fixture.says(&["deploy"]);
     assert_eq!(instance_id(&worker.get("/container/1")), first, "its image is the same");
 
     fixture.project.replace("container/main.rs", "Hi, I'm a container", "Hi, I'm another one");
-    fixture.wrangler(&["deploy"]);
+    fixture.says(&["deploy"]);
     let answer = until("the new image answers", || {
         let reply = worker.get("/container/1");
         reply.text().contains("another one").then_some(reply)
     });
     assert_ne!(instance_id(&answer), first);
-    let said = fixture.wrangler(&["containers", "list"]);
+    let said = fixture.says(&["containers", "list"]);
     assert!(said.contains("hello-containers"), "{said}");
     fixture.platform.stop();
 }
 
 #[test]
 fn a_version_comes_back_and_a_split_is_refused() {
-    let fixture = Fixture::new(NEWEST);
-    fixture.wrangler(&["deploy"]);
+    let fixture = fixture(NEWEST);
+    fixture.says(&["deploy"]);
     fixture.project.replace("src/index.ts", BEFORE, AFTER);
-    fixture.wrangler(&["deploy"]);
-    let worker = fixture.worker();
+    fixture.says(&["deploy"]);
+    let worker = worker(&fixture);
     assert!(worker.get("/").text().starts_with(AFTER));
-    let said = fixture.wrangler(&["rollback", "-y", "-m", "it was better"]);
+    let said = fixture.says(&["rollback", "-y", "-m", "it was better"]);
     assert!(worker.get("/").text().starts_with(BEFORE), "{said}");
-    assert!(fixture.wrangler(&["deployments", "list"]).contains("it was better"));
+    assert!(fixture.says(&["deployments", "list"]).contains("it was better"));
 
     let script = "/accounts/local/workers/scripts/hello-containers";
     let token = fixture.platform.token();
@@ -160,16 +147,16 @@ fn a_version_comes_back_and_a_split_is_refused() {
     let path = format!("{script}/deployments");
     let reply = fixture.platform.ask(token, "POST", &path, &split.to_string());
     assert_eq!(reply.status, 400, "{reply}");
-    assert!(reply.text().contains("one version of a Worker at a time"), "{reply}");
+    assert!(reply.text().contains("each object must run in exactly one version"), "{reply}");
     assert!(worker.get("/").text().starts_with(BEFORE), "nothing has changed");
     fixture.platform.stop();
 }
 
 #[test]
 fn what_does_not_start_or_is_not_done_is_refused_and_the_old_code_serves_on() {
-    let fixture = Fixture::new(NEWEST);
-    fixture.wrangler(&["deploy"]);
-    let worker = fixture.worker();
+    let fixture = fixture(NEWEST);
+    fixture.says(&["deploy"]);
+    let worker = worker(&fixture);
     let fails = |change: &dyn Fn(&Project), text: &str| {
         let project = project(NEWEST);
         change(&project);
@@ -196,7 +183,7 @@ fn what_does_not_start_or_is_not_done_is_refused_and_the_old_code_serves_on() {
 
 #[test]
 fn a_deploy_from_the_platforms_machine_may_build_in_its_own_store() {
-    let fixture = Fixture::new(NEWEST);
+    let fixture = fixture(NEWEST);
     let home = fixture.platform.data().home();
     for message in ["Hi, I'm a container", "Hi, I'm another one"] {
         let text = fixture.project.read("container/main.rs");
@@ -205,7 +192,7 @@ fn a_deploy_from_the_platforms_machine_may_build_in_its_own_store() {
         let outcome = deploy.env("BERTH_HOME", home).run();
         outcome.assert_succeeds();
         assert!(!outcome.stderr.contains("conflict"), "it cleans up what it built: {outcome}");
-        let worker = fixture.worker();
+        let worker = worker(&fixture);
         until("the image answers", || {
             worker.get("/container/1").text().contains(message).then_some(())
         });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::{Background, NEWEST, ON_NODE_20, PATIENCE, Platform, Project, Wrangler, until};
+use e2e::{Background, Deployment, NEWEST, ON_NODE_20, PATIENCE, Project, Wrangler, until};
 use serde_json::{Value, json};
 
 /// A cron trigger runs once a minute.
@@ -53,37 +53,21 @@ fn project(code: &str, more: Value) -> Project {
     project
 }
 
-struct Fixture {
-    platform: Platform,
-    wrangler: Wrangler,
-    project: Project,
+fn deployed(wrangler: Wrangler, code: &str, more: Value) -> Deployment {
+    let fixture = Deployment::new(wrangler, project(code, more));
+    fixture.deploy();
+    fixture
 }
 
-impl Fixture {
-    fn deployed(wrangler: Wrangler, code: &str, more: Value) -> Self {
-        let project = project(code, more);
-        let fixture = Self { platform: Platform::start(), wrangler, project };
-        fixture.deploy();
-        fixture
-    }
+/// `wrangler tail`, once it is connected.
+fn tail(fixture: &Deployment, args: &[&str]) -> Background {
+    let tail = fixture.wrangler(&[&["tail", "--format", "pretty"], args].concat()).start();
+    let _ = tail.wait_for_line("waiting for logs", PATIENCE);
+    tail
+}
 
-    fn deploy(&self) {
-        let deploy = self.platform.wrangler(self.wrangler, &self.project, &["deploy"]);
-        deploy.run().assert_succeeds();
-    }
-
-    /// `wrangler tail`, once it is connected.
-    fn tail(&self, args: &[&str]) -> Background {
-        let args = [&["tail", "--format", "pretty"], args].concat();
-        let tail = self.platform.wrangler(self.wrangler, &self.project, &args).start();
-        let _ = tail.wait_for_line("waiting for logs", PATIENCE);
-        tail
-    }
-
-    fn tails(&self) -> Value {
-        let path = "/accounts/local/workers/scripts/watched/tails";
-        self.platform.ask(self.platform.token(), "GET", path, "").json()["result"].clone()
-    }
+fn tails(fixture: &Deployment) -> Value {
+    fixture.get("/workers/scripts/watched/tails")
 }
 
 /// `newest`: it also waits for a cron trigger, and takes its tail away at the end.
@@ -91,9 +75,9 @@ fn everything_is_shown(wrangler: Wrangler, newest: bool) {
     let more = json!({"triggers": {"crons": if newest { json!(["* * * * *"]) } else { json!([]) }},
         "durable_objects": {"bindings": [{"name": "CLOCK", "class_name": "Clock"}]},
         "migrations": [{"tag": "v1", "new_sqlite_classes": ["Clock"]}]});
-    let fixture = Fixture::deployed(wrangler, WORKER, more);
+    let fixture = deployed(wrangler, WORKER, more);
     let worker = fixture.platform.worker("watched");
-    let tail = fixture.tail(&[]);
+    let tail = tail(&fixture, &[]);
     let shows = |text: &str| drop(tail.wait_for_line(text, PATIENCE));
     assert_eq!(worker.get("/some/path").status, 202);
     shows("GET http://watched.localhost");
@@ -109,10 +93,10 @@ fn everything_is_shown(wrangler: Wrangler, newest: bool) {
         let _ = tail.wait_for_line("\"* * * * *\" @", MINUTE);
         shows("(error) a minute has passed");
     }
-    assert_eq!(fixture.tails().as_array().map(Vec::len), Some(1));
+    assert_eq!(tails(&fixture).as_array().map(Vec::len), Some(1));
     let _ = tail.interrupt();
     if newest {
-        until("wrangler takes the tail away", || (fixture.tails() == json!([])).then_some(()));
+        until("wrangler takes the tail away", || (tails(&fixture) == json!([])).then_some(()));
     }
     fixture.platform.stop();
 }
@@ -129,9 +113,9 @@ fn the_last_wrangler_for_node_20_shows_requests_objects_alarms_and_exceptions() 
 
 #[test]
 fn a_worker_without_objects_is_watched_through_a_deploy() {
-    let fixture = Fixture::deployed(NEWEST, &PLAIN.replace("VERSION", "one"), json!({}));
+    let fixture = deployed(NEWEST, &PLAIN.replace("VERSION", "one"), json!({}));
     let worker = fixture.platform.worker("watched");
-    let tail = fixture.tail(&[]);
+    let tail = tail(&fixture, &[]);
     let shows = |text: &str| drop(tail.wait_for_line(text, PATIENCE));
     assert_eq!(worker.get("/a").text(), "one");
     shows("(log) one saw /a");
@@ -144,15 +128,15 @@ fn a_worker_without_objects_is_watched_through_a_deploy() {
 
 #[test]
 fn filters_let_through_what_they_name_and_secrets_are_not_shown() {
-    let fixture = Fixture::deployed(NEWEST, &PLAIN.replace("VERSION", "one"), json!({}));
+    let fixture = deployed(NEWEST, &PLAIN.replace("VERSION", "one"), json!({}));
     let worker = fixture.platform.worker("watched");
     let args = ["--method", "POST", "--header", "x-tag:blue", "--ip", "self", "--search", "/c"];
-    let filtered = fixture.tail(&args);
+    let filtered = tail(&fixture, &args);
     let json = {
         let args = ["tail", "--format", "json", "--status", "ok"];
         fixture.platform.wrangler(NEWEST, &fixture.project, &args).start()
     };
-    until("both watch", || (fixture.tails().as_array().map(Vec::len) == Some(2)).then_some(()));
+    until("both watch", || (tails(&fixture).as_array().map(Vec::len) == Some(2)).then_some(()));
     let send = |method: &str, path: &str, tag: &str| {
         let headers = [("x-tag", tag), ("authorization", "let-me-in")];
         assert_eq!(worker.send(method, path, &headers, "").status, 200);

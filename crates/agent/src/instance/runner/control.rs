@@ -43,7 +43,8 @@ impl Runner {
     pub(super) fn end_full_speed(&mut self) {
         self.full_speed_until = None;
         let Some(running) = &self.running else { return };
-        let limits = self.application.settings().application.instance_type.limits();
+        let limits =
+            self.application.settings().of_version(self.version).application.instance_type.limits();
         if let Err(error) = running.sandbox.set_cpu_quota(Some(limits.vcpu)) {
             tracing::warn!(%error, "an instance's CPU quota could not be set");
         }

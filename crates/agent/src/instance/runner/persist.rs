@@ -17,6 +17,7 @@ impl Runner {
                     image: running.files.image.clone(),
                     restored: running.files.restored,
                     mounts: running.files.mounts.clone(),
+                    version: self.version,
                     instance: self.subject.instance,
                     state: self.state.clone(),
                     started: self.started,

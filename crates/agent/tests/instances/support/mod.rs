@@ -202,6 +202,8 @@ pub(crate) fn application(setup: &Setup) -> ApplicationRuntime {
         image_name: Some("test".to_owned()),
         image: setup.has_image.then(|| image(setup)),
         choices: BTreeMap::new(),
+        version: 0,
+        staged: None,
     }
 }
 
