@@ -1,6 +1,7 @@
 //! The command line as clap sees it: options only, no decisions.
 
 mod build;
+mod deploy;
 mod images;
 mod mirrors;
 mod registry;
@@ -15,6 +16,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::docker::args::DockerArgs;
 pub(crate) use build::{BuildArgs, CacheTo, ImageBuilder, Network, ProgressKind, SecretFrom};
+pub(crate) use deploy::{ContainersRollout, DeployArgs};
 pub(crate) use images::{
     DfArgs, ExportArgs, ExportFormat, Filter, HistoryArgs, ImagesCommand, ImportArgs, InspectArgs,
     LsArgs, PruneArgs, PullArgs, PushArgs, RmArgs, TagArgs,
@@ -53,6 +55,8 @@ Exit codes:
 pub(crate) enum Command {
     /// Run a project here: Worker, Durable Objects and containers, with hot reload.
     Dev(DevArgs),
+    /// Deploy a project to a platform: Worker, static files and containers.
+    Deploy(Box<DeployArgs>),
     /// Run the platform here: what is deployed to it, by wrangler or anybody else.
     Serve(Box<PlatformArgs>),
     /// Who may use the API of this machine's platform.

@@ -78,6 +78,7 @@ pub(crate) async fn run(args: PlatformArgs, printer: &Printer) -> Result<(), Cli
             blobs: folders.blobs.clone(),
             platform: node.clone(),
             domain: args.domain.clone(),
+            port: addresses.edge.port(),
             stop_grace: args.stop_grace,
         }),
     });
