@@ -3,6 +3,7 @@
 mod client;
 mod error;
 mod form;
+pub(crate) mod login;
 mod target;
 
 pub(crate) use client::{Client, Request};

@@ -1,5 +1,6 @@
 //! The command line as clap sees it: options only, no decisions.
 
+mod account;
 mod build;
 mod deploy;
 mod images;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::docker::args::DockerArgs;
+pub(crate) use account::{DeleteArgs, EnvArgs, LoginArgs, WhoamiArgs};
 pub(crate) use build::{BuildArgs, CacheTo, ImageBuilder, Network, ProgressKind, SecretFrom};
 pub(crate) use deploy::{ContainersRollout, DeployArgs};
 pub(crate) use images::{
@@ -57,6 +59,14 @@ pub(crate) enum Command {
     Dev(DevArgs),
     /// Deploy a project to a platform: Worker, static files and containers.
     Deploy(Box<DeployArgs>),
+    /// Delete a Worker with its objects' storage, and its containers.
+    Delete(DeleteArgs),
+    /// Log in to a platform, in place of lines in each project's `.env`.
+    Login(LoginArgs),
+    /// Say which platform is asked, and as whom.
+    Whoami(WhoamiArgs),
+    /// Print a platform's lines for a project's `.env`.
+    Env(EnvArgs),
     /// Run the platform here: what is deployed to it, by wrangler or anybody else.
     Serve(Box<PlatformArgs>),
     /// Who may use the API of this machine's platform.

@@ -40,6 +40,10 @@ fn main() -> ExitCode {
         match args.command {
             Command::Dev(args) => Box::pin(commands::dev::run(args, &printer)).await.map(|()| 0),
             Command::Deploy(args) => commands::deploy::run(*args, &printer).await.map(|()| 0),
+            Command::Delete(args) => commands::delete::run(&args, &printer).await.map(|()| 0),
+            Command::Login(args) => commands::login::run(&args, &printer).await.map(|()| 0),
+            Command::Whoami(args) => commands::whoami::run(&args, &printer).await.map(|()| 0),
+            Command::Env(args) => commands::env::run(&args, &printer).map(|()| 0),
             Command::Serve(args) => commands::serve::run(*args, &printer).await.map(|()| 0),
             Command::Token(args) => commands::token::run(&args, &printer).map(|()| 0),
             Command::Build(args) => commands::build::run(*args, &printer).await.map(|()| 0),

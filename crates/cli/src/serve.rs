@@ -1,5 +1,6 @@
 //! `berth serve`: what carries out the control plane's plans on this machine.
 
+mod address;
 mod assets;
 mod doors;
 mod folders;
@@ -8,6 +9,7 @@ mod routes;
 mod watchers;
 mod worker;
 
+pub(crate) use address::Address;
 pub(crate) use folders::Folders;
 pub(crate) use node::{Node, NodeConfig};
 pub(crate) use routes::Routes;

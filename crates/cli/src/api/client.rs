@@ -58,6 +58,10 @@ impl Request {
         Self::new(Method::PATCH, path)
     }
 
+    pub(crate) fn delete(path: impl Into<String>) -> Self {
+        Self::new(Method::DELETE, path)
+    }
+
     pub(crate) fn json(mut self, body: &Value) -> Self {
         self.body = Some(("application/json".to_owned(), body.to_string().into_bytes()));
         self

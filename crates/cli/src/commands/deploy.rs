@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use ::project::Bundle;
-use ::project::config::{Config, dot_env};
+use ::project::config::Config;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{Client, Target};
@@ -15,7 +15,7 @@ use crate::deploy::images::{self, Built};
 use crate::deploy::metadata::{self, Given};
 use crate::deploy::script::{self, Known, Uploaded};
 use crate::deploy::{applications, assets, migrations, project, triggers};
-use crate::dev::project::{PRODUCTION, build, config_error};
+use crate::dev::project::{PRODUCTION, build};
 use crate::dev::session::install_toolchain;
 use crate::dev::{packages, signals};
 use crate::error::CliError;
@@ -27,7 +27,7 @@ pub(crate) async fn run(args: DeployArgs, printer: &Printer) -> Result<(), CliEr
     let config = project::read(&args, printer)?;
     let target = match args.dry_run {
         true => None,
-        false => Some(target(&config)?),
+        false => Some(Target::find(&config.root, config.environment.as_deref())?),
     };
     let stop = signals::stop_token()?;
     // Who may not deploy learns it before anything is built.
@@ -46,12 +46,6 @@ pub(crate) async fn run(args: DeployArgs, printer: &Printer) -> Result<(), CliEr
     };
     let deploy = ready.deploy(&args, &target, &client, &known, &stop, printer);
     stop.run_until_cancelled(deploy).await.ok_or_else(CliError::interrupted)?
-}
-
-/// The platform that the environment or the project's `.env` names.
-fn target(config: &Config) -> Result<Target, CliError> {
-    let variables = dot_env(&config.root, config.environment.as_deref()).map_err(config_error)?;
-    Target::of(&variables)
 }
 
 /// Everything that a deploy takes.
