@@ -8,6 +8,7 @@ mod mirrors;
 mod registry;
 mod serve;
 mod tls;
+mod worker;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -30,6 +31,9 @@ pub(crate) use registry::{
 
 pub(crate) use serve::{PlatformArgs, TokenArgs, TokenCommand};
 pub(crate) use tls::Tls;
+pub(crate) use worker::{
+    RollbackArgs, SecretArgs, SecretCommand, VersionsArgs, VersionsCommand, WorkerPlace,
+};
 
 /// Serverless containers that you own: Cloudflare Containers on any Linux machine.
 #[derive(Debug, Parser)]
@@ -61,6 +65,14 @@ pub(crate) enum Command {
     Deploy(Box<DeployArgs>),
     /// Delete a Worker with its objects' storage, and its containers.
     Delete(DeleteArgs),
+    /// What a deployed Worker finds in its `env` and nobody can read back.
+    Secret(SecretArgs),
+    /// Versions of a deployed Worker.
+    Versions(VersionsArgs),
+    /// Which versions of a Worker have served.
+    Deployments(VersionsArgs),
+    /// Let an earlier version of a Worker serve again.
+    Rollback(RollbackArgs),
     /// Log in to a platform, in place of lines in each project's `.env`.
     Login(LoginArgs),
     /// Say which platform is asked, and as whom.

@@ -41,6 +41,12 @@ fn main() -> ExitCode {
             Command::Dev(args) => Box::pin(commands::dev::run(args, &printer)).await.map(|()| 0),
             Command::Deploy(args) => commands::deploy::run(*args, &printer).await.map(|()| 0),
             Command::Delete(args) => commands::delete::run(&args, &printer).await.map(|()| 0),
+            Command::Secret(args) => commands::secret::run(&args, &printer).await.map(|()| 0),
+            Command::Versions(args) => commands::versions::run(&args, &printer).await.map(|()| 0),
+            Command::Deployments(args) => {
+                commands::versions::deployments(&args, &printer).await.map(|()| 0)
+            }
+            Command::Rollback(args) => commands::rollback::run(&args, &printer).await.map(|()| 0),
             Command::Login(args) => commands::login::run(&args, &printer).await.map(|()| 0),
             Command::Whoami(args) => commands::whoami::run(&args, &printer).await.map(|()| 0),
             Command::Env(args) => commands::env::run(&args, &printer).map(|()| 0),

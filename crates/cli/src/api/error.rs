@@ -48,7 +48,7 @@ impl ApiError {
         match self {
             Self::Refused { code: NOT_ALLOWED, .. } => Some(GET_A_TOKEN),
             Self::Refused { code: NO_SECRET, .. } => {
-                Some("put the secret first: `wrangler secret put NAME`")
+                Some("put the secret first: `berth secret put NAME`")
             }
             Self::Refused { code: CONFLICT, .. } => Some("run the command again"),
             Self::Unreachable { .. } => Some(
