@@ -1,11 +1,14 @@
 //! The command line as clap sees it: options only, no decisions.
 
+mod account;
 mod build;
+mod deploy;
 mod images;
 mod mirrors;
 mod registry;
 mod serve;
 mod tls;
+mod worker;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -14,7 +17,9 @@ use std::time::Duration;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::docker::args::DockerArgs;
+pub(crate) use account::{DeleteArgs, EnvArgs, LoginArgs, WhoamiArgs};
 pub(crate) use build::{BuildArgs, CacheTo, ImageBuilder, Network, ProgressKind, SecretFrom};
+pub(crate) use deploy::{ContainersRollout, DeployArgs};
 pub(crate) use images::{
     DfArgs, ExportArgs, ExportFormat, Filter, HistoryArgs, ImagesCommand, ImportArgs, InspectArgs,
     LsArgs, PruneArgs, PullArgs, PushArgs, RmArgs, TagArgs,
@@ -26,6 +31,9 @@ pub(crate) use registry::{
 
 pub(crate) use serve::{PlatformArgs, TokenArgs, TokenCommand};
 pub(crate) use tls::Tls;
+pub(crate) use worker::{
+    RollbackArgs, SecretArgs, SecretCommand, VersionsArgs, VersionsCommand, WorkerPlace,
+};
 
 /// Serverless containers that you own: Cloudflare Containers on any Linux machine.
 #[derive(Debug, Parser)]
@@ -53,6 +61,24 @@ Exit codes:
 pub(crate) enum Command {
     /// Run a project here: Worker, Durable Objects and containers, with hot reload.
     Dev(DevArgs),
+    /// Deploy a project to a platform: Worker, static files and containers.
+    Deploy(Box<DeployArgs>),
+    /// Delete a Worker with its objects' storage, and its containers.
+    Delete(DeleteArgs),
+    /// What a deployed Worker finds in its `env` and nobody can read back.
+    Secret(SecretArgs),
+    /// Versions of a deployed Worker.
+    Versions(VersionsArgs),
+    /// Which versions of a Worker have served.
+    Deployments(VersionsArgs),
+    /// Let an earlier version of a Worker serve again.
+    Rollback(RollbackArgs),
+    /// Log in to a platform, in place of lines in each project's `.env`.
+    Login(LoginArgs),
+    /// Say which platform is asked, and as whom.
+    Whoami(WhoamiArgs),
+    /// Print a platform's lines for a project's `.env`.
+    Env(EnvArgs),
     /// Run the platform here: what is deployed to it, by wrangler or anybody else.
     Serve(Box<PlatformArgs>),
     /// Who may use the API of this machine's platform.

@@ -1,11 +1,20 @@
 //! One file per command.
 
 pub(crate) mod build;
+pub(crate) mod delete;
+pub(crate) mod deploy;
 pub(crate) mod dev;
 pub(crate) mod doctor;
+pub(crate) mod env;
 pub(crate) mod images;
 pub(crate) mod init;
+pub(crate) mod login;
 pub(crate) mod registry;
+pub(crate) mod rollback;
+pub(crate) mod secret;
 pub(crate) mod serve;
 pub(crate) mod snapshots;
 pub(crate) mod token;
+pub(crate) mod versions;
+pub(crate) mod whoami;
+mod worker;

@@ -1,12 +1,13 @@
-//! What `berth dev` is made of; `session` puts it together.
+//! What `berth dev` is made of; `session` puts it together. `berth deploy` reads, bundles and builds by it,
+//! too.
 
 pub(crate) mod containers;
-mod images;
+pub(crate) mod images;
 pub(crate) mod instances;
 pub(crate) mod keys;
 pub(crate) mod lines;
 pub(crate) mod lock;
-mod packages;
+pub(crate) mod packages;
 pub(crate) mod progress;
 pub(crate) mod project;
 pub(crate) mod run_step;

@@ -1,9 +1,11 @@
 //! Output that people read: tables, sizes, ages, and questions.
 
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::os::fd::AsFd as _;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use serde::Serialize;
 
 use crate::error::{CliError, Kind};
@@ -112,6 +114,40 @@ pub(crate) fn confirm(question: &str, printer: &Printer) -> Result<bool, CliErro
     let read = io::stdin().lock().read_line(&mut answer);
     read.map_err(|error| CliError::failure("read the answer", error))?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// A terminal that does not show what is typed, until this is dropped.
+struct Silent(Termios);
+
+impl Silent {
+    fn new() -> io::Result<Self> {
+        let stdin = io::stdin();
+        let before = tcgetattr(stdin.as_fd())?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(stdin.as_fd(), OptionalActions::Flush, &silent)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        let _ = tcsetattr(io::stdin().as_fd(), OptionalActions::Now, &self.0);
+        // The line feed that was typed was not shown either.
+        _ = writeln!(anstream::stderr());
+    }
+}
+
+/// Asks at the terminal for something that nobody is to see.
+pub(crate) fn ask_secret(question: &str, printer: &Printer) -> io::Result<String> {
+    printer.bars().suspend(|| {
+        _ = write!(anstream::stderr(), "{question}: ");
+        _ = anstream::stderr().flush();
+    });
+    let _silent = Silent::new()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(answer)
 }
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! `berth`: parses the command line, sets up output and runs one command.
 
+mod api;
 mod args;
 mod commands;
+mod deploy;
 mod dev;
 mod docker;
 mod engines;
@@ -36,7 +38,18 @@ fn main() -> ExitCode {
     };
     let result = runtime.block_on(async {
         match args.command {
-            Command::Dev(args) => commands::dev::run(args, &printer).await.map(|()| 0),
+            Command::Dev(args) => Box::pin(commands::dev::run(args, &printer)).await.map(|()| 0),
+            Command::Deploy(args) => commands::deploy::run(*args, &printer).await.map(|()| 0),
+            Command::Delete(args) => commands::delete::run(&args, &printer).await.map(|()| 0),
+            Command::Secret(args) => commands::secret::run(&args, &printer).await.map(|()| 0),
+            Command::Versions(args) => commands::versions::run(&args, &printer).await.map(|()| 0),
+            Command::Deployments(args) => {
+                commands::versions::deployments(&args, &printer).await.map(|()| 0)
+            }
+            Command::Rollback(args) => commands::rollback::run(&args, &printer).await.map(|()| 0),
+            Command::Login(args) => commands::login::run(&args, &printer).await.map(|()| 0),
+            Command::Whoami(args) => commands::whoami::run(&args, &printer).await.map(|()| 0),
+            Command::Env(args) => commands::env::run(&args, &printer).map(|()| 0),
             Command::Serve(args) => commands::serve::run(*args, &printer).await.map(|()| 0),
             Command::Token(args) => commands::token::run(&args, &printer).map(|()| 0),
             Command::Build(args) => commands::build::run(*args, &printer).await.map(|()| 0),
@@ -69,7 +82,11 @@ fn main() -> ExitCode {
 fn needs_root(command: &Command) -> bool {
     use docker::args::DockerCommand;
     match command {
-        Command::Dev(_) | Command::Serve(_) | Command::Build(_) | Command::Images(_) => true,
+        Command::Dev(_)
+        | Command::Deploy(_)
+        | Command::Serve(_)
+        | Command::Build(_)
+        | Command::Images(_) => true,
         Command::Docker(docker) => !matches!(
             docker.command,
             DockerCommand::Login(_) | DockerCommand::Logout(_) | DockerCommand::Context(_)

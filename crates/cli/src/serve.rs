@@ -1,5 +1,6 @@
 //! `berth serve`: what carries out the control plane's plans on this machine.
 
+mod address;
 mod applications;
 mod assets;
 mod doors;
@@ -10,6 +11,7 @@ mod routes;
 mod watchers;
 mod worker;
 
+pub(crate) use address::Address;
 pub(crate) use folders::Folders;
 pub(crate) use node::{Node, NodeConfig};
 pub(crate) use routes::Routes;

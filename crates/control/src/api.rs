@@ -62,6 +62,8 @@ pub struct Serving {
     pub platform: Arc<dyn Platform>,
     /// Below this domain each Worker has a host of its own.
     pub domain: String,
+    /// The port at which it answers.
+    pub port: u16,
     /// Time between SIGTERM and SIGKILL of an instance.
     pub stop_grace: Duration,
 }
@@ -94,6 +96,8 @@ pub struct Api {
 pub(crate) struct Deployed {
     pub(crate) workers: Workers,
     pub(crate) containers: Containers,
+    /// Where Workers answer.
+    pub(crate) port: u16,
 }
 
 impl std::fmt::Debug for ApiConfig {
@@ -156,6 +160,7 @@ impl Api {
             };
             let platform = serving.platform;
             Deployed {
+                port: serving.port,
                 workers: Workers::new(state.clone(), Arc::clone(&platform), serving.domain),
                 containers: Containers {
                     state,

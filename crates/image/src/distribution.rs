@@ -9,5 +9,6 @@ mod login;
 mod trouble;
 
 pub(crate) use client::{ATTEMPTS, Access, Client, Endpoint, Failure, Payload, Request, pause};
-pub(crate) use http::{agent_for, join};
+pub use http::agent_for;
+pub(crate) use http::join;
 pub use login::{LoginError, log_in};

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::io::{Seek as _, Write as _};
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -88,6 +89,18 @@ impl Berth {
     #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.command.env(name, value);
+        self
+    }
+
+    /// What it reads from standard input.
+    ///
+    /// # Panics
+    /// It cannot be kept.
+    #[must_use]
+    pub fn input(mut self, text: &str) -> Self {
+        let mut file = tempfile::tempfile().expect("make a file of the input");
+        file.write_all(text.as_bytes()).and_then(|()| file.rewind()).expect("keep the input");
+        self.command.stdin(file);
         self
     }
 

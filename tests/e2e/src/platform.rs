@@ -192,6 +192,13 @@ impl Platform {
         Berth::new(&self.data, args).run()
     }
 
+    /// `berth <args>` in a project that has [`Self::dot_env`] as its `.env`, as on another machine.
+    #[must_use]
+    pub fn client(&self, project: &Project, args: &[&str]) -> Outcome {
+        project.write(".env", &self.dot_env());
+        Berth::new(project, args).run()
+    }
+
     /// `wrangler <args>` in a project that has [`Self::dot_env`] as its `.env`.
     #[must_use]
     pub fn wrangler(&self, wrangler: Wrangler, project: &Project, args: &[&str]) -> Tool {

@@ -11,6 +11,7 @@ use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use image::{ImageStore, PullOptions};
 use model::InstanceType;
+use project::config::Secret;
 use registry::{Listener, Options, Other, Registry, SigningKey};
 use store::{Sqlite, Store};
 use tokio::sync::watch;
@@ -24,7 +25,7 @@ use crate::dev::signals::stop_token;
 use crate::error::CliError;
 use crate::paths;
 use crate::printer::{Printer, style, styled};
-use crate::serve::{Folders, Node, NodeConfig, Routes};
+use crate::serve::{Address, Folders, Node, NodeConfig, Routes};
 
 /// Bytes that an account's images may have in all (`spec/features.md` BI).
 const IMAGE_QUOTA: u64 = 50_000_000_000;
@@ -78,6 +79,7 @@ pub(crate) async fn run(args: PlatformArgs, printer: &Printer) -> Result<(), Cli
             blobs: folders.blobs.clone(),
             platform: node.clone(),
             domain: args.domain.clone(),
+            port: addresses.edge.port(),
             stop_grace: args.stop_grace,
         }),
     });
@@ -89,6 +91,7 @@ pub(crate) async fn run(args: PlatformArgs, printer: &Printer) -> Result<(), Cli
     let started = api.start().await;
     started.map_err(|error| CliError::new(crate::error::Kind::Failure, error))?;
     let edge = edge.serve_sites(Arc::new(move |head| routes.find(head)));
+    address(addresses.api, &args).write(&folders)?;
     ready.send_replace(true);
     say_where(&args, &addresses, &tokens, printer)?;
 
@@ -174,7 +177,7 @@ fn say_where(
     if tokens.list().map_err(failed)?.is_empty() {
         let (_, text) = tokens.create("admin", &[Scope::Admin], None).map_err(failed)?;
         printer.info("Put this into your project's .env; the token is shown this once:");
-        for line in environment(*api, args, &text) {
+        for line in address(*api, args).with_token(Secret::new(text)).dot_env() {
             printer.data(line);
         }
     }
@@ -187,19 +190,14 @@ fn say_where(
     Ok(())
 }
 
-/// What wrangler reads from a project's `.env` (`spec/wrangler.md` §1).
-fn environment(api: SocketAddr, args: &PlatformArgs, token: &str) -> [String; 5] {
+/// Where clients reach the API and the registry.
+fn address(api: SocketAddr, args: &PlatformArgs) -> Address {
     let host = args.hosts.first().cloned().unwrap_or_else(|| api.to_string());
     // Docker's clients take `localhost` without TLS.
     let registry = match &*args.hosts {
         [] if api.ip().is_loopback() => format!("localhost:{}", api.port()),
         _ => host.clone(),
     };
-    [
-        format!("CLOUDFLARE_API_BASE_URL={}://{host}/client/v4", args.tls.scheme()),
-        format!("CLOUDFLARE_API_TOKEN={token}"),
-        format!("CLOUDFLARE_ACCOUNT_ID={}", args.place.account),
-        format!("CLOUDFLARE_CONTAINER_REGISTRY={registry}"),
-        "WRANGLER_SEND_METRICS=false".to_owned(),
-    ]
+    let url = format!("{}://{host}/client/v4", args.tls.scheme());
+    Address { url, account: args.place.account.clone(), registry }
 }

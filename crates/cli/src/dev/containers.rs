@@ -229,7 +229,7 @@ fn settings_of(application: &Application, key: &str, made: Made) -> ApplicationR
 }
 
 /// `berth.egress_allow`, which the configuration has checked.
-fn egress_allow(config: &Config) -> Vec<Network> {
+pub(crate) fn egress_allow(config: &Config) -> Vec<Network> {
     config.berth.egress_allow.iter().filter_map(|text| text.parse().ok()).collect()
 }
 

@@ -1,11 +1,11 @@
-//! The project that `berth dev` runs: its configuration, and its code as a bundle.
+//! The project that `berth dev` runs or `berth deploy` deploys: its configuration, and its code as a bundle.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 
 use model::Application;
-use project::config::{Config, ConfigError};
+use project::config::{Config, ConfigError, Purpose};
 use project::{Bundle, BundleError, BundleOptions, bundle};
 
 use crate::args::DevArgs;
@@ -15,10 +15,18 @@ use crate::printer::{Printer, style, styled};
 /// Port when neither the command line nor the configuration says one; wrangler's.
 const DEFAULT_PORT: u16 = 8787;
 
+/// `process.env.NODE_ENV` of code that runs here, and of code that is deployed.
+pub(crate) const DEVELOPMENT: &str = "development";
+pub(crate) const PRODUCTION: &str = "production";
+
 /// Reads the configuration and prints its warnings.
-pub(crate) fn load(args: &DevArgs, printer: &Printer) -> Result<Config, CliError> {
-    let (config, warnings) =
-        Config::load(&args.project, args.env.as_deref()).map_err(config_error)?;
+pub(crate) fn load(
+    purpose: Purpose,
+    path: &Path,
+    environment: Option<&str>,
+    printer: &Printer,
+) -> Result<Config, CliError> {
+    let (config, warnings) = Config::load_for(purpose, path, environment).map_err(config_error)?;
     for warning in warnings {
         printer.info(warning.render(printer.draws_bars()));
     }
@@ -31,7 +39,7 @@ pub(crate) fn root(path: &Path) -> Result<PathBuf, CliError> {
     Ok(config.root)
 }
 
-fn config_error(error: ConfigError) -> CliError {
+pub(crate) fn config_error(error: ConfigError) -> CliError {
     match error {
         ConfigError::NotFound { .. } => CliError::new(Kind::Config, error.to_string())
             .hint("name the project's folder, or write a new one: `berth init my-app`"),
@@ -77,10 +85,11 @@ pub(crate) fn address(config: &Config, args: &DevArgs) -> Result<(IpAddr, u16), 
 pub(crate) async fn build(
     config: &Config,
     esbuild: &Path,
+    node_env: &str,
     printer: &Printer,
 ) -> Result<Bundle, CliError> {
     run_build_command(config, printer).await?;
-    bundle_code(config, esbuild, printer).await
+    bundle_code(config, esbuild, node_env, printer).await
 }
 
 /// Runs `build.command`, its output behind a prefix.
@@ -100,12 +109,13 @@ pub(crate) async fn run_build_command(config: &Config, printer: &Printer) -> Res
 async fn bundle_code(
     config: &Config,
     esbuild: &Path,
+    node_env: &str,
     printer: &Printer,
 ) -> Result<Bundle, CliError> {
     if config.main.is_none() && config.assets.is_some() {
         return Ok(assets_only());
     }
-    let options = BundleOptions { esbuild, node_env: "development" };
+    let options = BundleOptions { esbuild, node_env };
     let bundle = bundle(config, &options).await.map_err(bundle_failed)?;
     for warning in &bundle.warnings {
         printer.info(&warning.frame);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::project::config::Config;
+use ::project::config::{Config, Purpose};
 use edge::{BindError, Edge, Serving, Site};
 use fs_err as fs;
 use http::{HeaderName, HeaderValue};
@@ -18,6 +18,7 @@ use workers::{DeployError, Event, WorkerProcess};
 
 use super::containers::Containers;
 use super::lock::Lock;
+use super::project::DEVELOPMENT;
 use super::watch::Watch;
 use super::worker::Engine;
 use super::{lines, packages, project, scheduled, worker};
@@ -54,7 +55,7 @@ impl Session {
         printer: &Printer,
         stop: &CancellationToken,
     ) -> Result<(Self, Watch), CliError> {
-        let config = project::load(&args, printer)?;
+        let config = project::load(Purpose::Dev, &args.project, args.env.as_deref(), printer)?;
         let applications = project::applications(&config, &args);
         doctor::require(match applications.as_slice() {
             [] => Needs::Worker,
@@ -71,7 +72,7 @@ impl Session {
             packages::install(&config.root, printer).await?;
             let toolchain =
                 install_toolchain(printer, &paths::Shared::under(&paths::home())).await?;
-            let bundle = project::build(&config, &toolchain.esbuild, printer).await?;
+            let bundle = project::build(&config, &toolchain.esbuild, DEVELOPMENT, printer).await?;
             Ok((toolchain, bundle))
         };
         let prepared = stop.run_until_cancelled(prepare).await;
@@ -155,7 +156,10 @@ impl Session {
     ) -> Result<(), CliError> {
         let configured = self.config.inputs.iter().any(|input| changed.contains(input));
         if configured {
-            let config = project::load(&self.args, &self.printer)?;
+            let config = {
+                let args = &self.args;
+                project::load(Purpose::Dev, &args.project, args.env.as_deref(), &self.printer)?
+            };
             if config.containers != self.config.containers {
                 self.printer.warning(
                     "`containers` changed: this takes effect when `berth dev` starts again",
@@ -163,7 +167,9 @@ impl Session {
             }
             self.config = config;
         }
-        let bundle = project::build(&self.config, &self.toolchain.esbuild, &self.printer).await?;
+        let bundle =
+            project::build(&self.config, &self.toolchain.esbuild, DEVELOPMENT, &self.printer)
+                .await?;
         let (files, trees) = project::watched(&self.config, &bundle.inputs);
         watch.set(files, trees);
         self.deploy(bundle).await?;

@@ -28,6 +28,8 @@ pub(crate) struct Folders {
     pub(crate) workers: PathBuf,
     /// Sockets by which Workers reach each other.
     pub(crate) doors: PathBuf,
+    /// Where clients reach the platform.
+    pub(crate) address: PathBuf,
     /// The agent's records, logs and sockets.
     pub(crate) agent: PathBuf,
     /// Instances.
@@ -47,6 +49,7 @@ impl Folders {
             objects: data.join("objects"),
             workers: data.join("run/w"),
             doors: data.join("run/d"),
+            address: data.join("run/address.json"),
             agent: data.join("run/a"),
             instances: data.join("instances"),
             shared: Shared::under(data),

@@ -37,12 +37,7 @@ pub(super) async fn answer(
         }
         WorkersRoute::Worker(name) => {
             let script = workers.state.script(&name)?.value;
-            let url = format!("http://{}.{}", script.name, workers.domain);
-            Ok(success(
-                &json!({"id": script.tag, "name": script.name, "created_on": script.created_on,
-                "updated_on": script.modified_on,
-                "subdomain": {"enabled": script.subdomain, "previews_enabled": false, "url": url}}),
-            ))
+            Ok(success(&worker(deployed, &script)))
         }
         WorkersRoute::PatchLatest(name) => secrets::patch_latest(workers, &name, asked).await,
         WorkersRoute::Script(name, route) => one(deployed, &name, route, asked).await,
@@ -149,6 +144,18 @@ fn service(script: &Script) -> Value {
         "migration_tag": script.migration_tag, "last_deployed_from": "wrangler"});
     json!({"id": script.name, "default_environment": {"environment": "production",
         "script": wrangler}})
+}
+
+/// `url` is ours: wrangler shows that of the subdomain, and takes none with a port.
+fn worker(deployed: &Deployed, script: &Script) -> Value {
+    let host = format!("http://{}.{}", script.name, deployed.workers.domain);
+    let url = match deployed.port {
+        80 => host.clone(),
+        port => format!("{host}:{port}"),
+    };
+    json!({"id": script.tag, "name": script.name, "created_on": script.created_on,
+        "updated_on": script.modified_on, "url": url,
+        "subdomain": {"enabled": script.subdomain, "previews_enabled": false, "url": host}})
 }
 
 fn settings(workers: &Workers, name: &str) -> Result<Response<Body>, Failure> {

@@ -9,8 +9,9 @@ use crate::route::UserRoute;
 
 pub(super) fn answer(route: UserRoute, account: &str, token: &Token) -> Response<Body> {
     match route {
+        // Name and scopes are ours: `berth whoami` shows them.
         UserRoute::VerifyToken => success(&json!({"id": token.id, "status": "active",
-            "expires_on": token.expires_on})),
+            "expires_on": token.expires_on, "name": token.name, "scopes": token.scopes})),
         UserRoute::User => success(&json!({"id": token.id, "email": email(&token.name)})),
         UserRoute::Accounts => page(&[described(account)]),
         UserRoute::Memberships => page(&[json!({"id": account, "status": "accepted",

@@ -13,8 +13,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
 const CERTIFICATES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
-/// What to get a URL with, if it is one that we get: http or https, without a password.
-pub(crate) fn agent_for(url: &str) -> Option<Agent> {
+/// What to ask a URL with, if it is one that we ask: http or https, without a password. It trusts the
+/// certificates this machine trusts, and takes a proxy of the environment for other machines.
+#[must_use]
+pub fn agent_for(url: &str) -> Option<Agent> {
     host(url).map(|host| agent(!is_loopback(host), root_certificates()))
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{DurableObjectBinding, ServiceBinding};
+use super::{DurableObjectBinding, Purpose, SecretsStoreBinding, ServiceBinding};
 use crate::check::{self, Report};
 use crate::config::scope::{Field, Scope};
 use crate::tree::{Node, Object};
@@ -146,11 +146,11 @@ fn missing_in_environment(
     }
 }
 
-/// `services`: bindings of the Worker to itself.
+/// `services`: bindings of the Worker to itself, and of one that is deployed to others.
 pub(super) fn services(
     report: &mut Report,
     scope: &Scope<'_>,
-    worker: &str,
+    (worker, purpose): (&str, Purpose),
     names: &mut Names,
 ) -> Vec<ServiceBinding> {
     let Some(field) = scope.own(report, "services") else { return Vec::new() };
@@ -158,18 +158,28 @@ pub(super) fn services(
     let mut services = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let path = format!("{}[{index}]", field.path);
-        services.extend(service(report, &path, item, worker, names));
+        let Some((found, span)) = service(report, &path, item, names) else { continue };
+        if found.service != worker && purpose == Purpose::Dev {
+            let (binding, service) = (&found.binding, &found.service);
+            report.error(
+                &span,
+                format!(
+                    "\"{path}\": Worker bindings to other Workers are not supported by Berth yet; \"{binding}\" is bound to \"{service}\", and this Worker is \"{worker}\"."
+                ),
+            );
+        }
+        services.push(found);
     }
     services
 }
 
+/// A binding, and where the name of its Worker stands.
 fn service(
     report: &mut Report,
     path: &str,
     item: &Node,
-    worker: &str,
     names: &mut Names,
-) -> Option<ServiceBinding> {
+) -> Option<(ServiceBinding, Range<usize>)> {
     let Some(object) = item.as_object() else {
         report.error(
             &item.span,
@@ -202,16 +212,9 @@ fn service(
     }
     let ((binding, binding_span), (service, service_span)) = (binding?, service?);
     names.add(&binding, "Worker", &binding_span);
-    if service != worker {
-        report.error(
-            &service_span,
-            format!(
-                "\"{path}\": Worker bindings to other Workers are not supported by Berth yet; \"{binding}\" is bound to \"{service}\", and this Worker is \"{worker}\"."
-            ),
-        );
-    }
     let props = check::value(object, "props").map(|entry| entry.node.to_json());
-    Some(ServiceBinding { binding, entrypoint: entrypoint.map(str::to_owned), props })
+    let entrypoint = entrypoint.map(str::to_owned);
+    Some((ServiceBinding { binding, service, entrypoint, props }, service_span))
 }
 
 /// `"<path>" bindings <should> have a string "<key>" field but got <item>.`
@@ -244,6 +247,14 @@ pub(super) struct StoreSecret {
     pub(super) store_id: String,
     pub(super) secret_name: String,
     pub(super) span: Range<usize>,
+}
+
+impl SecretsStoreBinding {
+    /// A binding whose value is somewhere else.
+    pub(super) fn without_value(secret: StoreSecret) -> Self {
+        let StoreSecret { binding, store_id, secret_name, .. } = secret;
+        Self { binding, store_id, secret_name, value: None }
+    }
 }
 
 /// `secrets_store_secrets`.

@@ -1,12 +1,16 @@
 //! From a folder or file to a [`Config`].
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::bindings::{self, Names};
+use super::bindings::{self, Names, StoreSecret};
 use super::classes::Classes;
 use super::scope::Scope;
-use super::vars::{Files, ProcessEnvironment};
-use super::{assets, bundling, container, dev, discover, unsupported, vars, worker};
+use super::vars::{Files, ProcessEnvironment, Required};
+use super::{
+    Purpose, Secret, SecretsStoreBinding, assets, bundling, container, deploy, dev, discover,
+    unsupported, vars, worker,
+};
 use crate::check::Report;
 use crate::config::Config;
 use crate::diagnostic::{Diagnostic, Severity};
@@ -52,15 +56,32 @@ impl Config {
         path: &Path,
         environment: Option<&str>,
     ) -> Result<(Self, Vec<Diagnostic>), ConfigError> {
-        let process = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        load(path, environment, &process)
+        Self::load_for(Purpose::Dev, path, environment)
+    }
+
+    /// The same, for a purpose of its own.
+    ///
+    /// # Errors
+    /// There is no file, it cannot be read, or anything in it is wrong.
+    pub fn load_for(
+        purpose: Purpose,
+        path: &Path,
+        environment: Option<&str>,
+    ) -> Result<(Self, Vec<Diagnostic>), ConfigError> {
+        load(purpose, path, environment, &process_environment())
     }
 }
 
-/// [`Config::load`] with the variables of the process as an argument.
+/// The variables of this process that are text.
+pub(super) fn process_environment() -> ProcessEnvironment {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+/// [`Config::load_for`] with the variables of the process as an argument.
 pub(super) fn load(
+    purpose: Purpose,
     path: &Path,
     environment: Option<&str>,
     process: &ProcessEnvironment,
@@ -68,7 +89,7 @@ pub(super) fn load(
     let path = discover::find(path)?;
     let environment = environment.or(process.get("CLOUDFLARE_ENV").map(String::as_str));
     let (mut report, root) = discover::read(&path)?;
-    let config = read(&mut report, &root, &path, environment, process)?;
+    let config = read(&mut report, &root, &path, (environment, purpose), process)?;
     let diagnostics = report.finish();
     if diagnostics.iter().any(|finding| finding.severity == Severity::Error) {
         return Err(ConfigError::Invalid { diagnostics });
@@ -81,7 +102,7 @@ fn read(
     report: &mut Report,
     tree: &Node,
     path: &Path,
-    environment: Option<&str>,
+    (environment, purpose): (Option<&str>, Purpose),
     process: &ProcessEnvironment,
 ) -> Result<Config, ConfigError> {
     let root = path.parent().unwrap_or(Path::new("/"));
@@ -110,13 +131,16 @@ fn read(
     let containers = container::containers(report, &scope, &classes, &context);
 
     let mut vars = vars::vars(report, &scope, &mut names);
-    let services = bindings::services(report, &scope, &name.effective, &mut names);
+    let services = bindings::services(report, &scope, (&name.effective, purpose), &mut names);
     let store = bindings::secrets_store(report, &scope, &mut names);
     let version_metadata = bindings::version_metadata(report, &scope, &mut names);
     let required = vars::required(report, &scope, &mut names);
-    let files = Files::read(root, scope.name(), required.is_some(), process)?;
-    let secrets = files.secrets(report, required.as_ref(), &store, &mut vars);
-    let secrets_store = files.store(report, store);
+    let files = match purpose {
+        Purpose::Dev => Files::read(root, scope.name(), required.is_some(), process)?,
+        Purpose::Deploy => Files::default(),
+    };
+    let (secrets, secrets_store) =
+        secrets(report, purpose, &files, required.as_ref(), store, &mut vars);
 
     let build = bundling::build(report, &scope, root);
     let assets = assets::assets(
@@ -149,10 +173,32 @@ fn read(
         bundling: bundling::bundling(report, &scope, root),
         dev: dev::dev(report, &scope),
         berth,
+        deploy: deploy::deploy(&scope, required.as_ref(), purpose),
         inputs: std::iter::once(path.to_owned()).chain(files.read.iter().cloned()).collect(),
         secret_files: files.read,
     };
     Ok(config)
+}
+
+/// The Worker's secrets and those of the store: of one that is deployed the platform has them.
+fn secrets(
+    report: &mut Report,
+    purpose: Purpose,
+    files: &Files,
+    required: Option<&Required>,
+    store: Vec<StoreSecret>,
+    vars: &mut BTreeMap<String, serde_json::Value>,
+) -> (BTreeMap<String, Secret>, Vec<SecretsStoreBinding>) {
+    match purpose {
+        Purpose::Dev => {
+            let secrets = files.secrets(report, required, &store, vars);
+            (secrets, files.store(report, store))
+        }
+        Purpose::Deploy => {
+            let store = store.into_iter().map(SecretsStoreBinding::without_value);
+            (BTreeMap::new(), store.collect())
+        }
+    }
 }
 
 #[cfg(test)]
@@ -169,7 +215,7 @@ mod tests {
         fs_err::write(dir.path().join(".env"), "S=file").unwrap();
         let process =
             process.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        load(dir.path(), None, &process).unwrap().0
+        load(Purpose::Dev, dir.path(), None, &process).unwrap().0
     }
 
     #[test]

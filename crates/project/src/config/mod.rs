@@ -1,7 +1,7 @@
 //! A project's configuration with every default filled in, as the other rooms read it.
 //!
-//! The types here hold what Berth runs. Keys that only matter to a deployment on Cloudflare are
-//! checked where they are read and then dropped.
+//! The types here hold what Berth runs, and [`Deploy`] what a deploy sends beside it. Keys that only
+//! matter to a deployment on Cloudflare are checked where they are read and then dropped.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,6 +15,7 @@ mod bindings;
 mod bundling;
 mod classes;
 mod container;
+mod deploy;
 mod dev;
 mod discover;
 mod load;
@@ -23,6 +24,7 @@ mod unsupported;
 mod vars;
 mod worker;
 
+pub use deploy::{Deploy, Purpose, dot_env};
 pub use dev::parse_duration;
 pub use load::ConfigError;
 
@@ -53,7 +55,8 @@ pub struct Config {
     pub classes: Vec<DurableObjectClass>,
     /// The `containers` of the Worker.
     pub containers: Vec<Container>,
-    /// `services`: bindings of the Worker to itself or one of its entry points.
+    /// `services`: bindings of the Worker to itself or one of its entry points; of one that is
+    /// deployed, to others too.
     pub services: Vec<ServiceBinding>,
     /// `secrets_store_secrets`, with their local values.
     pub secrets_store: Vec<SecretsStoreBinding>,
@@ -73,6 +76,8 @@ pub struct Config {
     pub dev: Dev,
     /// `berth`: keys that Cloudflare does not know.
     pub berth: Berth,
+    /// Keys that a deploy sends; nothing where the file was read to be run here.
+    pub deploy: Deploy,
     /// Every file that was read for this configuration, absolute: to be watched.
     pub inputs: Vec<PathBuf>,
     /// The files that [`Self::secrets`] came from, absolute.
@@ -146,6 +151,8 @@ pub struct Constraints {
     pub regions: Vec<String>,
     /// `eu`, `fedramp` or `us`.
     pub jurisdiction: Option<String>,
+    /// Names of cities; empty means any.
+    pub cities: Vec<String>,
 }
 
 /// `containers[].rollout_*`.
@@ -184,11 +191,13 @@ pub struct Ssh {
     pub trusted_user_ca_keys: Vec<String>,
 }
 
-/// `services[]`, always to this Worker.
+/// `services[]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ServiceBinding {
     /// Name in the Worker's `env`.
     pub binding: String,
+    /// The Worker it leads to: this one, unless the configuration is read for a deploy.
+    pub service: String,
     /// The entry point class; `None` for the default export.
     pub entrypoint: Option<String>,
     /// `props` handed to the entry point.

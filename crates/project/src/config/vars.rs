@@ -87,8 +87,25 @@ pub(super) fn required(
     Some(Required { names: list, span: entry.node.span.clone() })
 }
 
+impl Required {
+    /// The names.
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+}
+
 /// The variables of a process, as `dotenv` sees them.
 pub(super) type ProcessEnvironment = BTreeMap<String, String>;
+
+/// What the `.env` files of a folder set.
+pub(super) fn dot_env(
+    dir: &Path,
+    environment: Option<&str>,
+    process: &ProcessEnvironment,
+) -> Result<BTreeMap<String, String>, ConfigError> {
+    let pairs = Files::default().dot_env(dir, environment)?;
+    Ok(dotenv::expand(&pairs, process).into_iter().collect())
+}
 
 /// What the files of a project say.
 #[derive(Debug, Default)]
@@ -125,20 +142,30 @@ impl Files {
         if !flag("CLOUDFLARE_LOAD_DEV_VARS_FROM_DOT_ENV", true) {
             return Ok(files);
         }
-        let mut names = vec![".env".to_owned(), ".env.local".to_owned()];
-        if let Some(name) = environment {
-            names.extend([format!(".env.{name}"), format!(".env.{name}.local")]);
-        }
-        let mut pairs = Vec::new();
-        for name in names {
-            pairs.extend(files.file(&dir.join(name))?.into_iter().flatten());
-        }
+        let pairs = files.dot_env(dir, environment)?;
         let include = has_secrets || flag("CLOUDFLARE_INCLUDE_PROCESS_ENV", false);
         let empty = ProcessEnvironment::new();
         let process = if include { process } else { &empty };
         files.values.clone_from(process);
         files.values.extend(dotenv::expand(&pairs, process));
         Ok(files)
+    }
+
+    /// The assignments of every `.env` file, the later ones winning.
+    fn dot_env(
+        &mut self,
+        dir: &Path,
+        environment: Option<&str>,
+    ) -> Result<dotenv::Pairs, ConfigError> {
+        let mut names = vec![".env".to_owned(), ".env.local".to_owned()];
+        if let Some(name) = environment {
+            names.extend([format!(".env.{name}"), format!(".env.{name}.local")]);
+        }
+        let mut pairs = Vec::new();
+        for name in names {
+            pairs.extend(self.file(&dir.join(name))?.into_iter().flatten());
+        }
+        Ok(pairs)
     }
 
     fn file(&mut self, path: &Path) -> Result<Option<dotenv::Pairs>, ConfigError> {

@@ -5,6 +5,7 @@ mod bindings;
 mod classes;
 mod container_keys;
 mod containers;
+mod deploy;
 mod environments;
 mod formats;
 mod secrets;

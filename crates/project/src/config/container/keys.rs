@@ -248,7 +248,8 @@ pub(super) fn constraints(report: &mut Report, object: &Object) -> Constraints {
     report.unexpected_fields(FIELD, settings, &known);
     tiers(report, settings);
     if let Some(cities) = check::value(settings, "cities") {
-        check::strings(report, &format!("{FIELD}.cities"), &cities.node);
+        let names = check::strings(report, &format!("{FIELD}.cities"), &cities.node);
+        constraints.cities = names.unwrap_or_default();
     }
     if let Some(entry) = check::value(settings, "jurisdiction") {
         let text = check::string(report, &format!("{FIELD}.jurisdiction"), &entry.node);

@@ -1,0 +1,57 @@
+//! Options of `berth deploy`.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+use super::{Mirrors, parse_build_arg, parse_var};
+
+/// How running instances get a new image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ContainersRollout {
+    /// All at once.
+    Immediate,
+    /// By the steps of the configuration.
+    Gradual,
+    /// Not at all: nothing is built, and the containers stay as they are.
+    None,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct DeployArgs {
+    /// The project's folder, or its Wrangler configuration file.
+    #[arg(default_value = ".")]
+    pub(crate) project: PathBuf,
+    /// The Wrangler configuration file.
+    #[arg(short, long, value_name = "FILE", conflicts_with = "project")]
+    pub(crate) config: Option<PathBuf>,
+    /// Environment of the configuration to use.
+    #[arg(short, long, env = "CLOUDFLARE_ENV")]
+    pub(crate) env: Option<String>,
+    /// A variable for the Worker, over what the configuration says; may be given again.
+    #[arg(long = "var", value_name = "KEY:VALUE", value_parser = parse_var)]
+    pub(crate) vars: Vec<(String, String)>,
+    /// Keep the variables of the last deploy that the configuration does not name.
+    #[arg(long)]
+    pub(crate) keep_vars: bool,
+    /// Bundle and build, and say what would be deployed, without asking a platform.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Minify the Worker's code.
+    #[arg(long)]
+    pub(crate) minify: bool,
+    /// How running instances get a new image.
+    #[arg(long, value_enum, default_value_t = ContainersRollout::Gradual)]
+    pub(crate) containers_rollout: ContainersRollout,
+    /// What to say about this version.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// A name for this version.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tag: Option<String>,
+    /// A build argument for every Dockerfile, over `image_vars`; may be given again.
+    #[arg(long = "build-arg", value_name = "KEY=VALUE", value_parser = parse_build_arg)]
+    pub(crate) build_args: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) mirrors: Mirrors,
+}

@@ -1,0 +1,89 @@
+//! Options of the commands about a Worker that is deployed.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Which Worker is meant.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct WorkerPlace {
+    /// The Wrangler configuration file [default: that of the current folder].
+    #[arg(short, long, value_name = "FILE", global = true)]
+    pub(crate) config: Option<PathBuf>,
+    /// Environment of the configuration to use.
+    #[arg(short, long, env = "CLOUDFLARE_ENV", global = true)]
+    pub(crate) env: Option<String>,
+    /// The Worker's name [default: the project's].
+    #[arg(long, global = true)]
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct SecretArgs {
+    #[command(flatten)]
+    pub(crate) place: WorkerPlace,
+    #[command(subcommand)]
+    pub(crate) command: SecretCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretCommand {
+    /// Set a secret: its text is asked for, or read from standard input.
+    Put {
+        /// Its name in the Worker's `env`.
+        key: String,
+    },
+    /// List the names of the secrets.
+    #[command(visible_alias = "ls")]
+    List {
+        /// Print them as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete a secret.
+    Delete {
+        /// Its name.
+        key: String,
+        /// Ask nothing.
+        #[arg(short = 'y', long)]
+        force: bool,
+    },
+    /// Set several secrets at once, of a JSON object of their texts; `null` deletes one.
+    Bulk {
+        /// The file [default: standard input].
+        file: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct VersionsArgs {
+    #[command(flatten)]
+    pub(crate) place: WorkerPlace,
+    #[command(subcommand)]
+    pub(crate) command: VersionsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VersionsCommand {
+    /// List them, the newest first.
+    #[command(visible_alias = "ls")]
+    List {
+        /// Print them as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct RollbackArgs {
+    #[command(flatten)]
+    pub(crate) place: WorkerPlace,
+    /// The version's id [default: the one that served before].
+    pub(crate) version: Option<String>,
+    /// What to say about it.
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// Ask nothing.
+    #[arg(short = 'y', long)]
+    pub(crate) force: bool,
+}

@@ -1,0 +1,11 @@
+//! What `berth deploy` is made of; `commands/deploy.rs` puts it together.
+
+pub(crate) mod applications;
+pub(crate) mod assets;
+pub(crate) mod assets_folder;
+pub(crate) mod images;
+pub(crate) mod metadata;
+pub(crate) mod migrations;
+pub(crate) mod project;
+pub(crate) mod script;
+pub(crate) mod triggers;

@@ -1,0 +1,245 @@
+//! Container applications: made, or changed and rolled out.
+
+use std::collections::BTreeMap;
+
+use ::project::config::{Config, Container, Rollout, RolloutKind};
+use model::InstanceType;
+use serde_json::{Value, json};
+
+use crate::api::{ApiError, Client, Request, failed};
+use crate::args::ContainersRollout;
+use crate::error::CliError;
+use crate::printer::Printer;
+
+/// Makes or changes the application of every container; `images` names theirs.
+pub(crate) async fn apply(
+    client: &Client,
+    config: &Config,
+    images: &BTreeMap<String, String>,
+    mode: ContainersRollout,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    let known: Vec<Value> = client
+        .ask(Request::get(client.path("/containers/applications")))
+        .await
+        .map_err(failed("ask for the container applications"))?;
+    for container in &config.containers {
+        let name = &container.application.name;
+        let image = images.get(name).map(String::as_str).unwrap_or_default();
+        let wanted = wanted(container, image);
+        let done = match known.iter().find(|known| known["name"] == json!(name)) {
+            None => create(client, config, container, wanted).await,
+            Some(known) => change(client, container, known, wanted, mode).await,
+        };
+        let done = done.map_err(failed(&format!("deploy the containers \"{name}\"")))?;
+        printer.success(format_args!("{} {name}", done.text()));
+    }
+    Ok(())
+}
+
+/// What was done about an application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Done {
+    Created,
+    Unchanged,
+    Changed,
+    RolledOut,
+}
+
+impl Done {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Created => "Created the containers",
+            Self::Unchanged => "Nothing has changed for the containers",
+            Self::Changed => "Changed, without a rollout, the containers",
+            Self::RolledOut => "Began to roll out the containers",
+        }
+    }
+}
+
+async fn create(
+    client: &Client,
+    config: &Config,
+    container: &Container,
+    mut wanted: Value,
+) -> Result<Done, ApiError> {
+    let path = client.path("/workers/durable_objects/namespaces?per_page=1000&page=1");
+    let all: Vec<Value> = client.ask(Request::get(path.clone())).await?;
+    let class = json!(container.application.class_name);
+    let own = |it: &&Value| it["script"] == json!(config.name) && it["class"] == class;
+    let namespace = all.iter().find(own).map(|namespace| namespace["id"].clone());
+    let namespace = namespace.ok_or_else(|| ApiError::Unexpected {
+        path,
+        reason: format!("there is no Durable Object namespace of the class {class}"),
+    })?;
+    wanted["name"] = json!(container.application.name);
+    wanted["instances"] = json!(0);
+    wanted["durable_objects"] = json!({ "namespace_id": namespace });
+    let path = client.path("/containers/applications");
+    let _: Value = client.ask(Request::post(path).json(&wanted)).await?;
+    Ok(Done::Created)
+}
+
+async fn change(
+    client: &Client,
+    container: &Container,
+    known: &Value,
+    wanted: Value,
+    mode: ContainersRollout,
+) -> Result<Done, ApiError> {
+    if !differs(known, &comparable(&wanted)) {
+        return Ok(Done::Unchanged);
+    }
+    let id = known["id"].as_str().unwrap_or_default();
+    let path = client.path(&format!("/containers/applications/{id}"));
+    let _: Value = client.ask(Request::patch(path.clone()).json(&wanted)).await?;
+    let Some(rollout) = rollout(&container.rollout, &wanted["configuration"], mode) else {
+        return Ok(Done::Changed);
+    };
+    let _: Value = client.ask(Request::post(format!("{path}/rollouts")).json(&rollout)).await?;
+    Ok(Done::RolledOut)
+}
+
+/// An application as its configuration wants it, but for its name and whose it is.
+fn wanted(container: &Container, image: &str) -> Value {
+    let application = &container.application;
+    let mut configuration = match application.instance_type {
+        InstanceType::Custom { vcpu, memory_mib, disk_mb } => json!({
+            "vcpu": vcpu, "memory_mib": memory_mib, "disk": {"size_mb": disk_mb}}),
+        named => json!({ "instance_type": named.to_string() }),
+    };
+    configuration["image"] = json!(image);
+    let ssh = &container.ssh;
+    if ssh.enabled.is_some() {
+        configuration["wrangler_ssh"] = json!({ "enabled": ssh.enabled });
+        if let Some(port) = ssh.port {
+            configuration["wrangler_ssh"]["port"] = json!(port);
+        }
+    }
+    if !ssh.authorized_keys.is_empty() {
+        let key = |(name, key): &(String, String)| json!({"name": name, "public_key": key});
+        configuration["authorized_keys"] = ssh.authorized_keys.iter().map(key).collect();
+    }
+    if !ssh.trusted_user_ca_keys.is_empty() {
+        let key = |key: &String| json!({ "public_key": key });
+        configuration["trusted_user_ca_keys"] = ssh.trusted_user_ca_keys.iter().map(key).collect();
+    }
+    let mut constraints = json!({"tiers": [1, 2]});
+    let places = &container.constraints;
+    if !places.regions.is_empty() {
+        constraints["regions"] = json!(places.regions);
+    }
+    if !places.cities.is_empty() {
+        constraints["cities"] = json!(places.cities);
+    }
+    if let Some(jurisdiction) = &places.jurisdiction {
+        constraints["jurisdiction"] = json!(jurisdiction);
+    }
+    json!({
+        "scheduling_policy": "default",
+        "configuration": configuration,
+        "max_instances": application.max_instances,
+        "constraints": constraints,
+        "observability": {"logs": {"enabled": container.observability.enabled}},
+        "rollout_active_grace_period": container.rollout.active_grace_period.as_secs(),
+    })
+}
+
+/// The same as the API shows it: a type of instance by its numbers.
+fn comparable(wanted: &Value) -> Value {
+    let mut wanted = wanted.clone();
+    let Some(configuration) = wanted["configuration"].as_object_mut() else { return wanted };
+    let named = configuration.remove("instance_type");
+    let named = named.as_ref().and_then(Value::as_str);
+    if let Some(Ok(named)) = named.map(InstanceType::from_name) {
+        let limits = named.limits();
+        configuration.insert("vcpu".into(), json!(limits.vcpu));
+        configuration.insert("memory_mib".into(), json!(limits.memory_mib));
+        configuration.insert("disk".into(), json!({ "size_mb": limits.disk_mb }));
+    }
+    wanted
+}
+
+/// Whether something that is wanted is otherwise; what is not spoken of may be anything.
+fn differs(known: &Value, wanted: &Value) -> bool {
+    match (known, wanted) {
+        (Value::Object(known), Value::Object(wanted)) => wanted
+            .iter()
+            .any(|(name, value)| known.get(name).is_none_or(|known| differs(known, value))),
+        // 1 and 1.0 are the same number.
+        (Value::Number(known), Value::Number(wanted)) => known.as_f64() != wanted.as_f64(),
+        (known, wanted) => known != wanted,
+    }
+}
+
+/// How instances get a new configuration; nothing if they are not to.
+fn rollout(rollout: &Rollout, configuration: &Value, mode: ContainersRollout) -> Option<Value> {
+    let steps = match (mode, rollout.kind) {
+        (ContainersRollout::None, _) => return None,
+        (ContainersRollout::Immediate, _) => vec![100],
+        (ContainersRollout::Gradual, RolloutKind::None) => return None,
+        (ContainersRollout::Gradual, _) => rollout.steps.clone(),
+    };
+    let kind = match (mode, rollout.kind) {
+        (ContainersRollout::Gradual, RolloutKind::FullManual) => "full_manual",
+        _ => "full_auto",
+    };
+    let of = steps.len();
+    let step = |(index, percentage): (usize, &u8)| {
+        let number = index + 1;
+        json!({"step_size": {"percentage": percentage}, "description":
+            format!("Step {number} of {of} - rollout at {percentage}% of instances")})
+    };
+    Some(json!({
+        "description": "Progressive update",
+        "strategy": "rolling",
+        "kind": kind,
+        "target_configuration": configuration,
+        "steps": steps.iter().enumerate().map(step).collect::<Vec<_>>(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn rollout_of(kind: RolloutKind) -> Rollout {
+        Rollout { steps: vec![10, 100], kind, active_grace_period: Duration::ZERO }
+    }
+
+    #[test]
+    fn what_the_api_shows_of_what_was_sent_is_no_change() {
+        let sent = json!({"configuration": {"image": "i", "instance_type": "standard-2"},
+            "max_instances": 5, "constraints": {"tiers": [1, 2]}});
+        let shown = json!({"id": "x", "max_instances": 5, "constraints": {"tiers": [1, 2]},
+            "configuration": {"image": "i", "vcpu": 1, "memory_mib": 6144, "memory": "6144MiB",
+                "disk": {"size_mb": 12000, "size": "12GB"}}});
+        assert!(!differs(&shown, &comparable(&sent)));
+        for change in [
+            json!({"configuration": {"image": "j"}}),
+            json!({"configuration": {"instance_type": "basic"}}),
+            json!({"max_instances": 6}),
+            json!({"constraints": {"tiers": [1, 2], "regions": ["WEUR"]}}),
+        ] {
+            assert!(differs(&shown, &comparable(&change)), "{change}");
+        }
+    }
+
+    #[test]
+    fn a_rollout_goes_by_the_configurations_steps_or_at_once_or_not_at_all() {
+        let configuration = json!({"image": "i"});
+        let plan = |kind, mode| rollout(&rollout_of(kind), &configuration, mode);
+        let gradual = plan(RolloutKind::FullAuto, ContainersRollout::Gradual).unwrap();
+        assert_eq!(gradual["target_configuration"], configuration);
+        assert_eq!(gradual["steps"][0]["step_size"]["percentage"], json!(10));
+        assert_eq!(gradual["steps"].as_array().unwrap().len(), 2);
+        let manual = plan(RolloutKind::FullManual, ContainersRollout::Gradual).unwrap();
+        assert_eq!(manual["kind"], json!("full_manual"));
+        let at_once = plan(RolloutKind::None, ContainersRollout::Immediate).unwrap();
+        assert_eq!(at_once["steps"].as_array().unwrap().len(), 1);
+        assert_eq!(plan(RolloutKind::None, ContainersRollout::Gradual), None);
+        assert_eq!(plan(RolloutKind::FullAuto, ContainersRollout::None), None);
+    }
+}

@@ -1,0 +1,160 @@
+//! The images of the containers: built here, and pushed to the platform's registry.
+
+use std::collections::BTreeMap;
+
+use ::project::config::Config;
+use image::{Credentials, Image, ImageStore, PushOptions, Reference};
+use model::{Application, ApplicationImages, ImageSource};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{Client, Request, Target, failed};
+use crate::args::DeployArgs;
+use crate::commands::build::{open_store, workplace::Workplace};
+use crate::commands::doctor::{self, Needs};
+use crate::dev::containers::egress_allow;
+use crate::dev::images::{Images, Made};
+use crate::dev::progress::ImageProgress;
+use crate::dev::run_step::SandboxRunStep;
+use crate::error::{CliError, Kind};
+use crate::printer::Printer;
+
+/// How long the credentials last; a push that goes on longer keeps its own alive.
+const MINUTES: u32 = 60;
+/// Digits of a digest that make a tag: what was built alike is called alike.
+const TAG: usize = 12;
+
+/// What is built of a project, by the names of the applications; those that name an image of a
+/// registry are not here.
+#[derive(Debug, Default)]
+pub(crate) struct Built(BTreeMap<String, Image>);
+
+/// Builds every image that has a Dockerfile, all at once.
+pub(crate) async fn build(
+    config: &Config,
+    args: &DeployArgs,
+    stop: &CancellationToken,
+    printer: &Printer,
+) -> Result<Built, CliError> {
+    let all = config.containers.iter().map(|container| &container.application);
+    let applications: Vec<Application> = all.filter(|it| is_built(it)).cloned().collect();
+    if applications.is_empty() {
+        return Ok(Built::default());
+    }
+    doctor::require(Needs::Containers)?;
+    let workplace = Workplace::open(printer).await?;
+    let mut mirrors = config.berth.registry_mirrors.clone();
+    mirrors.extend(args.mirrors.by_host());
+    let images = open_store().map(|store| Images {
+        store,
+        run: SandboxRunStep {
+            runtime: workplace.runtime(),
+            allow: egress_allow(config),
+            handle: tokio::runtime::Handle::current(),
+        },
+        mirrors,
+        build_args: args.build_args.clone(),
+        printer: printer.clone(),
+    });
+    let made = match images {
+        Ok(images) => images.make(&applications, stop).await,
+        Err(error) => Err(error),
+    };
+    // Also after a failure: nothing of a step may stay.
+    workplace.close().await;
+    let named = |(application, Made { image, .. }): (Application, Made)| {
+        image.map(|image| (application.name, image))
+    };
+    Ok(Built(applications.into_iter().zip(made?).filter_map(named).collect()))
+}
+
+fn is_built(application: &Application) -> bool {
+    matches!(application.images, ApplicationImages::One(ImageSource::Dockerfile { .. }))
+}
+
+#[derive(Deserialize)]
+struct Granted {
+    username: String,
+    password: String,
+}
+
+/// Pushes what was built. For each application the name of its image, by its digest.
+pub(crate) async fn push(
+    client: &Client,
+    target: &Target,
+    config: &Config,
+    built: &Built,
+    stop: &CancellationToken,
+    printer: &Printer,
+) -> Result<BTreeMap<String, String>, CliError> {
+    let mut names: BTreeMap<String, String> = BTreeMap::new();
+    for container in &config.containers {
+        if let ApplicationImages::One(ImageSource::Reference(name)) = &container.application.images
+        {
+            names.insert(container.application.name.clone(), name.clone());
+        }
+    }
+    if built.0.is_empty() {
+        return Ok(names);
+    }
+    let options = options(client, target).await?;
+    let store = open_store()?;
+    for (application, image) in &built.0 {
+        let repository = format!("{}/{}/{application}", target.registry, client.account());
+        let tag = image.digest.hex().get(..TAG).unwrap_or_default().to_owned();
+        let reference: Reference = format!("{repository}:{tag}").parse().map_err(|error| {
+            CliError::attempt(Kind::Config, "make a name for an image of a container", error)
+        })?;
+        let (store, options, image) = (store.clone(), options.clone(), image.clone());
+        let progress = ImageProgress::new(printer, application, stop.clone());
+        let push = move || push_one(&store, &reference, &image, &options, &progress);
+        let pushed = tokio::task::spawn_blocking(push).await;
+        let digest = pushed.map_err(|error| CliError::failure("push an image", error))??;
+        printer.success(format_args!("Pushed the image of {application}"));
+        names.insert(application.clone(), format!("{repository}@{digest}"));
+    }
+    Ok(names)
+}
+
+async fn options(client: &Client, target: &Target) -> Result<PushOptions, CliError> {
+    let host = utf8_percent_encode(&target.registry, NON_ALPHANUMERIC);
+    let path = client.path(&format!("/containers/registries/{host}/credentials"));
+    let wanted = json!({"expiration_minutes": MINUTES, "permissions": ["pull", "push"]});
+    let granted: Granted = client
+        .ask(Request::post(path).json(&wanted))
+        .await
+        .map_err(failed(&format!("ask for credentials of the registry {}", target.registry)))?;
+    let mut options = PushOptions::default();
+    let Granted { username, password } = granted;
+    options.credentials.insert(target.registry.clone(), Credentials { username, password });
+    // Who is asked without TLS knowingly serves the registry without it, too.
+    if target.is_plain_http() {
+        options.insecure.insert(target.registry.clone());
+    }
+    Ok(options)
+}
+
+fn push_one(
+    store: &ImageStore,
+    reference: &Reference,
+    image: &Image,
+    options: &PushOptions,
+    progress: &ImageProgress,
+) -> Result<image::Digest, CliError> {
+    store
+        .tag(reference, &image.digest)
+        .map_err(|error| CliError::failure("name an image", error))?;
+    store.push(reference, options, progress).map_err(|error| {
+        if error.is_cancelled() {
+            return CliError::interrupted();
+        }
+        let hint = error.hint();
+        let error = CliError::failure("push an image", error);
+        match hint {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    })
+}

@@ -1,0 +1,44 @@
+//! The project that is deployed, and what of it the platform does not do at all.
+
+use std::path::PathBuf;
+
+use ::project::config::{Config, Purpose};
+use model::ApplicationImages;
+
+use crate::args::DeployArgs;
+use crate::dev::project::load;
+use crate::error::{CliError, Kind};
+use crate::printer::Printer;
+
+/// Reads the configuration, and refuses what nobody could deploy.
+pub(crate) fn read(args: &DeployArgs, printer: &Printer) -> Result<Config, CliError> {
+    let path = args.config.clone().unwrap_or_else(|| args.project.clone());
+    let path: PathBuf = if path.as_os_str().is_empty() { ".".into() } else { path };
+    let mut config = load(Purpose::Deploy, &path, args.env.as_deref(), printer)?;
+    config.bundling.minify |= args.minify;
+    config.deploy.keep_vars |= args.keep_vars;
+    for (name, value) in &args.vars {
+        config.vars.insert(name.clone(), value.clone().into());
+    }
+    check(&config)?;
+    Ok(config)
+}
+
+fn check(config: &Config) -> Result<(), CliError> {
+    if config.compatibility_date.is_none() {
+        let text = "a Worker that is deployed says which compatibility date it was written for";
+        return Err(CliError::new(Kind::Config, text)
+            .hint("add \"compatibility_date\": \"YYYY-MM-DD\" to the configuration"));
+    }
+    let named = |images: &ApplicationImages| matches!(images, ApplicationImages::Named(_));
+    let mut applications = config.containers.iter().map(|container| &container.application);
+    if let Some(application) = applications.find(|application| named(&application.images)) {
+        let text = format!(
+            "containers \"{}\": `scheduling_policy: \"durable_object\"` is not deployed yet",
+            application.name
+        );
+        return Err(CliError::new(Kind::Config, text)
+            .hint("give the container one `image`; `berth dev` runs several"));
+    }
+    Ok(())
+}
