@@ -45,11 +45,11 @@ const BESIDE_THE_GUEST: [Step; 3] = [
 const CORPUS: &str = "dockerfiles::";
 
 /// One more at once than there are processors: most tests wait most of their time, for a program to
-/// start or an instance to sleep.
+/// start or an instance to sleep. All run, so that one run tells of all that fail.
 fn tests() -> Result<()> {
     let threads = format!("RUST_TEST_THREADS={}", processors() + 1);
-    let tests = ["cargo", "test", "--release", "--workspace", "--locked", "--", "--skip", CORPUS];
-    repository::run("env", &[&[&*threads], &tests[..]].concat())
+    let cargo = ["cargo", "test", "--release", "--workspace", "--locked", "--no-fail-fast"];
+    repository::run("env", &[&[&*threads], &cargo[..], &["--", "--skip", CORPUS]].concat())
 }
 
 /// Builds, which keep a processor busy for as long as all others take. What it says comes at its end,
