@@ -37,7 +37,9 @@ fn compare(xtask: &str, workspace: &str) -> Vec<Finding> {
     others
         .map(|(package, sets)| {
             let wanted = workspace.get(package).cloned().unwrap_or_default();
-            let what = format!("{package} is built twice, with {sets:?} and with {wanted:?}");
+            let what = format!(
+                "{package} is built twice: {sets:?} here, {wanted:?} in the workspace; name it with those"
+            );
             Finding::new(manifest, 0, what)
         })
         .collect()
