@@ -54,7 +54,8 @@ async fn workerd() -> &'static Path {
         };
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("edge-workerd");
         fs_err::create_dir_all(&dir).expect("a folder");
-        let pinned = Path::new(env!("CARGO_MANIFEST_DIR")).join("../workers/toolchain").join(name);
+        let pinned =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../workers/toolchain").join(name);
         for file in ["package.json", "package-lock.json"] {
             fs_err::copy(pinned.join(file), dir.join(file)).expect("a file");
         }

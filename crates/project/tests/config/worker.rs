@@ -328,7 +328,7 @@ fn all_errors_are_reported_at_once_in_the_order_of_the_file() {
 
 #[test]
 fn the_examples_of_the_repository_are_valid() {
-    let examples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let examples = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../examples");
     let mut count = 0;
     for entry in fs_err::read_dir(examples).unwrap() {
         let dir = entry.unwrap().path();

@@ -243,7 +243,7 @@ fn probe() -> &'static Path {
         }
         let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let built = dir.join(format!("probe-{}", std::process::id()));
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sandbox/probe.rs");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("sandbox/probe.rs");
         let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
         let status = Command::new(rustc)
             .args(["--edition=2024", "-O", "-Ctarget-feature=+crt-static", "-Cpanic=abort", "-o"])

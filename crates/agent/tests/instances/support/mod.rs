@@ -264,7 +264,7 @@ fn layer() -> &'static Path {
             let made = std::process::Command::new("rustc")
                 .args(["--edition=2024", "-Copt-level=1", "-Ctarget-feature=+crt-static", "-o"])
                 .arg(new.join("app"))
-                .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/app.rs"))
+                .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/app.rs"))
                 .status()
                 .unwrap();
             assert!(made.success());

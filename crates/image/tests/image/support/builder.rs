@@ -167,7 +167,7 @@ impl RunStep for Remembers {
 fn tool() -> &'static Path {
     static TOOL: OnceLock<PathBuf> = OnceLock::new();
     TOOL.get_or_init(|| {
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/image/support/tool.rs");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/image/support/tool.rs");
         let binary = Path::new(env!("CARGO_TARGET_TMPDIR")).join("image-test-tool");
         let modified = |path: &Path| fs_err::metadata(path).ok()?.modified().ok();
         if modified(&binary) > modified(Path::new(source)) {
