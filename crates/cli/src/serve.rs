@@ -7,6 +7,7 @@ mod doors;
 mod folders;
 mod health;
 mod node;
+mod objects;
 mod routes;
 mod watchers;
 mod worker;

@@ -2,6 +2,7 @@
 
 mod applications;
 mod assets;
+mod audit;
 mod body;
 mod content;
 mod scripts;
@@ -188,6 +189,9 @@ impl Api {
         if let Err(failure) = deployed.workers.state.remove_unnamed_content() {
             tracing::error!(?failure, "content that nothing names stays");
         }
+        if let Err(failure) = crate::audit::remove_old(&deployed.workers.state, Timestamp::now()) {
+            tracing::error!(?failure, "old entries of the audit log stay");
+        }
     }
 
     /// Starts what the records say should run; returns when all of it serves. What does not start is
@@ -246,12 +250,40 @@ impl Api {
             );
             return Err(Failure::new(StatusCode::FORBIDDEN, 9109, message));
         }
+        let written = match (&self.platform, audit::entry(&asked)) {
+            (Some(deployed), Some(entry)) => {
+                crate::audit::write(&deployed.workers.state, &entry)?;
+                Some((&deployed.workers.state, entry))
+            }
+            _ => None,
+        };
+        let answer = self.answer_account(&account, route, asked).await;
+        if let Some((state, mut entry)) = written {
+            let status = answer.as_ref().map_or_else(Failure::status, Response::status);
+            entry.status = Some(status.as_u16());
+            // It is in the log already, and made: the answer tells of that.
+            if let Err(failure) = crate::audit::write(state, &entry) {
+                tracing::error!(?failure, id = %entry.id, "how a change ended is not in the audit log");
+            }
+        }
+        answer
+    }
+
+    async fn answer_account(
+        &self,
+        account: &str,
+        route: AccountRoute,
+        asked: Asked,
+    ) -> Result<Response<Body>, Failure> {
         match route {
             AccountRoute::Workers(route) => {
                 scripts::answer(self.deployed(&asked.head)?, route, asked).await
             }
-            AccountRoute::ContainersMe => Ok(success(&account::me(&account))),
-            AccountRoute::Credentials(host) => self.credentials(&account, &host, asked).await,
+            AccountRoute::ContainersMe => Ok(success(&account::me(account))),
+            AccountRoute::Credentials(host) => self.credentials(account, &host, asked).await,
+            AccountRoute::AuditLog => {
+                audit::list(&self.deployed(&asked.head)?.workers.state, account, &asked)
+            }
             AccountRoute::Containers(route) => {
                 applications::answer(self.deployed(&asked.head)?, route, asked).await
             }

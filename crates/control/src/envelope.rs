@@ -25,6 +25,13 @@ pub(crate) fn page(result: &[Value]) -> Response<Body> {
     response(StatusCode::OK, &body)
 }
 
+/// A part of a list; the next part begins at the cursor.
+pub(crate) fn cursor_page(result: &[Value], cursor: Option<&str>) -> Response<Body> {
+    let body = json!({"success": true, "errors": [], "messages": [], "result": result,
+        "result_info": {"count": result.len(), "cursor": cursor}});
+    response(StatusCode::OK, &body)
+}
+
 /// An answer that is none. Codes are Cloudflare's (`spec/wrangler.md` §1).
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
@@ -81,6 +88,10 @@ impl Failure {
         let message = message.into();
         tracing::error!(message, "request");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, 10013, message)
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
     }
 
     /// What is wrong, in words.

@@ -35,6 +35,13 @@ pub(crate) struct Fake {
 }
 
 impl Fake {
+    /// The machine as the next process finds it when this one has died: instances run on.
+    pub(crate) fn survivors(&self) -> Self {
+        let fake = Self::default();
+        fake.running.lock().unwrap().append(&mut self.running.lock().unwrap());
+        fake
+    }
+
     fn check(&self, text: &str) -> Result<(), PlatformError> {
         match &*self.broken.lock().unwrap() {
             Some(broken) if text.contains(broken) => {

@@ -9,9 +9,12 @@
 mod account;
 mod api;
 mod assets;
+mod audit;
 mod bindings;
 mod blobs;
 mod containers;
+#[cfg(test)]
+mod cut_off;
 mod envelope;
 #[cfg(test)]
 mod fake;

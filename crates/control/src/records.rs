@@ -5,6 +5,7 @@
 
 mod application;
 mod assets;
+mod audit;
 mod binding;
 mod rollout;
 mod script;
@@ -13,6 +14,7 @@ mod version;
 
 pub(crate) use application::ApplicationRecord;
 pub(crate) use assets::{AssetContent, AssetFiles, AssetSession, ClientFile, VersionAssets};
+pub(crate) use audit::AuditEntry;
 pub(crate) use binding::{Binding, BindingKind};
 pub(crate) use rollout::{Rollout, RolloutKind, RolloutStatus, StepRun};
 pub(crate) use script::{ALL_REQUESTS, Beside, Class, Cron, Deployment, Script};

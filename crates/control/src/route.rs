@@ -48,6 +48,8 @@ pub(crate) enum AccountRoute {
     ContainersMe,
     /// `POST /containers/registries/<host>/credentials`
     Credentials(String),
+    /// `GET /logs/audit`
+    AuditLog,
     /// The rest of `/containers/…`
     Containers(ContainersRoute),
 }
@@ -164,6 +166,7 @@ impl Route {
     /// What a token must allow.
     pub(crate) fn scope(&self, method: &Method) -> Scope {
         match self {
+            Self::Account(_, AccountRoute::AuditLog) => Scope::Admin,
             _ if method == Method::GET => Scope::Read,
             Self::User(_) | Self::Open(_) => Scope::Read,
             // Whoever may look at a Worker may watch it.
@@ -197,6 +200,7 @@ fn account_route(method: &Method, rest: &[&str]) -> Option<AccountRoute> {
         ["containers", "registries", host, "credentials"] if method == Method::POST => {
             Some(AccountRoute::Credentials((*host).to_owned()))
         }
+        ["logs", "audit"] if method == Method::GET => Some(AccountRoute::AuditLog),
         ["containers", rest @ ..] => containers_route(method, rest).map(AccountRoute::Containers),
         ["storage", "kv", "namespaces"] if method == Method::GET => {
             Some(AccountRoute::Workers(WorkersRoute::KvNamespaces))
@@ -316,5 +320,7 @@ mod tests {
         let applications = "/client/v4/accounts/a/containers/applications";
         assert_eq!(scope(Method::POST, applications), Ok(Scope::ContainersWrite));
         assert_eq!(scope(Method::GET, "/client/v4/user"), Ok(Scope::Read));
+        let log = "/client/v4/accounts/a/logs/audit";
+        assert_eq!(scope(Method::GET, log), Ok(Scope::Admin), "it names who else has a token");
     }
 }

@@ -1,5 +1,6 @@
 //! Records, read and written as what they are.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashSet;
@@ -9,7 +10,8 @@ use store::{CommitError, Record, Revision, Store, StoreError, Transaction};
 use crate::blobs::{BlobId, Blobs};
 use crate::envelope::Failure;
 use crate::records::{
-    ApplicationRecord, AssetContent, AssetFiles, AssetSession, Deployment, Rollout, Script, Version,
+    ApplicationRecord, AssetContent, AssetFiles, AssetSession, AuditEntry, Deployment, Rollout,
+    Script, Version,
 };
 use crate::seal::Sealer;
 
@@ -33,6 +35,7 @@ pub(crate) struct Read<T> {
 
 /// Keys of records.
 pub(crate) mod key {
+    use jiff::Timestamp;
     use uuid::Uuid;
 
     pub(crate) const SCRIPTS: &str = "scripts/";
@@ -40,6 +43,7 @@ pub(crate) mod key {
     pub(crate) const VERSIONS: &str = "versions/";
     pub(crate) const ASSETS: &str = "assets/";
     pub(crate) const ASSET_SESSIONS: &str = "asset-sessions/";
+    pub(crate) const AUDIT: &str = "audit/";
 
     pub(crate) fn script(name: &str) -> String {
         format!("{SCRIPTS}{name}")
@@ -75,6 +79,15 @@ pub(crate) mod key {
 
     pub(crate) fn asset_session(id: Uuid) -> String {
         format!("{ASSET_SESSIONS}{id}")
+    }
+
+    /// The first key of entries from then on: with leading zeros, so that their order is that of time.
+    pub(crate) fn audit_since(time: Timestamp) -> String {
+        format!("{AUDIT}{:016}", time.as_millisecond().max(0))
+    }
+
+    pub(crate) fn audit_entry(time: Timestamp, id: Uuid) -> String {
+        format!("{}-{id}", audit_since(time))
     }
 
     pub(crate) fn application(id: &str) -> String {
@@ -218,6 +231,24 @@ impl State {
         Ok(newest.map(|read: Read<Rollout>| read.value).filter(|it| !it.status.is_over()))
     }
 
+    /// Entries of the audit log from then on, the oldest first.
+    pub(crate) fn audit_entries(&self, since: Timestamp) -> Result<Vec<AuditEntry>, Failure> {
+        let records =
+            records_after(self.store.as_ref(), key::AUDIT, Some(key::audit_since(since)))?;
+        records.iter().map(|record| parse(&record.key, &record.value)).collect()
+    }
+
+    /// Keys of the oldest entries of the audit log, as far as they are older than that.
+    pub(crate) fn audit_keys_before(
+        &self,
+        time: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<String>, Failure> {
+        let end = key::audit_since(time);
+        let oldest = self.store.list(key::AUDIT, None, limit).map_err(broken)?;
+        Ok(oldest.into_iter().map(|record| record.key).take_while(|key| *key < end).collect())
+    }
+
     /// Makes the changes of a transaction.
     pub(crate) fn commit(&self, transaction: &Transaction) -> Result<(), Failure> {
         match self.store.commit(transaction) {
@@ -257,10 +288,18 @@ fn all<T: DeserializeOwned>(store: &dyn Store, prefix: &str) -> Result<Vec<T>, F
 
 /// Everything under a prefix.
 fn records(store: &dyn Store, prefix: &str) -> Result<Vec<Record>, Failure> {
+    records_after(store, prefix, None)
+}
+
+fn records_after(
+    store: &dyn Store,
+    prefix: &str,
+    after: Option<String>,
+) -> Result<Vec<Record>, Failure> {
     let mut all: Vec<Record> = Vec::new();
     loop {
-        let after = all.last().map(|record| record.key.as_str());
-        let page = store.list(prefix, after, PAGE).map_err(broken)?;
+        let last = all.last().map(|record| record.key.as_str()).or(after.as_deref());
+        let page = store.list(prefix, last, PAGE).map_err(broken)?;
         let is_last = page.len() < PAGE;
         all.extend(page);
         if is_last {

@@ -54,6 +54,8 @@ pub enum Event {
         expression: String,
         /// Whether the handler succeeded, in words: `ok`, `exception` …, or why it was not called.
         outcome: Result<String, String>,
+        /// The minute that it makes up for, when nobody ran the Worker.
+        missed: Option<SystemTime>,
     },
     /// Something was handled from beginning to end, while [`crate::WorkerProcess::watch`] is on: an
     /// object in the form of Cloudflare's `trace-v1` (without the names of the Worker and its version).

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use edge::RequestEvent;
 use http::StatusCode;
+use jiff::Timestamp;
 use workers::{Event, Level, Origin};
 
 use crate::args::LogLevel;
+use crate::human::day;
 use crate::printer::{Printer, style, styled};
 
 /// Prints events of the Worker host at or above the level asked for. `script` is the Worker's name
@@ -34,12 +36,15 @@ pub(crate) fn worker_event(
             "workerd ended with {status}; it starts again in {}",
             duration(*restart_in)
         )),
-        Event::Cron { expression, outcome } => {
+        Event::Cron { expression, outcome, missed } => {
             let outcome = match outcome {
                 Ok(outcome) => outcome.clone(),
                 Err(error) => styled(style::ERROR, error),
             };
-            printer.data(format_args!("{} {expression} {outcome}", styled(style::WORKER, "cron")));
+            let minute = missed.and_then(|minute| Timestamp::try_from(minute).ok());
+            let late = minute.map(|minute| format!(", missed at {}", day(minute.as_second())));
+            let (cron, late) = (styled(style::WORKER, "cron"), late.unwrap_or_default());
+            printer.data(format_args!("{cron} {expression} {outcome}{late}"));
         }
         Event::Dropped(count) => {
             printer.warning(format_args!(

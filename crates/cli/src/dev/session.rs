@@ -82,6 +82,7 @@ impl Session {
         let options = workers::Options {
             workerd: toolchain.workerd.clone(),
             run_dir: paths.worker.clone(),
+            cron_runs: None,
             grace: worker::GRACE,
         };
         let (worker, events) = WorkerProcess::new(options)

@@ -24,6 +24,8 @@ pub(crate) struct Folders {
     pub(crate) assets: PathBuf,
     /// Durable Object storage, a folder for each Worker.
     pub(crate) objects: PathBuf,
+    /// When cron triggers last ran, a folder for each Worker.
+    pub(crate) crons: PathBuf,
     /// Rendered Worker configurations and sockets; short, because sockets are in it.
     pub(crate) workers: PathBuf,
     /// Sockets by which Workers reach each other.
@@ -47,6 +49,7 @@ impl Folders {
             blobs: data.join("workers/modules"),
             assets: data.join("workers/assets"),
             objects: data.join("objects"),
+            crons: data.join("workers/crons"),
             workers: data.join("run/w"),
             doors: data.join("run/d"),
             address: data.join("run/address.json"),

@@ -25,7 +25,7 @@ use super::health::Health;
 use super::routes::Split;
 use super::watchers::Watchers;
 use super::worker::{Places, spec};
-use super::{Folders, Routes, assets};
+use super::{Folders, Routes, assets, objects};
 use crate::args::LogLevel;
 use crate::dev::containers::placement;
 use crate::dev::lines;
@@ -201,7 +201,11 @@ impl Node {
         version: Arc<Mutex<Uuid>>,
     ) -> Result<WorkerProcess, PlatformError> {
         let run_dir = self.run_dir(&plan.tag, place.suffix());
-        let options = workers::Options { workerd: self.workerd.clone(), run_dir, grace: GRACE };
+        // What serves beside it has no triggers.
+        let cron_runs =
+            (place == Place::First).then(|| self.folders.crons.join(&plan.tag).join("runs.json"));
+        let workerd = self.workerd.clone();
+        let options = workers::Options { workerd, run_dir, grace: GRACE, cron_runs };
         let (process, mut events) = WorkerProcess::new(options)
             .map_err(|error| failed("make the Worker's folder", &error))?;
         let (printer, script) = (self.printer.clone(), plan.script.clone());
@@ -284,6 +288,9 @@ impl Node {
         deployed.map_err(|error| not_started(&error))?;
         *hosted.version.lock().expect("no holder of this lock panics") = plan.version;
         assets::remove_others(&self.assets_of(hosted.place, &plan.tag), plan.assets.as_ref());
+        if hosted.place == Place::First {
+            objects::remove_deleted(&self.folders.objects.join(&plan.tag), &plan.classes);
+        }
         Ok(())
     }
 
@@ -423,7 +430,8 @@ impl Platform for Node {
             let own = own.filter(|instance| namespaces.contains(&instance.namespace));
             let own: Vec<_> = own.map(|instance| instance.instance).collect();
             self.agent.stop_instances(&own, Duration::ZERO).await;
-            for folder in [self.folders.objects.join(tag), self.folders.assets.join(tag)] {
+            let Folders { objects, assets, crons, .. } = &self.folders;
+            for folder in [objects.join(tag), assets.join(tag), crons.join(tag)] {
                 if let Err(error) = fs_err::remove_dir_all(&folder)
                     && error.kind() != std::io::ErrorKind::NotFound
                 {

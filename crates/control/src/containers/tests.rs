@@ -1,6 +1,7 @@
 //! Applications and their rollouts, over a platform that carries nothing out.
 
 use super::*;
+use crate::cut_off::{CutOff, Side, moments};
 use crate::fake::{Fake, state};
 use crate::records::{Class, RolloutStatus, Script};
 use model::DurableObjectId;
@@ -26,6 +27,18 @@ fn target(image: &str, steps: &[u32]) -> Value {
         "steps": steps.iter().map(step).collect::<Vec<_>>()})
 }
 
+/// What a process has that has just started.
+fn containers(state: State, fake: Arc<Fake>) -> Containers {
+    Containers {
+        state,
+        platform: fake,
+        stop_grace: Duration::ZERO,
+        turns: Turns::default(),
+        drivers: Drivers::default(),
+        preparations: Preparations::default(),
+    }
+}
+
 impl Fixture {
     async fn new() -> Self {
         let (state, folder) = state();
@@ -34,14 +47,7 @@ impl Fixture {
         script.classes.push(class);
         state.commit(&Transaction::new().put(key::script("w"), bytes(&script))).unwrap();
         let fake = Arc::new(Fake::default());
-        let containers = Containers {
-            state,
-            platform: fake.clone(),
-            stop_grace: Duration::ZERO,
-            turns: Turns::default(),
-            drivers: Drivers::default(),
-            preparations: Preparations::default(),
-        };
+        let containers = containers(state, fake.clone());
         let id = containers.create(wanted("app", "one")).await.unwrap().id;
         Self { containers, fake, id, _folder: folder }
     }
@@ -226,14 +232,7 @@ async fn a_rollout_that_was_cut_off_goes_on_where_it_stood() {
     fixture.act(Action::Next).await.unwrap();
     let cut = fixture.until(|rollout| rollout.steps_done() == 1).await;
     // Another process, whose driver finds the second step asked for.
-    let again = Containers {
-        state: fixture.containers.state.clone(),
-        platform: fixture.fake.clone(),
-        stop_grace: Duration::ZERO,
-        turns: Turns::default(),
-        drivers: Drivers::default(),
-        preparations: Preparations::default(),
-    };
+    let again = containers(fixture.containers.state.clone(), fixture.fake.clone());
     let asked = Rollout { wanted_steps: 2, ..cut };
     let write = Transaction::new().put(key::rollout(&fixture.id, asked.number), bytes(&asked));
     fixture.containers.state.commit(&write).unwrap();
@@ -291,4 +290,54 @@ async fn an_application_that_cannot_be_leaves_no_record() {
     let failure = fixture.containers.create(wanted("app", "two")).await.unwrap_err();
     assert!(failure.message().contains("two: broken"), "{failure:?}");
     assert!(fixture.containers.state.applications().unwrap().is_empty());
+}
+
+impl Fixture {
+    /// A rollout by a process that dies at one of its writes, and what the next process makes of it;
+    /// `None` if it outlived them all.
+    async fn rolled_out_by_who_dies(self, moment: (usize, Side)) -> Option<Self> {
+        let (store, state) = CutOff::of(&self.containers.state, moment);
+        let dies = containers(state, self.fake.clone());
+        let _ = dies.roll_out(&self.id, &target("two", &[50, 100])).await;
+        let is_over = || {
+            let rollouts = self.containers.state.rollouts(&self.id).unwrap();
+            rollouts.first().is_some_and(|newest| newest.status.is_over())
+        };
+        while !store.is_dead() && !is_over() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        if !store.is_dead() {
+            return None;
+        }
+        let fake = Arc::new(self.fake.survivors());
+        let containers = containers(self.containers.state.clone(), fake.clone());
+        containers.start_all().await.unwrap();
+        Some(Self { containers, fake, ..self })
+    }
+}
+
+#[tokio::test]
+async fn a_rollout_that_dies_at_any_write_ends_in_the_old_state_or_in_the_new_one() {
+    let mut left = Vec::new();
+    for moment in moments() {
+        let fixture = Fixture::new().await;
+        fixture.request(&["0", "4", "9", "f"]);
+        let Some(again) = fixture.rolled_out_by_who_dies(moment).await else { break };
+        let state = &again.containers.state;
+        let begun = !state.rollouts(&again.id).unwrap().is_empty();
+        if begun {
+            assert_eq!(again.over().await.status, RolloutStatus::Completed, "{moment:?}");
+        }
+        let (image, version) = if begun { ("two", 2) } else { ("one", 1) };
+        assert_eq!(again.image(), all(image), "{moment:?}");
+        let running = ["0", "4", "9", "f"].map(|object| format!("{object}-{version}"));
+        assert_eq!(again.running(), running, "{moment:?}");
+        // The next one is as if nothing had been.
+        again.containers.roll_out(&again.id, &target("three", &[100])).await.unwrap();
+        assert_eq!(again.over().await.status, RolloutStatus::Completed);
+        assert_eq!(again.image(), all("three"));
+        left.push(begun);
+    }
+    assert!(left.contains(&true) && left.contains(&false), "{left:?}");
+    assert!(left.len() > 8, "a rollout of two steps has more writes: {left:?}");
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::cut_off::{CutOff, moments};
 use crate::fake::{Fake, state};
 use crate::plan::ModuleKind;
 use crate::upload::Metadata;
@@ -10,7 +11,7 @@ use crate::upload::Metadata;
 struct Fixture {
     workers: Workers,
     fake: Arc<Fake>,
-    _folder: tempfile::TempDir,
+    _folder: Arc<tempfile::TempDir>,
 }
 
 fn author() -> Author {
@@ -20,9 +21,22 @@ fn author() -> Author {
 impl Fixture {
     fn new() -> Self {
         let (state, folder) = state();
+        Self::over(state, Arc::new(folder))
+    }
+
+    /// A process that has just started.
+    fn over(state: State, folder: Arc<tempfile::TempDir>) -> Self {
         let fake = Arc::new(Fake::default());
         let workers = Workers::new(state, fake.clone(), "localhost".into());
         Self { workers, fake, _folder: folder }
+    }
+
+    /// What a process finds that starts now.
+    async fn again(&self) -> Self {
+        let again = Self::over(self.workers.state.clone(), self._folder.clone());
+        again.workers.state.remove_unnamed_content().unwrap();
+        again.workers.start_all().await.unwrap();
+        again
     }
 
     async fn upload(&self, code: &str, more: Value, deploy: bool) -> Result<Version, Failure> {
@@ -193,4 +207,50 @@ async fn two_versions_serve_until_the_next_deploy_and_the_older_one_comes_first(
 
 fn all(version: Uuid) -> Beside {
     Beside { version, share: ALL_REQUESTS }
+}
+
+#[tokio::test]
+async fn a_deploy_that_dies_at_any_write_leaves_the_old_version_or_the_new_one() {
+    let mut left = Vec::new();
+    for moment in moments() {
+        let fixture = Fixture::new();
+        fixture.upload("one", json!({}), true).await.unwrap();
+        let (store, state) = CutOff::of(&fixture.workers.state, moment);
+        let dies = Fixture::over(state, fixture._folder.clone());
+        let deployed = dies.upload("two", json!({}), true).await;
+        if !store.is_dead() {
+            deployed.unwrap();
+            break;
+        }
+        let again = fixture.again().await;
+        let (code, _) = again.serving().unwrap();
+        let script = again.workers.state.script("w").unwrap().value;
+        let deployments = again.workers.state.deployments(&script).unwrap();
+        assert_eq!(deployments.len(), if code == "one" { 1 } else { 2 }, "{moment:?}");
+        again.upload("two", json!({}), true).await.unwrap();
+        assert_eq!(again.serving().unwrap().0, "two", "{moment:?}");
+        left.push(code);
+    }
+    assert!(left.contains(&"one".to_owned()) && left.contains(&"two".to_owned()), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_removal_that_dies_at_any_write_leaves_the_worker_or_nothing() {
+    let mut left = Vec::new();
+    for moment in moments() {
+        let fixture = Fixture::new();
+        fixture.upload("one", json!({}), true).await.unwrap();
+        let (store, state) = CutOff::of(&fixture.workers.state, moment);
+        let dies = Fixture::over(state, fixture._folder.clone());
+        let removed = dies.workers.remove("w", false).await;
+        if !store.is_dead() {
+            removed.unwrap();
+            break;
+        }
+        let again = fixture.again().await;
+        let is_there = again.serving().is_some();
+        assert_eq!(again.workers.state.scripts().unwrap().len(), usize::from(is_there));
+        left.push(is_there);
+    }
+    assert!(left.contains(&true) && left.contains(&false), "{left:?}");
 }

@@ -8,8 +8,10 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 mod runner;
+mod runs;
 
 pub(crate) use runner::run;
+pub(crate) use runs::Runs;
 
 /// A checked expression.
 #[derive(Debug, Clone)]
@@ -82,6 +84,13 @@ impl Schedule {
         let time = Timestamp::try_from(time).ok()?.to_zoned(TimeZone::UTC);
         let next = self.cron.find_next_occurrence(&time, false).ok()?;
         Some(next.timestamp().into())
+    }
+
+    /// The last minute up to `time` that matches.
+    pub(crate) fn last_before(&self, time: SystemTime) -> Option<SystemTime> {
+        let time = Timestamp::try_from(time).ok()?.to_zoned(TimeZone::UTC);
+        let last = self.cron.find_previous_occurrence(&time, true).ok()?;
+        Some(last.timestamp().into())
     }
 }
 

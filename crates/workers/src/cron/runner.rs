@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::Schedule;
+use super::{Runs, Schedule};
 use crate::event::Event;
 use crate::log::Events;
 use crate::process::{ScheduledError, ScheduledOutcome, Serving, scheduled};
@@ -16,36 +16,46 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(20);
 const PROCESS_WAITS: Duration = Duration::from_secs(20);
 
 /// Triggers forever; ends when aborted. A trigger that is still running does not delay the next.
+/// What was missed before is made up for first, if it is known what that is: the last minute of each
+/// schedule, once.
 pub(crate) async fn run(
     schedules: Vec<Schedule>,
+    runs: Runs,
     serving: watch::Receiver<Option<Serving>>,
     events: Events,
 ) {
-    run_by(SystemTime::now, schedules, serving, events).await;
+    run_by(SystemTime::now, schedules, Triggers { runs, serving, events }).await;
 }
 
 /// As [`run`], by a clock that tests can set.
-async fn run_by(
-    now: impl Fn() -> SystemTime,
-    schedules: Vec<Schedule>,
-    serving: watch::Receiver<Option<Serving>>,
-    events: Events,
-) {
+async fn run_by(now: impl Fn() -> SystemTime, schedules: Vec<Schedule>, of: Triggers) {
     let mut triggers = JoinSet::new();
     let mut after = now();
+    of.runs.count(&schedules, after);
+    make_up(&schedules, after, &of, &mut triggers);
     loop {
         let next = schedules.iter().filter_map(|schedule| schedule.next_after(after)).min();
         let Some(next) = next else { return };
         sleep_until(next, &now, &mut triggers).await;
-        // Minutes that the machine slept through are not made up for.
+        // The machine slept: its minutes are not run one after the other.
         let late = now().duration_since(next).is_ok_and(|late| late > LONGEST_SLEEP * 3);
         for schedule in schedules.iter().filter(|_| !late) {
             if schedule.next_after(after) == Some(next) {
-                let cron = schedule.as_str().to_owned();
-                triggers.spawn(trigger(cron, next, serving.clone(), events.clone()));
+                of.spawn(schedule, Run { minute: next, missed: false }, &mut triggers);
             }
         }
         after = if late { now() } else { next };
+        if late {
+            make_up(&schedules, after, &of, &mut triggers);
+        }
+    }
+}
+
+fn make_up(schedules: &[Schedule], now: SystemTime, of: &Triggers, triggers: &mut JoinSet<()>) {
+    for schedule in schedules {
+        if let Some(minute) = of.runs.missed(schedule, now) {
+            of.spawn(schedule, Run { minute, missed: true }, triggers);
+        }
     }
 }
 
@@ -59,26 +69,53 @@ async fn sleep_until(time: SystemTime, now: &impl Fn() -> SystemTime, triggers: 
     }
 }
 
-async fn trigger(
-    cron: String,
-    time: SystemTime,
-    mut serving: watch::Receiver<Option<Serving>>,
+/// A run of a schedule.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    /// The minute it belongs to.
+    minute: SystemTime,
+    /// Whether that is long ago.
+    missed: bool,
+}
+
+/// What every trigger needs.
+#[derive(Debug, Clone)]
+struct Triggers {
+    runs: Runs,
+    serving: watch::Receiver<Option<Serving>>,
     events: Events,
-) {
-    let process = serving.wait_for(Option::is_some);
-    let control = tokio::time::timeout(PROCESS_WAITS, process)
-        .await
-        .ok()
-        .and_then(|serving| serving.ok()?.as_ref().map(|serving| serving.control.clone()));
-    let outcome = match control {
-        Some(control) => scheduled(&control, &cron, time).await,
-        None => Err(ScheduledError::NotRunning),
-    };
-    let outcome = match outcome {
-        Ok(ScheduledOutcome { outcome, .. }) => Ok(outcome),
-        Err(error) => Err(error.to_string()),
-    };
-    events.send(Event::Cron { expression: cron, outcome });
+}
+
+impl Triggers {
+    fn spawn(&self, schedule: &Schedule, run: Run, triggers: &mut JoinSet<()>) {
+        self.runs.begin(schedule.as_str(), run.minute);
+        triggers.spawn(self.clone().trigger(schedule.as_str().to_owned(), run));
+    }
+
+    async fn trigger(mut self, expression: String, run: Run) {
+        let process = self.serving.wait_for(Option::is_some);
+        let control = tokio::time::timeout(PROCESS_WAITS, process)
+            .await
+            .ok()
+            .and_then(|serving| serving.ok()?.as_ref().map(|serving| serving.control.clone()));
+        let outcome = match control {
+            Some(control) => scheduled(&control, &expression, run.minute).await,
+            None => Err(ScheduledError::NotRunning),
+        };
+        let outcome = match outcome {
+            Ok(ScheduledOutcome { outcome, .. }) => {
+                let (runs, cron) = (self.runs.clone(), expression.clone());
+                let written = tokio::task::spawn_blocking(move || runs.end(&cron, run.minute));
+                if let Err(error) = written.await {
+                    tracing::warn!(%error, "write down a run");
+                }
+                Ok(outcome)
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        let missed = run.missed.then_some(run.minute);
+        self.events.send(Event::Cron { expression, outcome, missed });
+    }
 }
 
 #[cfg(test)]
@@ -100,10 +137,14 @@ mod tests {
             let passed = began.elapsed();
             start + passed + if passed > Duration::from_mins(10) { jump } else { Duration::ZERO }
         };
-        let runner = tokio::spawn(run_by(now, schedules, none, events));
+        let of = Triggers { runs: Runs::default(), serving: none, events };
+        let runner = tokio::spawn(run_by(now, schedules, of));
         let mut told = Vec::new();
         while told.len() < count {
-            let Some(Event::Cron { expression, outcome }) = receiver.recv().await else { break };
+            let Some(Event::Cron { expression, outcome, missed }) = receiver.recv().await else {
+                break;
+            };
+            assert_eq!(missed, None);
             assert_eq!(outcome, Err("the Worker is not running".to_owned()));
             // The trigger waited for a process, which is not part of the schedule.
             told.push((expression, (began.elapsed() - PROCESS_WAITS).as_secs().div_ceil(60)));
@@ -121,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn minutes_that_the_machine_slept_through_are_not_made_up_for() {
+    async fn minutes_that_the_machine_slept_through_are_not_run_one_by_one() {
         let told = triggered(&["*/9 * * * *"], 3, Duration::from_hours(5)).await;
         let minutes: Vec<u64> = told.into_iter().map(|(_, minute)| minute).collect();
         // 00:09; then the clock jumps from 00:10 to 05:10, and 05:18 and 05:27 follow.

@@ -35,6 +35,9 @@ pub struct Options {
     pub run_dir: PathBuf,
     /// How long requests may finish before a process is replaced or stopped.
     pub grace: Duration,
+    /// The file that keeps when cron triggers last ran: those that are missed while there is no
+    /// process are made up for, once. Without it they are not.
+    pub cron_runs: Option<PathBuf>,
 }
 
 /// Why there is no host.

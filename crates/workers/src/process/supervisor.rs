@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 use super::control::watch;
 use super::launch::Running;
 use super::{DeployError, Options, StartError};
-use crate::cron::{self, Schedule};
+use crate::cron::{self, Runs, Schedule};
 use crate::event::Event;
 use crate::log::Events;
 use crate::spec::WorkerSpec;
@@ -65,6 +65,7 @@ pub(super) struct Supervisor {
     pause: Duration,
     starts: u64,
     cron: Option<AbortHandle>,
+    cron_runs: Runs,
     /// Whether somebody watches.
     watched: bool,
 }
@@ -75,6 +76,7 @@ const KILLED: &str = "signal 9";
 impl Supervisor {
     pub(super) fn new(options: Options, events: Events, published: Published) -> Self {
         Self {
+            cron_runs: Runs::of(options.cron_runs.clone()),
             options,
             events,
             published,
@@ -222,9 +224,9 @@ impl Supervisor {
 
     fn schedule(&mut self, schedules: Vec<Schedule>) {
         let serving = self.published.serving.subscribe();
-        let events = self.events.clone();
+        let (runs, events) = (self.cron_runs.clone(), self.events.clone());
         let task = (!schedules.is_empty())
-            .then(|| tokio::spawn(cron::run(schedules, serving, events)).abort_handle());
+            .then(|| tokio::spawn(cron::run(schedules, runs, serving, events)).abort_handle());
         if let Some(previous) = std::mem::replace(&mut self.cron, task) {
             previous.abort();
         }

@@ -47,6 +47,7 @@ impl Host {
         let options = Options {
             workerd: toolchain().await.workerd.clone(),
             run_dir: dir.path().join("run"),
+            cron_runs: None,
             grace: Duration::from_secs(2),
         };
         let (process, events) = WorkerProcess::new(options).expect("a host");

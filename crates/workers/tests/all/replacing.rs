@@ -136,6 +136,7 @@ async fn what_a_killed_host_left_behind_is_no_obstacle() {
     let options = Options {
         workerd: crate::host::toolchain().await.workerd.clone(),
         run_dir: host.dir.path().join("run"),
+        cron_runs: None,
         grace: Duration::from_secs(1),
     };
     let (process, _events) = WorkerProcess::new(options).expect("a host");
@@ -155,6 +156,7 @@ async fn a_path_too_long_for_sockets_is_refused_at_once() {
     let options = Options {
         workerd: "/nonexistent".into(),
         run_dir: std::path::PathBuf::from("/tmp").join("x".repeat(90)),
+        cron_runs: None,
         grace: Duration::ZERO,
     };
     let error = WorkerProcess::new(options).expect_err("too long");
@@ -167,6 +169,7 @@ async fn a_missing_workerd_is_named() {
     let options = Options {
         workerd: "/nonexistent/workerd".into(),
         run_dir: dir.path().join("run"),
+        cron_runs: None,
         grace: Duration::ZERO,
     };
     let (process, _events) = WorkerProcess::new(options).expect("a host");
