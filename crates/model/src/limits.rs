@@ -58,6 +58,14 @@ pub const USER_IDS_LAST: u32 = 0x6fff_ffff;
 /// User and group ids inside an instance: 0 to 65,535.
 pub const USER_IDS: u32 = 0x1_0000;
 
+/// First of the project ids by which instances' disks are limited where the file system has quotas,
+/// one for each range of user ids. Far from those that administrators, Docker (from 1) and the kubelet
+/// (from 1,048,576) count up from.
+pub const PROJECTS_FIRST: u32 = 0x4265_0000;
+
+/// Bytes of an instance's disk for each file that it may have (as `mkfs.ext4`).
+pub const DISK_BYTES_PER_FILE: u64 = 16_384;
+
 /// Bytes of the MB in which disks are measured.
 pub const MB: u64 = 1_000_000;
 

@@ -6,7 +6,7 @@
 //! <dir>/<id>/record     whether it was started and how it ended, written by init
 //! <dir>/<id>/init.sock  where an agent that adopts connects
 //! <dir>/<id>/root       mount point, in the sandbox's own mount namespace
-//! <dir>/<id>/upper, work     only where the host cannot make disks
+//! <dir>/<id>/upper, work     only where quotas limit what is written, or nothing does
 //! ```
 
 use std::fs::{File, Permissions};
@@ -21,7 +21,7 @@ use init::record::Record;
 use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 
 use crate::cgroup::Cgroup;
-use crate::{ExitStatus, SandboxHandle};
+use crate::{ExitStatus, SandboxHandle, disk};
 
 /// One sandbox's traces.
 #[derive(Debug)]
@@ -94,8 +94,9 @@ impl Footprint {
         }
         let work = self.work.as_ref().map_or(Ok(()), |work| remove_all(work));
         let work = step("remove the overlay's working directory", work);
+        let limit = step("forget the limit of its disk", disk::forget(&self.dir));
         let dir = step("remove the sandbox's directory", remove_all(&self.dir));
-        cgroup.and(work).and(dir)
+        cgroup.and(work).and(limit).and(dir)
     }
 }
 

@@ -50,7 +50,7 @@ pub use handle::{Leftover, SandboxHandle};
 pub use inside::Paused;
 pub use output::{Output, StreamReader, StreamWriter};
 pub use park::Parked;
-pub use runtime::{Runtime, RuntimeConfig, RuntimeError, Warning};
+pub use runtime::{DiskLimit, Examination, Runtime, RuntimeConfig, RuntimeError, Warning};
 pub use sandbox::Sandbox;
 pub use spec::{BindMount, Process, SandboxSpec, TmpfsMount};
 pub use start::StartError;

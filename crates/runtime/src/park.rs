@@ -11,11 +11,16 @@ use tokio::sync::watch;
 
 use crate::cgroup::Cgroup;
 use crate::connection::{self, Connection};
+use crate::disk::{Disks, Projects};
 use crate::footprint::{self, Footprint};
 use crate::runtime::{Inner, RuntimeError};
 use crate::starts::Underway;
 use crate::user_ids::{self, Reservation};
 use crate::{EgressUnsupported, SandboxHandle, launcher, process_info};
+
+/// How many projects are tried for one that has no files. A file system counts what was removed for a
+/// moment longer, and there are 28,000 projects.
+const PROJECT_ATTEMPTS: u32 = 64;
 
 /// A sandbox that waits for its program. Dropping it removes it.
 #[derive(Debug)]
@@ -166,19 +171,44 @@ async fn make_once(runtime: &Arc<Inner>) -> Result<Parts, RuntimeError> {
     }
 }
 
-/// Directory, socket, cgroups and user ids.
+/// Directory, socket, cgroups, user ids and the disk's project.
 fn prepare(runtime: &Inner) -> io::Result<Made> {
-    let uuid = uuid::Uuid::new_v4();
-    let id = uuid.simple().to_string();
-    let reserve = || user_ids::reserve(uuid.as_u64_pair().1);
-    let user_ids = runtime.user_namespaces.then(reserve).transpose()?;
+    let id = uuid::Uuid::new_v4().simple().to_string();
     let cgroup = Cgroup::create(&runtime.hierarchies, &runtime.config.cgroup, &id)?;
     let dir = runtime.config.dir.join(&id);
-    let (footprint, record) = Footprint::create(dir, id, cgroup, runtime.disks.is_none())?;
+    let writable = !matches!(runtime.disks, Some(Disks::Mounted(_)));
+    let (footprint, record) = Footprint::create(dir, id, cgroup, writable)?;
+    match equip(runtime, &footprint) {
+        Ok((user_ids, listener, ours)) => Ok(Made { footprint, record, listener, ours, user_ids }),
+        Err(e) => {
+            let _ = footprint.remove();
+            Err(e)
+        }
+    }
+}
+
+/// User ids, and both ends of the socket.
+fn equip(
+    runtime: &Inner,
+    footprint: &Footprint,
+) -> io::Result<(Option<Reservation>, OwnedFd, OwnedFd)> {
+    let user_ids = runtime.user_namespaces.then(|| reserve(runtime, footprint)).transpose()?;
     let dir = File::open(&footprint.dir)?;
-    let listener = connection::listen(dir.as_fd())?;
-    let ours = connection::connect(dir.as_fd())?;
-    Ok(Made { footprint, record, listener, ours, user_ids })
+    Ok((user_ids, connection::listen(dir.as_fd())?, connection::connect(dir.as_fd())?))
+}
+
+/// User ids, and the project that goes with them if disks have one.
+fn reserve(runtime: &Inner, footprint: &Footprint) -> io::Result<Reservation> {
+    let projects = runtime.disks.as_ref().and_then(Disks::projects);
+    for _ in 0..PROJECT_ATTEMPTS {
+        let reservation = user_ids::reserve(uuid::Uuid::new_v4().as_u64_pair().1)?;
+        let claim = |projects: &Projects| projects.claim(&footprint.dir, reservation.ids);
+        if projects.map_or(Ok(true), claim)? {
+            return Ok(reservation);
+        }
+    }
+    let what = "find a project without files: remove what ended instances have left";
+    Err(io::Error::new(io::ErrorKind::ResourceBusy, what))
 }
 
 async fn fork(runtime: &Inner, made: &Made) -> io::Result<(u32, OwnedFd)> {

@@ -60,7 +60,7 @@ pub(crate) struct Inner {
     pub(crate) confinement: Confinement,
     /// Whether programs get a user namespace.
     pub(crate) user_namespaces: bool,
-    /// What takes their writes, if the host can make it.
+    /// What limits their writes, if the host has it.
     pub(crate) disks: Option<Disks>,
     warnings: Vec<Warning>,
     /// Ids of sandboxes this runtime has started or adopted and not destroyed.
@@ -90,6 +90,24 @@ pub enum Warning {
         /// What is missing.
         reason: String,
     },
+}
+
+/// What a host has for sandboxes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Examination {
+    /// What it lacks.
+    pub warnings: Vec<Warning>,
+    /// What limits their writes; nothing does if there is a [`Warning::NoDiskLimit`].
+    pub disk_limit: Option<DiskLimit>,
+}
+
+/// What limits how much a sandbox writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskLimit {
+    /// A quota for the project of its directory.
+    ProjectQuota,
+    /// A file system of its own on a loop device.
+    LoopDevice,
 }
 
 /// The runtime or a parked sandbox could not be made. Texts complete "failed to …".
@@ -173,20 +191,20 @@ impl Runtime {
         Ok(Self { inner })
     }
 
-    /// What this host lacks for sandboxes of that configuration, apart from cgroups. Leaves nothing.
+    /// What this host has for sandboxes of that configuration, apart from cgroups. Leaves nothing.
     ///
     /// # Errors
     /// The launcher could not be started.
-    pub async fn examine(config: &RuntimeConfig) -> Result<Vec<Warning>, RuntimeError> {
+    pub async fn examine(config: &RuntimeConfig) -> Result<Examination, RuntimeError> {
         let launcher =
             Launcher::start().map_err(|e| RuntimeError::step("start the launcher", e))?;
         let mut warnings = Vec::new();
         let (_, disks) = abilities(&launcher, config, &Starts::default(), &mut warnings).await;
-        if let Some(disks) = disks {
+        if let Some(disks) = &disks {
             disks.close().await;
         }
         launcher.stop().await;
-        Ok(warnings)
+        Ok(Examination { warnings, disk_limit: disks.as_ref().map(Disks::kind) })
     }
 
     /// What the host lacks; limits that are not enforced.
@@ -285,7 +303,8 @@ async fn abilities(
         true => vec![InstanceType::Lite.limits().disk_bytes()],
         false => config.disks.iter().map(|mb| mb.saturating_mul(MB)).collect(),
     };
-    let disks = Disks::open(&config.dir, &sizes, config.parked, starts.clone()).await;
+    let (dir, least) = (&config.dir, config.parked);
+    let disks = Disks::open(dir, user_namespaces, &sizes, least, starts.clone()).await;
     if let Err(e) = &disks {
         warnings.push(Warning::NoDiskLimit { reason: format!("failed to {e}") });
     }

@@ -12,6 +12,7 @@ use rustix::fs::CWD;
 use rustix::mount::OpenTreeFlags;
 use tokio::sync::oneshot;
 
+use crate::disk::Disks;
 use crate::footprint::{self, Footprint};
 use crate::network::EgressSockets;
 use crate::park::{Parked, Parts};
@@ -164,19 +165,7 @@ impl Runtime {
     ) -> Result<Started, StartError> {
         let at = |step: &'static str| move |e| StartError::step(step, e);
         let footprint = &mut parts.footprint;
-        let disk = match &self.inner.disks {
-            Some(disks) if spec.upper.is_none() => {
-                let disk = disks.take(spec.limits.disk_bytes()).await;
-                Some(disk.map_err(at("make the sandbox's disk"))?.mount)
-            }
-            _ => None,
-        };
-        let writable = match disk {
-            Some(disk) => Writing::to_disk(disk),
-            None => {
-                Writing::to_directory(footprint, spec).map_err(at("make the upper directory"))?
-            }
-        };
+        let writable = self.writing(footprint, spec).await?;
         let trees = trees(spec)?;
         footprint.cgroup.limit(&spec.limits).map_err(at("set the sandbox's limits"))?;
         let egress = match spec.internet {
@@ -208,6 +197,33 @@ impl Runtime {
             Some((Event::Failed { failure, .. }, _)) => Err(failure.into()),
             _ => Err(StartError::Ended),
         }
+    }
+
+    /// Where the sandbox writes, limited to its disk's size if the host can limit it.
+    async fn writing(
+        &self,
+        footprint: &mut Footprint,
+        spec: &SandboxSpec,
+    ) -> Result<Writing, StartError> {
+        let at = |step: &'static str| move |e| StartError::step(step, e);
+        let bytes = spec.limits.disk_bytes();
+        match &self.inner.disks {
+            Some(Disks::Mounted(pool)) if spec.upper.is_none() => {
+                let disk = pool.take(bytes).await.map_err(at("make the sandbox's disk"))?;
+                return Ok(Writing::to_disk(disk.mount));
+            }
+            Some(Disks::Quota(_)) if spec.upper.is_none() => {
+                let (inner, dir) = (self.inner.clone(), footprint.dir.clone());
+                let limit = move || {
+                    let projects = inner.disks.as_ref().and_then(Disks::projects);
+                    projects.map_or(Ok(()), |projects| projects.limit(&dir, bytes))
+                };
+                let limited = tokio::task::spawn_blocking(limit).await;
+                limited.map_err(|e| e.into()).flatten().map_err(at("limit the sandbox's disk"))?;
+            }
+            _ => {}
+        }
+        Writing::to_directory(footprint, spec).map_err(at("make the upper directory"))
     }
 
     fn message(&self, spec: &SandboxSpec, writable: &Writing, stdin: bool) -> message::Start {
@@ -318,7 +334,7 @@ struct Writing {
 }
 
 impl Writing {
-    /// To the sandbox's disk, or to its own directory where there are no disks.
+    /// To the sandbox's disk.
     fn to_disk(mount: OwnedFd) -> Self {
         let names = message::Writable {
             upper: b"upper".to_vec(),

@@ -125,6 +125,110 @@ pub(crate) fn configure_loop_device(
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Whether project quotas are counted and kept on a file system: `Q_XGETQSTATV` of `quotactl_fd(2)`.
+pub(crate) fn keeps_project_quotas(file_system: BorrowedFd<'_>) -> io::Result<bool> {
+    /// `struct fs_quota_statv` of linux/dqblk_xfs.h: its head, and what is not looked at.
+    #[repr(C)]
+    struct State {
+        version: i8,
+        pad: u8,
+        flags: u16,
+        rest: [u32; 41],
+    }
+    const Q_XGETQSTATV: c_int = 0x5808;
+    const VERSION: i8 = 1;
+    const COUNTED: u16 = 1 << 4;
+    const KEPT: u16 = 1 << 5;
+    let mut state = State { version: VERSION, pad: 0, flags: 0, rest: [0; 41] };
+    // SAFETY: the structure is of this frame and of the size that the command writes.
+    unsafe { quotactl(file_system, Q_XGETQSTATV, 0, (&raw mut state).cast())? };
+    Ok(state.flags & (COUNTED | KEPT) == COUNTED | KEPT)
+}
+
+/// Limits what a project may have, in KiB and files; 0 is no limit. CAP_SYS_ADMIN.
+pub(crate) fn limit_project(
+    file_system: BorrowedFd<'_>,
+    project: u32,
+    kib: u64,
+    files: u64,
+) -> io::Result<()> {
+    // SAFETY: all fields are plain integers, for which zero is valid.
+    let mut limits: libc::dqblk = unsafe { std::mem::zeroed() };
+    limits.dqb_bhardlimit = kib;
+    limits.dqb_ihardlimit = files;
+    limits.dqb_valid = libc::QIF_LIMITS;
+    // SAFETY: the structure is of this frame and the one that the command reads.
+    unsafe { quotactl(file_system, libc::Q_SETQUOTA, project, (&raw mut limits).cast()) }
+}
+
+/// How many files a project has. CAP_SYS_ADMIN.
+pub(crate) fn files_of_project(file_system: BorrowedFd<'_>, project: u32) -> io::Result<u64> {
+    // SAFETY: all fields are plain integers, for which zero is valid.
+    let mut usage: libc::dqblk = unsafe { std::mem::zeroed() };
+    // SAFETY: the structure is of this frame and the one that the command writes.
+    match unsafe { quotactl(file_system, libc::Q_GETQUOTA, project, (&raw mut usage).cast()) } {
+        // There never was one.
+        Err(e) if e.raw_os_error() == Some(libc::ENOENT) => Ok(0),
+        result => result.map(|()| usage.dqb_curinodes),
+    }
+}
+
+/// # Safety
+/// `argument` points to what the command reads or writes.
+unsafe fn quotactl(
+    file_system: BorrowedFd<'_>,
+    command: c_int,
+    id: u32,
+    argument: *mut c_void,
+) -> io::Result<()> {
+    const PROJECT_QUOTA: c_int = 2;
+    let (fd, command) = (file_system.as_raw_fd(), libc::QCMD(command, PROJECT_QUOTA));
+    // SAFETY: the caller's promise; the descriptor is borrowed for the call.
+    let result = unsafe { libc::syscall(libc::SYS_quotactl_fd, fd, command, id, argument) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// `struct fsxattr` of linux/fs.h.
+#[repr(C)]
+struct FileAttributes {
+    flags: u32,
+    extent_size: u32,
+    extents: u32,
+    project: u32,
+    cow_extent_size: u32,
+    pad: [u8; 8],
+}
+
+/// The project of a file.
+pub(crate) fn project(file: BorrowedFd<'_>) -> io::Result<u32> {
+    file_attributes(file).map(|attributes| attributes.project)
+}
+
+/// Puts a directory into a project, and all that will be made in it.
+pub(crate) fn set_project(dir: BorrowedFd<'_>, project: u32) -> io::Result<()> {
+    /// `_IOW('X', 32, struct fsxattr)`
+    const FS_IOC_FSSETXATTR: u32 = 0x401c_5820;
+    const INHERIT: u32 = 0x200;
+    let mut attributes = file_attributes(dir)?;
+    attributes.project = project;
+    attributes.flags |= INHERIT;
+    // SAFETY: the pointer is to a structure of this frame of the size that the request reads.
+    let result =
+        unsafe { libc::ioctl(dir.as_raw_fd(), FS_IOC_FSSETXATTR as _, &raw const attributes) };
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+fn file_attributes(file: BorrowedFd<'_>) -> io::Result<FileAttributes> {
+    /// `_IOR('X', 31, struct fsxattr)`
+    const FS_IOC_FSGETXATTR: u32 = 0x801c_581f;
+    // SAFETY: all fields are plain integers, for which zero is valid.
+    let mut attributes: FileAttributes = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a structure of this frame of the size that the request writes.
+    let result =
+        unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_FSGETXATTR as _, &raw mut attributes) };
+    if result == 0 { Ok(attributes) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Moves this process, which must have one thread, into a user namespace without ids yet and a mount
 /// namespace.
 pub(crate) fn unshare_user_and_mounts() -> io::Result<()> {

@@ -16,10 +16,11 @@ use fs_err as fs;
 use crate::{prerequisites, repository, say};
 
 /// Programs of the host, and the Debian packages that have them.
-const PROGRAMS: [(&str, &str); 5] = [
+const PROGRAMS: [(&str, &str); 6] = [
     ("busybox", "busybox-static"),
     ("dpkg-deb", "dpkg"),
     ("mkfs.ext4", "e2fsprogs"),
+    ("mkfs.xfs", "xfsprogs"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("strip", "binutils"),
 ];

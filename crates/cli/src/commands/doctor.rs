@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use runtime::{Runtime, RuntimeConfig, Warning};
+use runtime::{DiskLimit, Examination, Runtime, RuntimeConfig, Warning};
 use serde::Serialize;
 
 use crate::args::DoctorArgs;
@@ -19,7 +19,7 @@ const DISK_FREE_MIN_BYTES: u64 = 2 * 1_000_000_000;
 pub(crate) async fn run(args: &DoctorArgs, printer: &Printer) -> Result<(), CliError> {
     let mut facts = Facts::gather(version("npm"));
     if facts.root {
-        facts.lacking = examine().await;
+        facts.examined = examine().await;
     }
     let findings = judge(&facts);
     if args.json {
@@ -42,7 +42,7 @@ pub(crate) async fn run(args: &DoctorArgs, printer: &Printer) -> Result<(), CliE
 }
 
 /// What sandboxes would do without here; `None` where none could be made at all.
-async fn examine() -> Option<Vec<Warning>> {
+async fn examine() -> Option<Examination> {
     let home = paths::home();
     let dir = home.ancestors().find(|path| path.exists())?.to_owned();
     let config = RuntimeConfig { layers: vec![dir.clone()], dir, ..RuntimeConfig::default() };
@@ -152,7 +152,7 @@ struct Facts {
     home: String,
     disk_free: Option<u64>,
     /// Known to `berth doctor` alone: finding out takes a moment.
-    lacking: Option<Vec<Warning>>,
+    examined: Option<Examination>,
 }
 
 impl Facts {
@@ -179,7 +179,7 @@ impl Facts {
                 .and_then(|path| rustix::fs::statvfs(path).ok())
                 .map(|stat| stat.f_bavail * stat.f_frsize),
             home: home.display().to_string(),
-            lacking: None,
+            examined: None,
         }
     }
 }
@@ -216,9 +216,9 @@ fn judge(facts: &Facts) -> Vec<Finding> {
         Finding { worker: true, containers: false, ..Finding::new("npm", npm(facts)) },
         Finding { worker: true, ..Finding::new("disk", disk(facts)) },
     ];
-    if let Some(lacking) = &facts.lacking {
-        findings.push(Finding::new("user namespaces", user_mapping(lacking)));
-        findings.push(Finding::new("disk limit", disk_limit(lacking)));
+    if let Some(examined) = &facts.examined {
+        findings.push(Finding::new("user namespaces", user_mapping(&examined.warnings)));
+        findings.push(Finding::new("disk limit", disk_limit(examined)));
     }
     findings.sort_by_key(|finding| match finding.verdict {
         Verdict::Missing => 0,
@@ -315,9 +315,14 @@ fn user_mapping(lacking: &[Warning]) -> Found {
     Err((Verdict::Warning, warning.to_string(), fix.into()))
 }
 
-fn disk_limit(lacking: &[Warning]) -> Found {
-    let warning = lacking.iter().find(|w| matches!(w, Warning::NoDiskLimit { .. }));
-    let Some(warning) = warning else { return Ok("by file systems on loop devices".into()) };
+fn disk_limit(examined: &Examination) -> Found {
+    match examined.disk_limit {
+        Some(DiskLimit::ProjectQuota) => return Ok("by project quotas".into()),
+        Some(DiskLimit::LoopDevice) => return Ok("by file systems on loop devices".into()),
+        None => {}
+    }
+    let warning = examined.warnings.iter().find(|w| matches!(w, Warning::NoDiskLimit { .. }));
+    let Some(warning) = warning else { return Ok("not looked at".into()) };
     let fix = "install e2fsprogs, and load the loop driver: `modprobe loop`";
     Err((Verdict::Warning, warning.to_string(), fix.into()))
 }
@@ -397,7 +402,10 @@ mod tests {
             workerd_override: false,
             home: "/h".into(),
             disk_free: Some(DISK_FREE_MIN_BYTES),
-            lacking: Some(Vec::new()),
+            examined: Some(Examination {
+                disk_limit: Some(DiskLimit::LoopDevice),
+                ..Examination::default()
+            }),
         }
     }
 
@@ -429,7 +437,14 @@ mod tests {
     #[test]
     fn each_lack_is_named_with_a_way_out() {
         let reason = || "x".to_owned();
-        let lacking = |warning| Facts { lacking: Some(vec![warning]), ..good() };
+        let lacking = |warning| {
+            let disk_limit = match warning {
+                Warning::NoDiskLimit { .. } => None,
+                _ => Some(DiskLimit::LoopDevice),
+            };
+            let examined = Some(Examination { warnings: vec![warning], disk_limit });
+            Facts { examined, ..good() }
+        };
         let no_users = lacking(Warning::NoUserNamespaces { reason: reason() });
         let no_disks = lacking(Warning::NoDiskLimit { reason: reason() });
         let cases: [(&str, Verdict, Facts); 9] = [

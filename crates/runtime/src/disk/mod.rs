@@ -1,14 +1,15 @@
-//! Disks: what a sandbox may write, as a file system of just that size.
+//! Disks: how much a sandbox may write.
 //!
-//! Each is an ext4 without journal on a loop device over a sparse file. The file never has a name,
-//! the device is given up with its last user and the mount is attached nowhere but in its sandbox: so
-//! when the processes that hold a disk end, however they do, all of it is gone.
-//!
-//! Not here: project quotas, which would do the same without loop devices on ext4 and XFS where the
-//! kernel has them; what [`Disks::take`] gives is all that the rest of the runtime knows of a disk.
+//! Where the host's file system has project quotas that answer as a full disk does, writes go to the
+//! sandbox's own directory, and its project has a limit: see [`quota`]. Elsewhere they go to a file
+//! system of just that size, made for it: an ext4 without journal on a loop device over a sparse file.
+//! The file never has a name, the device is given up with its last user and the mount is attached
+//! nowhere but in its sandbox: so when the processes that hold a disk end, however they do, all of it is
+//! gone.
 
 mod file;
 mod pool;
+mod quota;
 
 use std::fs::File;
 use std::io;
@@ -19,9 +20,60 @@ use std::sync::Mutex;
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
 
-use crate::sys;
+use crate::starts::Starts;
+use crate::{DiskLimit, sys};
 
-pub(crate) use pool::Disks;
+use pool::Pool;
+
+pub(crate) use quota::{Projects, forget};
+
+/// What limits the writes of a runtime's sandboxes.
+#[derive(Debug)]
+pub(crate) enum Disks {
+    /// Their directories' projects.
+    Quota(Projects),
+    /// A file system for each.
+    Mounted(Pool),
+}
+
+impl Disks {
+    /// Quotas if sandboxes may have them (`quotas`) and the file system of `dir` does, else a first
+    /// disk, to see that the host can, and a pool that keeps `least` of each of the sizes.
+    pub(crate) async fn open(
+        dir: &Path,
+        quotas: bool,
+        sizes: &[u64],
+        least: usize,
+        starts: Starts,
+    ) -> io::Result<Self> {
+        match quotas.then(|| Projects::open(dir)).flatten() {
+            Some(projects) => Ok(Self::Quota(projects)),
+            None => Ok(Self::Mounted(Pool::open(dir, sizes, least, starts).await?)),
+        }
+    }
+
+    pub(crate) fn kind(&self) -> DiskLimit {
+        match self {
+            Self::Quota(_) => DiskLimit::ProjectQuota,
+            Self::Mounted(_) => DiskLimit::LoopDevice,
+        }
+    }
+
+    /// The quotas, if that is what limits.
+    pub(crate) fn projects(&self) -> Option<&Projects> {
+        match self {
+            Self::Quota(projects) => Some(projects),
+            Self::Mounted(_) => None,
+        }
+    }
+
+    /// Lets go of all that was made beforehand.
+    pub(crate) async fn close(&self) {
+        if let Self::Mounted(pool) = self {
+            pool.close().await;
+        }
+    }
+}
 
 /// One at a time: the kernel says which device is free, not whose it is.
 static ATTACHING: Mutex<()> = Mutex::new(());

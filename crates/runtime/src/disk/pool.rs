@@ -20,7 +20,7 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// Makes disks and keeps some.
 #[derive(Debug)]
-pub(crate) struct Disks {
+pub(crate) struct Pool {
     inner: Arc<Inner>,
     filler: Mutex<Option<JoinHandle<()>>>,
 }
@@ -47,7 +47,7 @@ struct Size {
     demand: Demand,
 }
 
-impl Disks {
+impl Pool {
     /// Makes a first disk, to see that the host can, and begins to keep `least` of each of the sizes,
     /// and more when they are in demand.
     pub(crate) async fn open(
@@ -107,7 +107,7 @@ impl Disks {
     }
 }
 
-impl Drop for Disks {
+impl Drop for Pool {
     fn drop(&mut self) {
         if let Ok(Some(filler)) = self.filler.get_mut().map(Option::take) {
             filler.abort();

@@ -3,13 +3,13 @@
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use runtime::{ExecStreams, Runtime, Warning};
+use runtime::{DiskLimit, ExecStreams, Runtime, Warning};
 
 use crate::adopt::{as_agent, until};
 use crate::host::{self, Host, is_root, process, within};
 
 /// Loop devices over files in `dir`.
-fn loop_devices(dir: &Path) -> Vec<String> {
+pub(crate) fn loop_devices(dir: &Path) -> Vec<String> {
     let dir = fs_err::canonicalize(dir).unwrap();
     let devices = fs_err::read_dir("/sys/block").unwrap().flatten();
     let files = devices.map(|device| device.path().join("loop/backing_file"));
@@ -137,7 +137,8 @@ async fn a_host_can_be_examined_without_leaving_anything() {
     }
     let temporary = tempfile::tempdir().unwrap();
     let config = host::config(temporary.path(), "unused", 1);
-    assert_eq!(Runtime::examine(&config).await.unwrap(), []);
+    let examined = Runtime::examine(&config).await.unwrap();
+    assert_eq!((examined.warnings, examined.disk_limit), (vec![], Some(DiskLimit::LoopDevice)));
     assert_eq!(fs_err::read_dir(temporary.path()).unwrap().count(), 0);
     until(|| loop_devices(temporary.path()).is_empty());
 }

@@ -84,7 +84,12 @@ impl Host {
     }
 
     pub(crate) async fn with_parked(parked: usize) -> Self {
-        let temporary = tempfile::tempdir().unwrap();
+        Self::open_in(&std::env::temp_dir(), parked).await
+    }
+
+    /// One whose sandboxes live somewhere below `base`.
+    pub(crate) async fn open_in(base: &Path, parked: usize) -> Self {
+        let temporary = tempfile::tempdir_in(base).unwrap();
         let cgroup = Processes::new();
         let dir = temporary.path().join("instances");
         let runtime = open(&dir, &cgroup, parked).await;

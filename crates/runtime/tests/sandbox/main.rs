@@ -10,6 +10,7 @@ mod isolation;
 mod limits;
 mod network;
 mod pid1;
+mod quota;
 mod root;
 mod start;
 mod traces;

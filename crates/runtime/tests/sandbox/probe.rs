@@ -3,6 +3,7 @@
 
 use std::ffi::{c_int, c_long};
 use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, exit};
@@ -96,6 +97,28 @@ fn main() {
             }
             println!("{written} {errno}");
             exit(i32::from(errno != 0))
+        }
+        ["create", dir] => {
+            let file = |n: u64| std::fs::File::create(format!("{dir}/{n}"));
+            let failed = (0..).find_map(|n| file(n).err().map(|e| (n, e.raw_os_error().unwrap())));
+            let (created, errno) = failed.unwrap();
+            println!("{created} {errno}");
+        }
+        // By the project's id, and by no longer handing it on.
+        ["leave-project", path] => {
+            let file = std::fs::File::open(path).unwrap();
+            let mut attributes = [0_u32; 7];
+            let fd = file.as_raw_fd();
+            let read = unsafe { ioctl(fd, 0x801c_581f, attributes.as_mut_ptr()) };
+            let errno = |attributes: &[u32; 7]| {
+                let set = unsafe { ioctl(fd, 0x401c_5820, attributes.as_ptr()) };
+                if set == 0 { 0 } else { std::io::Error::last_os_error().raw_os_error().unwrap() }
+            };
+            let (mut other, mut alone) = (attributes, attributes);
+            other[3] = 0;
+            alone[0] &= !0x200;
+            let inside = attributes[0] & 0x200 != 0 && attributes[3] != 0;
+            println!("{read} {inside} {} {}", errno(&other), errno(&alone));
         }
         ["owner", path] => match std::fs::metadata(path) {
             Ok(file) => println!("{} {}", file.uid(), file.gid()),

@@ -14,7 +14,7 @@ use super::{Tests, busybox, output};
 const INIT: &str = include_str!("init.sh");
 
 /// Programs of the host that the guest has too.
-const PROGRAMS: [&str; 1] = ["mkfs.ext4"];
+const PROGRAMS: [&str; 3] = ["mkfs.ext4", "mkfs.xfs", "xfs_quota"];
 
 /// Makes the archive and says where it is.
 pub(super) fn make(dir: &Path, kernel: &Kernel, tests: &Tests) -> Result<PathBuf> {

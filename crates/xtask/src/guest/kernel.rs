@@ -11,8 +11,8 @@ use crate::{prerequisites, say};
 
 /// Depends on the newest kernel of its kind.
 const PACKAGE: &str = "linux-image-cloud-amd64";
-/// What sandboxes use that is not built into it: layers, egress rules, disks.
-const MODULES: [&str; 3] = ["overlay", "nft_tproxy", "loop"];
+/// What sandboxes use that is not built into it: layers, egress rules, disks, quotas.
+const MODULES: [&str; 4] = ["overlay", "nft_tproxy", "loop", "xfs"];
 
 /// A kernel to boot.
 pub(super) struct Kernel {
