@@ -3,6 +3,8 @@
 mod account;
 mod build;
 mod deploy;
+#[cfg(test)]
+mod documented;
 mod images;
 mod mirrors;
 mod registry;

@@ -6,6 +6,7 @@
 mod bare;
 mod cold_start;
 mod density;
+mod deploy;
 mod docker;
 mod images;
 mod load;
@@ -51,6 +52,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     if options.part == Part::Images {
         images::prepare(&workshop, options)?;
     }
+    if options.part == Part::Deploy {
+        deploy::prepare();
+    }
     let more: &[String] = if peer { &[] } else { &["--no-peer".to_owned()] };
     enclosure.run(more)
 }
@@ -91,6 +95,7 @@ fn measure(workshop: Workshop, dir: &Path, options: &Options) -> Result<()> {
         Part::Burst => cold_start::measure_burst(&inside, options, &mut report)?,
         Part::Density => density::measure(&inside, options, &mut report)?,
         Part::Images => images::measure(&inside, options, &mut report)?,
+        Part::Deploy => deploy::measure(&inside, options, &mut report)?,
     }
     let text = if options.json { format!("{:#}\n", report.json()) } else { report.markdown() };
     io::stdout().write_all(text.as_bytes()).context("print the report")

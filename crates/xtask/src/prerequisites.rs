@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::{repository, say};
 
 /// Programs that the tests run, and the Debian packages that bring them.
-pub(crate) const OF_THE_TESTS: [(&str, &str); 19] = [
+pub(crate) const OF_THE_TESTS: [(&str, &str); 20] = [
     ("apt-get", "apt"),
     ("buildah", "buildah"),
     ("bzip2", "bzip2"),
@@ -25,6 +25,7 @@ pub(crate) const OF_THE_TESTS: [(&str, &str); 19] = [
     ("rustc", "rustc"),
     ("setpriv", "util-linux"),
     ("skopeo", "skopeo"),
+    ("strace", "strace"),
     ("tar", "tar"),
     ("unshare", "util-linux"),
     ("xz", "xz-utils"),

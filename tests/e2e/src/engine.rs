@@ -273,6 +273,21 @@ impl Background {
         line.unwrap_or_else(|| panic!("none of {texts:?} came:\n{}", self.lines))
     }
 
+    /// All lines so far that contain `text`.
+    #[must_use]
+    pub fn lines_with(&self, text: &str) -> Vec<String> {
+        self.lines.with(text)
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Panics
+    /// It can't be looked after.
+    pub fn ended(&mut self) -> Option<i32> {
+        let status = self.child.try_wait().expect("look after a command");
+        status.map(|status| status.code().unwrap_or(-1))
+    }
+
     /// Interrupts it, as Ctrl-C does, and waits for its end.
     ///
     /// # Panics

@@ -20,6 +20,7 @@ mod process;
 mod project;
 mod registry;
 mod registry_server;
+mod syncs;
 mod terminal;
 pub mod user;
 mod wait;
@@ -38,6 +39,7 @@ pub use process::{Process, processes};
 pub use project::{Project, SmallDisk};
 pub use registry::Registry;
 pub use registry_server::{Data, RegistryServer};
+pub use syncs::SlowWrites;
 pub use wait::{PATIENCE, eventually, until};
 pub use wrangler::{NEWEST, ON_NODE_20, Wrangler, WranglerDev};
 

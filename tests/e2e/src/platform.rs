@@ -1,13 +1,15 @@
 //! A running `berth serve`.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::berth::{Berth, Outcome};
+use crate::cache::berth_binary;
 use crate::client::{Client, Reply};
-use crate::engine::Tool;
+use crate::engine::{Background, Tool};
 use crate::leftovers::Footprint;
 use crate::lines::Lines;
 use crate::process::Process;
@@ -60,6 +62,15 @@ impl Platform {
     #[must_use]
     pub fn start_and_leave_instances() -> Self {
         Self::first(&[])
+    }
+
+    /// Starts one whose data is the home of this.
+    ///
+    /// # Panics
+    /// It does not get ready; the message holds what it said.
+    #[must_use]
+    pub fn start_on(data: Project) -> Self {
+        Self::run(data, ["127.0.0.1:0", "127.0.0.1:0"], None, &STOPS)
     }
 
     fn first(args: &[&str]) -> Self {
@@ -160,6 +171,12 @@ impl Platform {
         self.environment.iter().map(|(name, value)| format!("{name}={value}\n")).collect()
     }
 
+    /// Where its Workers are.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
     /// A client of a Worker: it asks for the Worker's host.
     #[must_use]
     pub fn worker(&self, name: &str) -> Client {
@@ -197,6 +214,13 @@ impl Platform {
     pub fn client(&self, project: &Project, args: &[&str]) -> Outcome {
         project.write(".env", &self.dot_env());
         Berth::new(project, args).run()
+    }
+
+    /// The same, which runs on.
+    #[must_use]
+    pub fn start_client(&self, project: &Project, args: &[&str]) -> Background {
+        project.write(".env", &self.dot_env());
+        Tool::program(&berth_binary(), project, args).start()
     }
 
     /// `wrangler <args>` in a project that has [`Self::dot_env`] as its `.env`.

@@ -137,6 +137,11 @@ impl Process {
         self.signal(Signal::KILL);
     }
 
+    /// Lets it hang: it does nothing until it is killed.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
     /// Sends it a signal; it may have ended on its own.
     pub fn signal(&self, signal: Signal) {
         if self.is_alive()

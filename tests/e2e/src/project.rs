@@ -1,5 +1,6 @@
 //! A project in a folder of its own: a copy of an example, or files a test writes.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -266,6 +267,30 @@ impl Project {
 /// A mounted disk with little room; unmounted when dropped.
 #[derive(Debug)]
 pub struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// Takes all the room there is.
+    ///
+    /// # Panics
+    /// It can't be written to for another reason.
+    pub fn fill(&self) {
+        let mut file = fs::File::create(self.filler()).expect("fill a disk");
+        let full = std::iter::repeat_with(|| file.write_all(&[0; 4096])).find_map(Result::err);
+        assert_eq!(full.expect("it ends").kind(), std::io::ErrorKind::StorageFull);
+    }
+
+    /// Gives it back.
+    ///
+    /// # Panics
+    /// It was not taken.
+    pub fn empty(&self) {
+        fs::remove_file(self.filler()).expect("empty a disk");
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.0.join("filler")
+    }
+}
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {

@@ -34,6 +34,12 @@ pub const ON_NODE_20: Wrangler =
     Wrangler { version: "4.86.0", node: None, date: Some("2026-05-03") };
 
 impl Wrangler {
+    /// Which version.
+    #[must_use]
+    pub fn version(self) -> &'static str {
+        self.version
+    }
+
     /// A copy of an example that this version can run, and a home of its own: no two engines have
     /// one.
     #[must_use]

@@ -16,8 +16,8 @@ pub(crate) struct Options {
     /// Install the peer with apt-get where it is missing.
     #[arg(long)]
     pub(crate) install_peer: bool,
-    /// How many new IDs in turn [default: 50], warm requests on each path [default: 4000], or builds
-    /// of each kind [default: 10]; half as many pushes and pulls.
+    /// How many new IDs in turn [default: 50], warm requests on each path [default: 4000], builds
+    /// of each kind [default: 10] with half as many pushes and pulls, or deploys [default: 20].
     #[arg(long)]
     pub(crate) count: Option<usize>,
     /// How many new IDs at once.
@@ -50,6 +50,9 @@ pub(crate) enum Part {
     /// Builds, pushes and pulls, and how soon a pushed image answers; beside buildah and Debian's
     /// docker-registry where they are installed.
     Images,
+    /// From `berth deploy` to the first answer of new code, and the requests lost meanwhile; beside
+    /// wrangler, which deploys to the same platform.
+    Deploy,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -87,6 +90,11 @@ impl Options {
     /// How many pushes and as many pulls.
     pub(crate) fn transfers(&self) -> usize {
         self.builds().div_ceil(2)
+    }
+
+    /// How many deploys of each kind.
+    pub(crate) fn deploys(&self) -> usize {
+        self.count.unwrap_or(20)
     }
 
     /// How many warm requests on each path.

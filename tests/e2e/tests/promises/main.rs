@@ -53,6 +53,7 @@ mod serve_audit;
 mod serve_commands;
 mod serve_crons;
 mod serve_deploy;
+mod serve_failures;
 mod serve_images;
 mod serve_migrations;
 mod serve_rollouts;
