@@ -50,8 +50,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
     0  all went well
     1  something failed
-    2  the command line is wrong
-    3  the project's configuration is wrong
+    2  the command line is wrong, or its settings do not go together
+    3  a configuration file is wrong, or a file that it names
     4  the Worker or an image could not be built
     5  this machine lacks something (see `berth doctor`)
     6  a port or a lock is held by someone else

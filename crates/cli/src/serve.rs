@@ -9,6 +9,7 @@ mod health;
 mod node;
 mod objects;
 mod routes;
+mod settings;
 mod watchers;
 mod worker;
 
@@ -16,3 +17,4 @@ pub(crate) use address::Address;
 pub(crate) use folders::Folders;
 pub(crate) use node::{Node, NodeConfig};
 pub(crate) use routes::Routes;
+pub(crate) use settings::{Settings, default_file};

@@ -62,6 +62,17 @@ impl Platform {
         Self::first(&[])
     }
 
+    /// The same as [`Self::start`], with these settings as the `berth.toml` of its data.
+    ///
+    /// # Panics
+    /// It does not get ready; the message holds what it said.
+    #[must_use]
+    pub fn start_with_settings(text: &str) -> Self {
+        let data = Project::empty().with_own_home();
+        fs_err::write(data.home().join("berth.toml"), text).expect("write the settings");
+        Self::run(data, ["127.0.0.1:0", "127.0.0.1:0"], None, &STOPS)
+    }
+
     fn first(args: &[&str]) -> Self {
         let data = Project::empty().with_own_home();
         Self::run(data, ["127.0.0.1:0", "127.0.0.1:0"], None, args)

@@ -51,6 +51,7 @@ mod serve_access;
 mod serve_assets;
 mod serve_audit;
 mod serve_commands;
+mod serve_config;
 mod serve_crons;
 mod serve_deploy;
 mod serve_images;
