@@ -2,11 +2,13 @@
 
 mod account;
 mod build;
+mod containers;
 mod deploy;
 mod images;
 mod mirrors;
 mod registry;
 mod serve;
+mod tail;
 mod tls;
 mod worker;
 
@@ -19,6 +21,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::docker::args::DockerArgs;
 pub(crate) use account::{DeleteArgs, EnvArgs, LoginArgs, WhoamiArgs};
 pub(crate) use build::{BuildArgs, CacheTo, ImageBuilder, Network, ProgressKind, SecretFrom};
+pub(crate) use containers::{
+    ApplicationsPlace, ContainersArgs, ContainersCommand, SnapshotsCommand, SnapshotsPlace,
+};
 pub(crate) use deploy::{ContainersRollout, DeployArgs};
 pub(crate) use images::{
     DfArgs, ExportArgs, ExportFormat, Filter, HistoryArgs, ImagesCommand, ImportArgs, InspectArgs,
@@ -30,6 +35,7 @@ pub(crate) use registry::{
 };
 
 pub(crate) use serve::{PlatformArgs, TokenArgs, TokenCommand};
+pub(crate) use tail::{TailArgs, TailFormat, TailStatus};
 pub(crate) use tls::Tls;
 pub(crate) use worker::{
     RollbackArgs, SecretArgs, SecretCommand, VersionsArgs, VersionsCommand, WorkerPlace,
@@ -73,6 +79,8 @@ pub(crate) enum Command {
     Deployments(VersionsArgs),
     /// Let an earlier version of a Worker serve again.
     Rollback(RollbackArgs),
+    /// Show what happens in a deployed Worker, while it happens.
+    Tail(TailArgs),
     /// Log in to a platform, in place of lines in each project's `.env`.
     Login(LoginArgs),
     /// Say which platform is asked, and as whom.
@@ -89,7 +97,7 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Write an example as a new project.
     Init(InitArgs),
-    /// What a project's containers keep.
+    /// Container applications of a platform, and what containers keep.
     Containers(ContainersArgs),
     /// Images on this machine.
     #[command(subcommand, visible_alias = "image")]
@@ -152,68 +160,6 @@ pub(crate) struct DevArgs {
     pub(crate) build_args: Vec<(String, String)>,
     #[command(flatten)]
     pub(crate) mirrors: Mirrors,
-}
-
-#[derive(Debug, Parser)]
-pub(crate) struct ContainersArgs {
-    #[command(subcommand)]
-    pub(crate) command: ContainersCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ContainersCommand {
-    /// Snapshots of containers and directories.
-    #[command(subcommand)]
-    Snapshots(SnapshotsCommand),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum SnapshotsCommand {
-    /// List them, newest first.
-    List {
-        #[command(flatten)]
-        place: SnapshotsPlace,
-        /// Print them as JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Print all that is known of one, as JSON.
-    Inspect {
-        /// Its id, or the beginning of it.
-        id: String,
-        #[command(flatten)]
-        place: SnapshotsPlace,
-    },
-    /// Remove some.
-    Rm {
-        /// Their ids, or the beginnings of them.
-        #[arg(required = true)]
-        ids: Vec<String>,
-        #[command(flatten)]
-        place: SnapshotsPlace,
-    },
-    /// Remove those that nobody has restored for 30 days.
-    Prune {
-        /// Remove every one.
-        #[arg(long)]
-        all: bool,
-        #[command(flatten)]
-        place: SnapshotsPlace,
-        /// Print what was removed as JSON.
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-/// Whose snapshots.
-#[derive(Debug, Parser)]
-pub(crate) struct SnapshotsPlace {
-    /// The project's folder, or its Wrangler configuration file.
-    #[arg(long, value_name = "PATH", default_value = ".")]
-    pub(crate) project: PathBuf,
-    /// Where `berth dev --persist-to` keeps its Durable Objects.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) persist_to: Option<PathBuf>,
 }
 
 #[derive(Debug, Parser)]

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _};
 use runtime::ordinary_user::Ids;
 
-use crate::args::{Args, Command, ContainersCommand};
+use crate::args::{Args, Command};
 use crate::printer::Printer;
 
 fn main() -> ExitCode {
@@ -48,6 +48,7 @@ fn main() -> ExitCode {
                 commands::versions::deployments(&args, &printer).await.map(|()| 0)
             }
             Command::Rollback(args) => commands::rollback::run(&args, &printer).await.map(|()| 0),
+            Command::Tail(args) => commands::tail::run(&args, &printer).await.map(|()| 0),
             Command::Login(args) => commands::login::run(&args, &printer).await.map(|()| 0),
             Command::Whoami(args) => commands::whoami::run(&args, &printer).await.map(|()| 0),
             Command::Env(args) => commands::env::run(&args, &printer).map(|()| 0),
@@ -63,11 +64,9 @@ fn main() -> ExitCode {
             Command::Registry(args) => {
                 commands::registry::run(args.command, &printer).await.map(|()| 0)
             }
-            Command::Containers(args) => match args.command {
-                ContainersCommand::Snapshots(command) => {
-                    commands::snapshots::run(command, &printer).map(|()| 0)
-                }
-            },
+            Command::Containers(args) => {
+                commands::containers::run(args.command, &printer).await.map(|()| 0)
+            }
             Command::Docker(args) => docker::run(args, &printer).await,
         }
     });

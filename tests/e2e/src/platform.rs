@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use crate::berth::{Berth, Outcome};
 use crate::client::{Client, Reply};
-use crate::engine::Tool;
+use crate::engine::{Background, Tool};
 use crate::leftovers::Footprint;
 use crate::lines::Lines;
 use crate::process::Process;
@@ -208,6 +208,13 @@ impl Platform {
     pub fn client(&self, project: &Project, args: &[&str]) -> Outcome {
         project.write(".env", &self.dot_env());
         Berth::new(project, args).run()
+    }
+
+    /// `berth <args>` as of [`Self::client`], while it runs.
+    #[must_use]
+    pub fn watch(&self, project: &Project, args: &[&str]) -> Background {
+        project.write(".env", &self.dot_env());
+        Tool::from(Berth::new(project, args)).start()
     }
 
     /// `wrangler <args>` in a project that has [`Self::dot_env`] as its `.env`.
