@@ -7,7 +7,7 @@ pub(crate) mod login;
 mod socket;
 mod target;
 
-pub(crate) use client::{Client, Request};
+pub(crate) use client::{Client, Request, escaped};
 pub(crate) use error::{ApiError, failed};
 pub(crate) use form::Form;
 pub(crate) use socket::{Socket, SocketError, open as open_socket};

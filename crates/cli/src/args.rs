@@ -22,7 +22,8 @@ use crate::docker::args::DockerArgs;
 pub(crate) use account::{DeleteArgs, EnvArgs, LoginArgs, WhoamiArgs};
 pub(crate) use build::{BuildArgs, CacheTo, ImageBuilder, Network, ProgressKind, SecretFrom};
 pub(crate) use containers::{
-    ApplicationsPlace, ContainersArgs, ContainersCommand, SnapshotsCommand, SnapshotsPlace,
+    ApplicationsPlace, ContainersArgs, ContainersCommand, EventsArgs, ExecArgs, LogsArgs,
+    RolloutArgs, RolloutsCommand, SnapshotsCommand, SnapshotsPlace,
 };
 pub(crate) use deploy::{ContainersRollout, DeployArgs};
 pub(crate) use images::{

@@ -64,9 +64,7 @@ fn main() -> ExitCode {
             Command::Registry(args) => {
                 commands::registry::run(args.command, &printer).await.map(|()| 0)
             }
-            Command::Containers(args) => {
-                commands::containers::run(args.command, &printer).await.map(|()| 0)
-            }
+            Command::Containers(args) => commands::containers::run(args.command, &printer).await,
             Command::Docker(args) => docker::run(args, &printer).await,
         }
     });

@@ -6,6 +6,7 @@ mod assets;
 mod doors;
 mod folders;
 mod health;
+mod history;
 mod node;
 mod objects;
 mod routes;

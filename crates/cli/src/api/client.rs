@@ -10,6 +10,7 @@ use ureq::{Agent, SendBody};
 
 use super::error::ApiError;
 use super::form::Form;
+use super::socket::{self, Socket, SocketError};
 use super::target::Target;
 use crate::error::{CliError, Kind};
 
@@ -135,6 +136,17 @@ impl Client {
         }
     }
 
+    /// Opens a WebSocket of the platform's that speaks this protocol.
+    pub(crate) async fn socket(
+        &self,
+        path: &str,
+        protocol: &'static str,
+    ) -> Result<Socket, SocketError> {
+        // `https` becomes `wss`.
+        let url = format!("{}{path}", self.url.replacen("http", "ws", 1));
+        socket::open(&url, protocol, Some(&self.token)).await
+    }
+
     fn send(&self, mut request: Request) -> Result<Value, ApiError> {
         let url = format!("{}{}", self.url, request.path);
         let token = request.token.as_ref().unwrap_or(&self.token);
@@ -165,6 +177,11 @@ impl Client {
     }
 }
 
+/// A part of a path or a query, escaped.
+pub(crate) fn escaped(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
+}
+
 /// What an envelope holds.
 fn result(mut envelope: Value, status: u16, request: &Request) -> Result<Value, ApiError> {
     if envelope["success"] == json!(true) {
@@ -183,6 +200,11 @@ fn result(mut envelope: Value, status: u16, request: &Request) -> Result<Value, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_escaped() {
+        assert_eq!(escaped("a/b c+d"), "a%2Fb%20c%2Bd");
+    }
 
     #[test]
     fn an_envelope_is_a_result_or_the_first_error() {

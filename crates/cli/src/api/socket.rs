@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use http::{HeaderValue, Uri, header};
+use project::config::Secret;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
@@ -33,15 +36,23 @@ pub(crate) enum SocketError {
     },
     #[error("could not agree on TLS")]
     Tls(#[from] rustls::Error),
+    #[error("the token is none: it has characters that no header may have")]
+    Token,
+    #[error("{message}")]
+    Refused { message: String },
     #[error("the WebSocket was not opened")]
-    Handshake(#[source] Box<tokio_tungstenite::tungstenite::Error>),
+    Handshake(#[source] Box<Error>),
 }
 
 /// Opens a WebSocket that speaks `protocol`.
 ///
 /// # Errors
 /// The address is none, nobody answers there, or not so.
-pub(crate) async fn open(url: &str, protocol: &'static str) -> Result<Socket, SocketError> {
+pub(crate) async fn open(
+    url: &str,
+    protocol: &'static str,
+    token: Option<&Secret>,
+) -> Result<Socket, SocketError> {
     let wrong = || SocketError::Url { url: url.to_owned() };
     let uri: Uri = url.parse().map_err(|_| wrong())?;
     let is_tls = match uri.scheme_str() {
@@ -60,12 +71,28 @@ pub(crate) async fn open(url: &str, protocol: &'static str) -> Result<Socket, So
     } else {
         Box::new(stream)
     };
-    let failed = |error| SocketError::Handshake(Box::new(error));
+    let failed = |error| match said(&error) {
+        Some(message) => SocketError::Refused { message },
+        None => SocketError::Handshake(Box::new(error)),
+    };
     let mut request = url.into_client_request().map_err(failed)?;
     let protocol = HeaderValue::from_static(protocol);
     request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    if let Some(token) = token {
+        let bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
+        let bearer = bearer.map_err(|_| SocketError::Token)?;
+        request.headers_mut().insert(header::AUTHORIZATION, bearer);
+    }
     let (socket, _) = client_async(request, stream).await.map_err(failed)?;
     Ok(socket)
+}
+
+/// What the API says in the place of a WebSocket.
+fn said(error: &Error) -> Option<String> {
+    let Error::Http(response) = error else { return None };
+    let envelope: Value = serde_json::from_slice(response.body().as_deref()?).ok()?;
+    let error = &envelope["errors"][0];
+    Some(format!("{} [code: {}]", error["message"].as_str()?, error["code"]))
 }
 
 /// Trusts whom this machine trusts, as all requests of ours do.

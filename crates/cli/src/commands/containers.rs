@@ -1,4 +1,9 @@
-//! `berth containers list`, `info` and `delete`: the container applications of a platform.
+//! `berth containers`: the container applications of a platform, and their instances.
+
+mod exec;
+mod instances;
+mod rollouts;
+mod streams;
 
 use std::path::Path;
 
@@ -11,8 +16,13 @@ use crate::error::{CliError, Kind};
 use crate::human::{confirm, print_json, table};
 use crate::printer::Printer;
 
-pub(crate) async fn run(command: ContainersCommand, printer: &Printer) -> Result<(), CliError> {
-    match command {
+/// What the platform's WebSockets speak.
+const PROTOCOL: &str = "berth-v1";
+
+/// The exit code is 0, or that of the program that was run.
+pub(crate) async fn run(command: ContainersCommand, printer: &Printer) -> Result<u8, CliError> {
+    let done = match command {
+        ContainersCommand::Exec(args) => return exec::run(&args).await,
         ContainersCommand::List { json, place } => list(&place, json, printer).await,
         ContainersCommand::Info { application, json, place } => {
             info(&place, &application, json, printer).await
@@ -20,8 +30,21 @@ pub(crate) async fn run(command: ContainersCommand, printer: &Printer) -> Result
         ContainersCommand::Delete { application, force, place } => {
             delete(&place, &application, force, printer).await
         }
+        ContainersCommand::Instances { application, json, place } => {
+            instances::list(&place, &application, json, printer).await
+        }
+        ContainersCommand::Logs(args) => streams::logs(&args).await,
+        ContainersCommand::Stop { instances, grace, place } => {
+            instances::stop(&place, &instances, grace, printer).await
+        }
+        ContainersCommand::Restart { application, grace, place } => {
+            instances::restart(&place, &application, grace, printer).await
+        }
+        ContainersCommand::Events(args) => streams::events(&args, printer).await,
+        ContainersCommand::Rollouts(command) => rollouts::run(&command, printer).await,
         ContainersCommand::Snapshots(command) => snapshots::run(command, printer),
-    }
+    };
+    done.map(|()| 0)
 }
 
 async fn list(place: &ApplicationsPlace, json: bool, printer: &Printer) -> Result<(), CliError> {
