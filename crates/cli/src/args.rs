@@ -107,6 +107,18 @@ pub(crate) enum Command {
     Registry(RegistryArgs),
     /// A Docker-compatible command and engine, without Docker; also as `berth-docker`.
     Docker(DockerArgs),
+    /// Print a script by which a shell completes this command line.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual's pages.
+    #[command(hide = true)]
+    Man {
+        /// The folder to write them to.
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
 }
 
 /// How much of the Worker's own logging is shown.

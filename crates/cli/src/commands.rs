@@ -1,6 +1,7 @@
 //! One file per command.
 
 pub(crate) mod build;
+pub(crate) mod completions;
 pub(crate) mod containers;
 pub(crate) mod delete;
 pub(crate) mod deploy;

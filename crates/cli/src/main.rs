@@ -65,6 +65,11 @@ fn main() -> ExitCode {
                 commands::registry::run(args.command, &printer).await.map(|()| 0)
             }
             Command::Containers(args) => commands::containers::run(args.command, &printer).await,
+            Command::Completions { shell } => {
+                commands::completions::run(shell, &printer);
+                Ok(0)
+            }
+            Command::Man { dir } => commands::completions::man(&dir).map(|()| 0),
             Command::Docker(args) => docker::run(args, &printer).await,
         }
     });
