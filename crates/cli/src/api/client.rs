@@ -141,10 +141,17 @@ impl Client {
         &self,
         path: &str,
         protocol: &'static str,
-    ) -> Result<Socket, SocketError> {
+    ) -> Result<Socket, ApiError> {
         // `https` becomes `wss`.
         let url = format!("{}{path}", self.url.replacen("http", "ws", 1));
-        socket::open(&url, protocol, Some(&self.token)).await
+        let opened = socket::open(&url, protocol, Some(&self.token)).await;
+        opened.map_err(|error| match error {
+            SocketError::Refused { status, code, message } => {
+                let (method, path) = ("GET".to_owned(), path.to_owned());
+                ApiError::Refused { status, code, message, method, path }
+            }
+            error => ApiError::Socket(error),
+        })
     }
 
     fn send(&self, mut request: Request) -> Result<Value, ApiError> {

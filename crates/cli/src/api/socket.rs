@@ -38,8 +38,9 @@ pub(crate) enum SocketError {
     Tls(#[from] rustls::Error),
     #[error("the token is none: it has characters that no header may have")]
     Token,
-    #[error("{message}")]
-    Refused { message: String },
+    /// The API says no.
+    #[error("{message} [code: {code}]")]
+    Refused { status: u16, code: u64, message: String },
     #[error("the WebSocket was not opened")]
     Handshake(#[source] Box<Error>),
 }
@@ -72,7 +73,7 @@ pub(crate) async fn open(
         Box::new(stream)
     };
     let failed = |error| match said(&error) {
-        Some(message) => SocketError::Refused { message },
+        Some(refused) => refused,
         None => SocketError::Handshake(Box::new(error)),
     };
     let mut request = url.into_client_request().map_err(failed)?;
@@ -88,11 +89,15 @@ pub(crate) async fn open(
 }
 
 /// What the API says in the place of a WebSocket.
-fn said(error: &Error) -> Option<String> {
+fn said(error: &Error) -> Option<SocketError> {
     let Error::Http(response) = error else { return None };
     let envelope: Value = serde_json::from_slice(response.body().as_deref()?).ok()?;
-    let error = &envelope["errors"][0];
-    Some(format!("{} [code: {}]", error["message"].as_str()?, error["code"]))
+    let said = &envelope["errors"][0];
+    Some(SocketError::Refused {
+        status: response.status().as_u16(),
+        code: said["code"].as_u64()?,
+        message: said["message"].as_str()?.to_owned(),
+    })
 }
 
 /// Trusts whom this machine trusts, as all requests of ours do.

@@ -119,7 +119,8 @@ fn what_an_instance_prints_is_read_and_followed_until_it_ends(fixture: &Fixture,
     assert_eq!(fixture.says(&["logs", first, "--tail", "0"]), "");
     let timed = fixture.says(&["logs", first, "--timestamps", "--since", "10m"]);
     assert!(timed.ends_with("Z Server listening on :8080\n"), "{timed}");
-    fixture.berth(&["logs", "nobody"]).assert_fails(1, &["there is no instance nobody"]);
+    let unknown = fixture.berth(&["logs", "nobody"]);
+    unknown.assert_fails(1, &["there is no instance nobody", "hint: "]);
 
     let follow = ["containers", "logs", "--follow", first];
     let following = fixture.platform.watch(&fixture.project, &follow);

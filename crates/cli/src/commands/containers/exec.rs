@@ -32,7 +32,7 @@ pub(super) async fn run(args: &ExecArgs) -> Result<u8, CliError> {
     };
     let path = client.path(&format!("/berth/execs/{}{size}", escaped(id)));
     let socket = client.socket(&path, PROTOCOL).await;
-    let socket = socket.map_err(|error| CliError::failure(ATTEMPT, error))?;
+    let socket = socket.map_err(failed(ATTEMPT))?;
     let (ours, programs) = tokio::io::duplex(BUFFER);
     let relaying = tokio::spawn(relay(socket, programs, args.tty));
     let streams = Streams { stdin: args.interactive, tty: args.tty };

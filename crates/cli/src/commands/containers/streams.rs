@@ -7,7 +7,7 @@ use tokio::io::{AsyncWriteExt as _, DuplexStream};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{PROTOCOL, client, find, text};
-use crate::api::{Socket, escaped};
+use crate::api::{Socket, escaped, failed};
 use crate::args::{EventsArgs, LogsArgs};
 use crate::dev::signals::stop_token;
 use crate::docker::terminal;
@@ -32,7 +32,7 @@ pub(super) async fn logs(args: &LogsArgs) -> Result<(), CliError> {
         path += &format!("&since={since}");
     }
     let socket = client.socket(&path, PROTOCOL).await;
-    let socket = socket.map_err(|error| CliError::failure("read the instance's log", error))?;
+    let socket = socket.map_err(failed("read the instance's log"))?;
     let (ours, frames) = tokio::io::duplex(BUFFER);
     let reading = tokio::spawn(receive(socket, frames));
     let stop = stop_token()?;
@@ -63,7 +63,7 @@ pub(super) async fn events(args: &EventsArgs, printer: &Printer) -> Result<(), C
         path += &format!("&application={}", escaped(&text(&application["id"])));
     }
     let socket = client.socket(&path, PROTOCOL).await;
-    let mut socket = socket.map_err(|error| CliError::failure("read the events", error))?;
+    let mut socket = socket.map_err(failed("read the events"))?;
     let printing = async {
         while let Some(message) = next(&mut socket).await? {
             if let Message::Text(text) = message {

@@ -30,7 +30,7 @@ pub(super) async fn run(settings: &Settings, printer: &Printer) -> Result<(), Cl
         wrong.map(|error| error.kind).chain(missing.map(|_| Kind::Host)).collect();
 
     let settings = Finding::of("settings", &Ok(settings.describe()));
-    let tried = tried.iter().map(|(name, tried)| Finding::of(*name, tried));
+    let tried = tried.iter().map(|(name, tried)| Finding::of(name, tried));
     let findings: Vec<Finding> = iter::once(settings).chain(tried).chain(machine).collect();
     doctor::print(&findings, printer);
     match in_the_way.first() {
