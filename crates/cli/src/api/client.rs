@@ -36,11 +36,13 @@ pub(crate) struct Request {
     body: Option<(String, Vec<u8>)>,
     /// A token in the place of the client's.
     token: Option<Secret>,
+    /// How long the answer may take.
+    patience: Duration,
 }
 
 impl Request {
     fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), body: None, token: None }
+        Self { method, path: path.into(), body: None, token: None, patience: PATIENCE }
     }
 
     pub(crate) fn get(path: impl Into<String>) -> Self {
@@ -70,6 +72,12 @@ impl Request {
 
     pub(crate) fn form(mut self, form: Form) -> Self {
         self.body = Some(form.finish());
+        self
+    }
+
+    /// Its answer takes at least that long.
+    pub(crate) fn takes(mut self, time: Duration) -> Self {
+        self.patience = PATIENCE.saturating_add(time);
         self
     }
 
@@ -172,8 +180,11 @@ impl Client {
         };
         let unreachable = |reason: String| ApiError::Unreachable { url: self.url.clone(), reason };
         let built = builder.body(body).map_err(|error| unreachable(error.to_string()))?;
-        let built =
-            self.agent.configure_request(built).timeout_recv_response(Some(PATIENCE)).build();
+        let built = self
+            .agent
+            .configure_request(built)
+            .timeout_recv_response(Some(request.patience))
+            .build();
         let mut answer = self.agent.run(built).map_err(|error| unreachable(error.to_string()))?;
         let status = answer.status().as_u16();
         let bytes = answer.body_mut().with_config().limit(MOST_BYTES).read_to_vec();

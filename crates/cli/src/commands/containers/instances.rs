@@ -12,6 +12,8 @@ use crate::error::CliError;
 use crate::human::{ago, print_json, table};
 use crate::printer::Printer;
 
+/// More than the time that platforms give by themselves.
+const LONGEST: Duration = Duration::from_hours(24);
 /// Digits of a Durable Object's id that are shown.
 const SHOWN_DIGITS: usize = 12;
 
@@ -80,7 +82,7 @@ pub(super) async fn stop(
     for id in ids {
         let path = client.path(&format!("/berth/instances/{}/stop", escaped(id)));
         let _: Value = client
-            .ask(Request::post(path).json(&wanted(grace)))
+            .ask(stop_request(path, grace))
             .await
             .map_err(failed(&format!("stop the instance {id}")))?;
         printer.data(id);
@@ -98,7 +100,7 @@ pub(super) async fn restart(
     let id = text(&find(&client, named).await?["id"]);
     let path = client.path(&format!("/berth/applications/{}/restart", escaped(&id)));
     let stopped: Value = client
-        .ask(Request::post(path).json(&wanted(grace)))
+        .ask(stop_request(path, grace))
         .await
         .map_err(failed(&format!("restart the instances of \"{named}\"")))?;
     let stopped: Vec<&str> =
@@ -108,6 +110,11 @@ pub(super) async fn restart(
     }
     printer.info("The next request of each object starts a new one");
     Ok(())
+}
+
+/// A stop, which is answered when all that it is about has ended.
+fn stop_request(path: String, grace: Option<Duration>) -> Request {
+    Request::post(path).json(&wanted(grace)).takes(grace.unwrap_or(LONGEST))
 }
 
 /// What a stop is asked for with: a part of a second is a whole one.
