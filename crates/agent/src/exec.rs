@@ -213,6 +213,17 @@ impl ExecRecord {
         *self.progress.borrow()
     }
 
+    /// Its exit code, once its program has ended.
+    pub(crate) async fn ended(&self) -> i32 {
+        let mut progress = self.progress.subscribe();
+        let ended = progress.wait_for(|progress| matches!(progress, Progress::Ended { .. })).await;
+        match ended.as_deref() {
+            Ok(Progress::Ended { code, .. }) => *code,
+            // Who would tell is this record itself.
+            _ => 137,
+        }
+    }
+
     /// Sets its terminal's size.
     pub(crate) fn resize(&self, columns: u16, rows: u16) -> Result<(), ExecRejected> {
         let program = self.program.lock().expect("no holder of this lock panics").clone();

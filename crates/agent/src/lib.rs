@@ -11,6 +11,7 @@
 //! crate neither makes images nor sandboxes nor starts workerd, and no decision about what may
 //! follow what is made here: those are in `model::instance`.
 
+mod access;
 mod agent;
 mod application;
 mod certificate;
@@ -30,6 +31,7 @@ mod slot;
 mod socket;
 mod timings;
 
+pub use access::{AccessError, ExecRequest, LogRequest, RunningExec};
 pub use agent::{Agent, AgentConfig, AgentError, InstanceSummary, StopAll, UnknownApplication};
 pub use application::{ApplicationRuntime, Staged, StartRate};
 pub use egress::BuildEgress;

@@ -4,9 +4,11 @@ mod client;
 mod error;
 mod form;
 pub(crate) mod login;
+mod socket;
 mod target;
 
-pub(crate) use client::{Client, Request};
+pub(crate) use client::{Client, Request, escaped};
 pub(crate) use error::{ApiError, failed};
 pub(crate) use form::Form;
+pub(crate) use socket::{Socket, SocketError, open as open_socket};
 pub(crate) use target::Target;

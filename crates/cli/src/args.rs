@@ -2,6 +2,7 @@
 
 mod account;
 mod build;
+mod containers;
 mod deploy;
 #[cfg(test)]
 mod documented;
@@ -9,6 +10,7 @@ mod images;
 mod mirrors;
 mod registry;
 mod serve;
+mod tail;
 mod tls;
 mod worker;
 
@@ -21,6 +23,10 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::docker::args::DockerArgs;
 pub(crate) use account::{DeleteArgs, EnvArgs, LoginArgs, WhoamiArgs};
 pub(crate) use build::{BuildArgs, CacheTo, ImageBuilder, Network, ProgressKind, SecretFrom};
+pub(crate) use containers::{
+    ApplicationsPlace, ContainersArgs, ContainersCommand, EventsArgs, ExecArgs, LogsArgs,
+    RolloutArgs, RolloutsCommand, SnapshotsCommand, SnapshotsPlace,
+};
 pub(crate) use deploy::{ContainersRollout, DeployArgs};
 pub(crate) use images::{
     DfArgs, ExportArgs, ExportFormat, Filter, HistoryArgs, ImagesCommand, ImportArgs, InspectArgs,
@@ -32,6 +38,7 @@ pub(crate) use registry::{
 };
 
 pub(crate) use serve::{PlatformArgs, TokenArgs, TokenCommand};
+pub(crate) use tail::{TailArgs, TailFormat, TailStatus};
 pub(crate) use tls::Tls;
 pub(crate) use worker::{
     RollbackArgs, SecretArgs, SecretCommand, VersionsArgs, VersionsCommand, WorkerPlace,
@@ -52,8 +59,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
     0  all went well
     1  something failed
-    2  the command line is wrong
-    3  the project's configuration is wrong
+    2  the command line is wrong, or its settings do not go together
+    3  a configuration file is wrong, or a file that it names
     4  the Worker or an image could not be built
     5  this machine lacks something (see `berth doctor`)
     6  a port or a lock is held by someone else
@@ -75,6 +82,8 @@ pub(crate) enum Command {
     Deployments(VersionsArgs),
     /// Let an earlier version of a Worker serve again.
     Rollback(RollbackArgs),
+    /// Show what happens in a deployed Worker, while it happens.
+    Tail(TailArgs),
     /// Log in to a platform, in place of lines in each project's `.env`.
     Login(LoginArgs),
     /// Say which platform is asked, and as whom.
@@ -91,7 +100,7 @@ pub(crate) enum Command {
     Doctor(DoctorArgs),
     /// Write an example as a new project.
     Init(InitArgs),
-    /// What a project's containers keep.
+    /// Container applications of a platform, and what containers keep.
     Containers(ContainersArgs),
     /// Images on this machine.
     #[command(subcommand, visible_alias = "image")]
@@ -100,6 +109,18 @@ pub(crate) enum Command {
     Registry(RegistryArgs),
     /// A Docker-compatible command and engine, without Docker; also as `berth-docker`.
     Docker(DockerArgs),
+    /// Print a script by which a shell completes this command line.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual's pages.
+    #[command(hide = true)]
+    Man {
+        /// The folder to write them to.
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
 }
 
 /// How much of the Worker's own logging is shown.
@@ -154,68 +175,6 @@ pub(crate) struct DevArgs {
     pub(crate) build_args: Vec<(String, String)>,
     #[command(flatten)]
     pub(crate) mirrors: Mirrors,
-}
-
-#[derive(Debug, Parser)]
-pub(crate) struct ContainersArgs {
-    #[command(subcommand)]
-    pub(crate) command: ContainersCommand,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ContainersCommand {
-    /// Snapshots of containers and directories.
-    #[command(subcommand)]
-    Snapshots(SnapshotsCommand),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum SnapshotsCommand {
-    /// List them, newest first.
-    List {
-        #[command(flatten)]
-        place: SnapshotsPlace,
-        /// Print them as JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Print all that is known of one, as JSON.
-    Inspect {
-        /// Its id, or the beginning of it.
-        id: String,
-        #[command(flatten)]
-        place: SnapshotsPlace,
-    },
-    /// Remove some.
-    Rm {
-        /// Their ids, or the beginnings of them.
-        #[arg(required = true)]
-        ids: Vec<String>,
-        #[command(flatten)]
-        place: SnapshotsPlace,
-    },
-    /// Remove those that nobody has restored for 30 days.
-    Prune {
-        /// Remove every one.
-        #[arg(long)]
-        all: bool,
-        #[command(flatten)]
-        place: SnapshotsPlace,
-        /// Print what was removed as JSON.
-        #[arg(long)]
-        json: bool,
-    },
-}
-
-/// Whose snapshots.
-#[derive(Debug, Parser)]
-pub(crate) struct SnapshotsPlace {
-    /// The project's folder, or its Wrangler configuration file.
-    #[arg(long, value_name = "PATH", default_value = ".")]
-    pub(crate) project: PathBuf,
-    /// Where `berth dev --persist-to` keeps its Durable Objects.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) persist_to: Option<PathBuf>,
 }
 
 #[derive(Debug, Parser)]

@@ -1,6 +1,8 @@
 //! One file per command.
 
 pub(crate) mod build;
+pub(crate) mod completions;
+pub(crate) mod containers;
 pub(crate) mod delete;
 pub(crate) mod deploy;
 pub(crate) mod dev;
@@ -14,6 +16,7 @@ pub(crate) mod rollback;
 pub(crate) mod secret;
 pub(crate) mod serve;
 pub(crate) mod snapshots;
+pub(crate) mod tail;
 pub(crate) mod token;
 pub(crate) mod versions;
 pub(crate) mod whoami;

@@ -16,7 +16,7 @@ mod run;
 mod serve;
 mod session;
 mod system;
-mod terminal;
+pub(crate) mod terminal;
 
 use std::path::PathBuf;
 

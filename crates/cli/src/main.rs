@@ -16,14 +16,15 @@ mod serve;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _};
 use runtime::ordinary_user::Ids;
 
-use crate::args::{Args, Command, ContainersCommand};
+use crate::args::{Args, Command};
 use crate::printer::Printer;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let given = Args::command().get_matches();
+    let args = Args::from_arg_matches(&given).unwrap_or_else(|error| error.exit());
     let printer = Printer::new(args.quiet);
     start_diagnostics(&printer);
     if needs_root(&args.command) {
@@ -47,10 +48,14 @@ fn main() -> ExitCode {
                 commands::versions::deployments(&args, &printer).await.map(|()| 0)
             }
             Command::Rollback(args) => commands::rollback::run(&args, &printer).await.map(|()| 0),
+            Command::Tail(args) => commands::tail::run(&args, &printer).await.map(|()| 0),
             Command::Login(args) => commands::login::run(&args, &printer).await.map(|()| 0),
             Command::Whoami(args) => commands::whoami::run(&args, &printer).await.map(|()| 0),
             Command::Env(args) => commands::env::run(&args, &printer).map(|()| 0),
-            Command::Serve(args) => commands::serve::run(*args, &printer).await.map(|()| 0),
+            Command::Serve(args) => {
+                let given = given.subcommand().map(|(_, given)| given.clone()).unwrap_or_default();
+                Box::pin(commands::serve::run(*args, &given, &printer)).await.map(|()| 0)
+            }
             Command::Token(args) => commands::token::run(&args, &printer).map(|()| 0),
             Command::Build(args) => commands::build::run(*args, &printer).await.map(|()| 0),
             Command::Doctor(args) => commands::doctor::run(&args, &printer).await.map(|()| 0),
@@ -59,11 +64,12 @@ fn main() -> ExitCode {
             Command::Registry(args) => {
                 commands::registry::run(args.command, &printer).await.map(|()| 0)
             }
-            Command::Containers(args) => match args.command {
-                ContainersCommand::Snapshots(command) => {
-                    commands::snapshots::run(command, &printer).map(|()| 0)
-                }
-            },
+            Command::Containers(args) => commands::containers::run(args.command, &printer).await,
+            Command::Completions { shell } => {
+                commands::completions::run(shell, &printer);
+                Ok(0)
+            }
+            Command::Man { dir } => commands::completions::man(&dir).map(|()| 0),
             Command::Docker(args) => docker::run(args, &printer).await,
         }
     });
@@ -82,11 +88,9 @@ fn main() -> ExitCode {
 fn needs_root(command: &Command) -> bool {
     use docker::args::DockerCommand;
     match command {
-        Command::Dev(_)
-        | Command::Deploy(_)
-        | Command::Serve(_)
-        | Command::Build(_)
-        | Command::Images(_) => true,
+        Command::Dev(_) | Command::Deploy(_) | Command::Build(_) | Command::Images(_) => true,
+        // A question is asked by whoever asks it.
+        Command::Serve(serve) => !(serve.check || serve.print_config),
         Command::Docker(docker) => !matches!(
             docker.command,
             DockerCommand::Login(_) | DockerCommand::Logout(_) | DockerCommand::Context(_)

@@ -6,9 +6,11 @@ mod assets;
 mod doors;
 mod folders;
 mod health;
+mod history;
 mod node;
 mod objects;
 mod routes;
+mod settings;
 mod watchers;
 mod worker;
 
@@ -16,3 +18,4 @@ pub(crate) use address::Address;
 pub(crate) use folders::Folders;
 pub(crate) use node::{Node, NodeConfig};
 pub(crate) use routes::Routes;
+pub(crate) use settings::{Settings, default_file};

@@ -3,6 +3,7 @@
 mod applications;
 mod assets;
 mod audit;
+mod berth;
 mod body;
 mod content;
 mod scripts;
@@ -10,6 +11,7 @@ mod secrets;
 mod tails;
 mod user;
 mod versions;
+mod websocket;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -283,6 +285,9 @@ impl Api {
             AccountRoute::Credentials(host) => self.credentials(account, &host, asked).await,
             AccountRoute::AuditLog => {
                 audit::list(&self.deployed(&asked.head)?.workers.state, account, &asked)
+            }
+            AccountRoute::Berth(route) => {
+                berth::answer(&self.deployed(&asked.head)?.containers, route, asked).await
             }
             AccountRoute::Containers(route) => {
                 applications::answer(self.deployed(&asked.head)?, route, asked).await

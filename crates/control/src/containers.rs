@@ -1,5 +1,6 @@
 //! Container applications: made, changed, rolled out, removed.
 
+mod instances;
 mod preparations;
 mod rollouts;
 

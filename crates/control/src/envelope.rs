@@ -72,6 +72,11 @@ impl Failure {
         Self::new(StatusCode::NOT_FOUND, 1000, message)
     }
 
+    pub(crate) fn no_instance(id: &str) -> Self {
+        let message = format!("INSTANCE_NOT_FOUND: there is no instance {id}, or no more");
+        Self::new(StatusCode::NOT_FOUND, 1000, message)
+    }
+
     pub(crate) fn no_rollout(id: &str) -> Self {
         let message = format!("ROLLOUT_NOT_FOUND: this application has no rollout {id}");
         Self::new(StatusCode::NOT_FOUND, 1000, message)

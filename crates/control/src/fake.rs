@@ -8,10 +8,13 @@ use jiff::Timestamp;
 use model::DurableObjectId;
 use store::Memory;
 use tempfile::TempDir;
+use tokio::sync::broadcast;
 
 use crate::blobs::Blobs;
-use crate::plan::{ApplicationPlan, InstanceFailure, InstanceView, WorkerPlan};
-use crate::platform::{Answer, Events, Platform, PlatformError};
+use crate::plan::{
+    ApplicationPlan, ExecPlan, InstanceEvent, InstanceFailure, InstanceView, LogPlan, WorkerPlan,
+};
+use crate::platform::{Answer, Events, InstanceEvents, Log, Platform, PlatformError, Session};
 use crate::seal::Sealer;
 use crate::state::State;
 
@@ -157,6 +160,26 @@ impl Platform for Fake {
 
     fn failures(&self, _: &str) -> Vec<InstanceFailure> {
         self.failures.lock().unwrap().clone()
+    }
+
+    fn events(&self) -> (Vec<InstanceEvent>, InstanceEvents) {
+        (Vec::new(), broadcast::channel(1).1)
+    }
+
+    fn log(&self, _: &str, _: &LogPlan) -> Result<Log, PlatformError> {
+        Err(PlatformError("nothing runs".into()))
+    }
+
+    fn create_exec(&self, _: &str, _: &ExecPlan) -> Result<String, PlatformError> {
+        Err(PlatformError("nothing runs".into()))
+    }
+
+    fn start_exec<'a>(
+        &'a self,
+        _: &'a str,
+        _: Option<(u16, u16)>,
+    ) -> Answer<'a, Result<Session, PlatformError>> {
+        Box::pin(async { Err(PlatformError("nothing runs".into())) })
     }
 }
 

@@ -28,6 +28,7 @@ mod route;
 mod routes;
 mod seal;
 mod state;
+mod streams;
 mod tails;
 mod tokens;
 mod turns;
@@ -38,7 +39,9 @@ mod workers;
 pub use api::{Access, Api, ApiConfig, Serving, Tls};
 pub use containers::planned_applications;
 pub use envelope::Body;
-pub use platform::{Answer, Events, Platform, PlatformError};
+pub use platform::{
+    Answer, Events, InstanceEvents, Log, Platform, PlatformError, Program, Session,
+};
 pub use records::{Scope, Token};
 pub use registries::{Permission, RegistryCredential, RegistryCredentials};
 pub use seal::{SealError, Sealer};

@@ -243,6 +243,74 @@ pub struct InstanceView {
     pub started_at: Option<Timestamp>,
 }
 
+/// Something that happened to an instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceEvent {
+    /// When it was.
+    pub at: Timestamp,
+    /// The application's name.
+    pub application: String,
+    /// The run of its container.
+    pub id: String,
+    /// The Durable Object that owns it.
+    pub object: DurableObjectId,
+    /// What it is.
+    pub kind: EventKind,
+    /// What happened, for people; nothing of what the program said.
+    pub message: String,
+}
+
+/// What can happen to an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventKind {
+    /// Its program runs.
+    Started,
+    /// It ran before this process did.
+    Adopted,
+    /// It waits until another one ends.
+    Waiting,
+    /// It was not allowed to start.
+    Refused,
+    /// It could not be started.
+    StartFailed,
+    /// A port was waited for in vain.
+    NotListening,
+    /// A connection of its program was refused.
+    EgressDenied,
+    /// Its program ended well, or as it was told.
+    Stopped,
+    /// Its program ended badly.
+    Failed,
+}
+
+/// Which part of an instance's log is wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogPlan {
+    /// Also what comes, until the instance ends.
+    pub follow: bool,
+    /// Each line with its time before it.
+    pub timestamps: bool,
+    /// Only that many last lines of what is there.
+    pub tail: Option<usize>,
+    /// Only lines from then on.
+    pub since: Option<Timestamp>,
+}
+
+/// A program to be run in an instance beside its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExecPlan {
+    /// The program, and its arguments.
+    pub command: Vec<String>,
+    /// Whether it has a terminal.
+    #[serde(default)]
+    pub tty: bool,
+    /// Whether its standard input is its caller's.
+    #[serde(default)]
+    pub stdin: bool,
+}
+
 /// An instance that ended badly, or did not even start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceFailure {

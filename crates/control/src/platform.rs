@@ -5,16 +5,50 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde_json::Value;
-use tokio::sync::broadcast;
+use tokio::io::DuplexStream;
+use tokio::sync::{broadcast, mpsc};
 
-use crate::plan::{ApplicationPlan, InstanceFailure, InstanceView, WorkerPlan};
+use crate::plan::{
+    ApplicationPlan, ExecPlan, InstanceEvent, InstanceFailure, InstanceView, LogPlan, WorkerPlan,
+};
 
 /// The answer to a request that takes its time.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// What happens in a Worker. Who reads it too slowly misses some.
 pub type Events = broadcast::Receiver<Arc<Value>>;
+
+/// What an instance has printed: frames of the Docker Engine API.
+pub type Log = mpsc::Receiver<Bytes>;
+
+/// What happens to instances. Who reads it too slowly misses some.
+pub type InstanceEvents = broadcast::Receiver<InstanceEvent>;
+
+/// A program that runs in an instance beside its own.
+pub struct Session {
+    /// Its input, and its output until it has ended: frames of the Docker Engine API, or raw with a
+    /// terminal.
+    pub stream: DuplexStream,
+    /// Itself.
+    pub program: Box<dyn Program>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
+    }
+}
+
+/// What can be asked of a program that runs.
+pub trait Program: Send + Sync {
+    /// Its terminal has that size from now on; nothing happens if it has none.
+    fn resize(&self, rows: u16, columns: u16);
+
+    /// Its exit code, once it has ended.
+    fn ended(&self) -> Answer<'_, i32>;
+}
 
 /// Why a plan could not be carried out, for the one who made it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -70,4 +104,20 @@ pub trait Platform: Send + Sync {
 
     /// Instances of the application of this name that failed lately, the oldest first.
     fn failures(&self, application: &str) -> Vec<InstanceFailure>;
+
+    /// What happened to instances lately, the oldest first, and what happens.
+    fn events(&self) -> (Vec<InstanceEvent>, InstanceEvents);
+
+    /// What an instance has printed, and prints if that is wanted.
+    fn log(&self, instance: &str, wanted: &LogPlan) -> Result<Log, PlatformError>;
+
+    /// Prepares a program to be run in an instance, and started soon; its id.
+    fn create_exec(&self, instance: &str, exec: &ExecPlan) -> Result<String, PlatformError>;
+
+    /// Starts it, once, with a terminal of so many rows and columns if it has one.
+    fn start_exec<'a>(
+        &'a self,
+        id: &'a str,
+        size: Option<(u16, u16)>,
+    ) -> Answer<'a, Result<Session, PlatformError>>;
 }

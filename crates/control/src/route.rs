@@ -52,6 +52,25 @@ pub(crate) enum AccountRoute {
     AuditLog,
     /// The rest of `/containers/…`
     Containers(ContainersRoute),
+    /// `/berth/…`
+    Berth(BerthRoute),
+}
+
+/// Endpoints that Cloudflare's API does not have. Logs, events and running programs are WebSockets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum BerthRoute {
+    /// `POST /berth/instances/<id>/stop`
+    Stop(String),
+    /// `GET /berth/instances/<id>/log`
+    Log(String),
+    /// `POST /berth/instances/<id>/execs`
+    CreateExec(String),
+    /// `GET /berth/execs/<id>`
+    StartExec(String),
+    /// `POST /berth/applications/<id>/restart`
+    Restart(String),
+    /// `GET /berth/events`
+    Events,
 }
 
 /// Endpoints of Workers.
@@ -167,6 +186,10 @@ impl Route {
     pub(crate) fn scope(&self, method: &Method) -> Scope {
         match self {
             Self::Account(_, AccountRoute::AuditLog) => Scope::Admin,
+            // A program that somebody runs may change whatever the instance may.
+            Self::Account(_, AccountRoute::Berth(BerthRoute::StartExec(_))) => {
+                Scope::ContainersWrite
+            }
             _ if method == Method::GET => Scope::Read,
             Self::User(_) | Self::Open(_) => Scope::Read,
             // Whoever may look at a Worker may watch it.
@@ -200,6 +223,7 @@ fn account_route(method: &Method, rest: &[&str]) -> Option<AccountRoute> {
         ["containers", "registries", host, "credentials"] if method == Method::POST => {
             Some(AccountRoute::Credentials((*host).to_owned()))
         }
+        ["berth", rest @ ..] => berth_route(method, rest).map(AccountRoute::Berth),
         ["logs", "audit"] if method == Method::GET => Some(AccountRoute::AuditLog),
         ["containers", rest @ ..] => containers_route(method, rest).map(AccountRoute::Containers),
         ["storage", "kv", "namespaces"] if method == Method::GET => {
@@ -262,6 +286,19 @@ fn script_route(method: &Method, rest: &[&str]) -> Option<ScriptRoute> {
     })
 }
 
+fn berth_route(method: &Method, rest: &[&str]) -> Option<BerthRoute> {
+    let name = |name: &&str| (*name).to_owned();
+    Some(match (method, rest) {
+        (&Method::POST, ["instances", id, "stop"]) => BerthRoute::Stop(name(id)),
+        (&Method::GET, ["instances", id, "log"]) => BerthRoute::Log(name(id)),
+        (&Method::POST, ["instances", id, "execs"]) => BerthRoute::CreateExec(name(id)),
+        (&Method::GET, ["execs", id]) => BerthRoute::StartExec(name(id)),
+        (&Method::POST, ["applications", id, "restart"]) => BerthRoute::Restart(name(id)),
+        (&Method::GET, ["events"]) => BerthRoute::Events,
+        _ => return None,
+    })
+}
+
 fn containers_route(method: &Method, rest: &[&str]) -> Option<ContainersRoute> {
     let name = |name: &&str| (*name).to_owned();
     Some(match (method, rest) {
@@ -320,6 +357,12 @@ mod tests {
         let applications = "/client/v4/accounts/a/containers/applications";
         assert_eq!(scope(Method::POST, applications), Ok(Scope::ContainersWrite));
         assert_eq!(scope(Method::GET, "/client/v4/user"), Ok(Scope::Read));
+        let berth = "/client/v4/accounts/a/berth";
+        assert_eq!(scope(Method::GET, &format!("{berth}/instances/i/log")), Ok(Scope::Read));
+        for (method, path) in [(Method::GET, "execs/e"), (Method::POST, "instances/i/execs")] {
+            let needed = scope(method, &format!("{berth}/{path}"));
+            assert_eq!(needed, Ok(Scope::ContainersWrite), "it is a shell");
+        }
         let log = "/client/v4/accounts/a/logs/audit";
         assert_eq!(scope(Method::GET, log), Ok(Scope::Admin), "it names who else has a token");
     }

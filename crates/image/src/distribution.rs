@@ -9,6 +9,6 @@ mod login;
 mod trouble;
 
 pub(crate) use client::{ATTEMPTS, Access, Client, Endpoint, Failure, Payload, Request, pause};
-pub use http::agent_for;
 pub(crate) use http::join;
+pub use http::{agent_for, trusted_certificates};
 pub use login::{LoginError, log_in};

@@ -205,7 +205,7 @@ pub(crate) fn required_string<'a>(
 }
 
 /// The known name that a mistyped one most likely means.
-fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let limit = if name.chars().count() < 5 { 1 } else { 2 };
     let near = known.iter().map(|other| (distance(name, other), *other));
     near.filter(|(distance, _)| *distance <= limit).min().map(|(_, name)| name)

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use crate::berth::Outcome;
+use crate::berth::{Berth, Outcome};
 use crate::cache::berth_binary;
 use crate::leftovers::Footprint;
 use crate::lines::Lines;
@@ -239,6 +239,12 @@ impl Tool {
         lines.gather(child.stdout.take().expect("stdout is a pipe"));
         lines.gather(child.stderr.take().expect("stderr is a pipe"));
         Background { child, lines: Arc::new(lines) }
+    }
+}
+
+impl From<Berth> for Tool {
+    fn from(berth: Berth) -> Self {
+        Self(berth.into_command())
     }
 }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::berth::{Berth, Outcome};
-use crate::cache::berth_binary;
 use crate::client::{Client, Reply};
 use crate::engine::{Background, Tool};
 use crate::leftovers::Footprint;
@@ -71,6 +70,17 @@ impl Platform {
     #[must_use]
     pub fn start_on(data: Project) -> Self {
         Self::run(data, ["127.0.0.1:0", "127.0.0.1:0"], None, &STOPS)
+    }
+
+    /// The same as [`Self::start`], with these settings as the `berth.toml` of its data.
+    ///
+    /// # Panics
+    /// It does not get ready; the message holds what it said.
+    #[must_use]
+    pub fn start_with_settings(text: &str) -> Self {
+        let data = Project::empty().with_own_home();
+        fs_err::write(data.home().join("berth.toml"), text).expect("write the settings");
+        Self::start_on(data)
     }
 
     fn first(args: &[&str]) -> Self {
@@ -216,11 +226,11 @@ impl Platform {
         Berth::new(project, args).run()
     }
 
-    /// The same, which runs on.
+    /// `berth <args>` as of [`Self::client`], while it runs.
     #[must_use]
-    pub fn start_client(&self, project: &Project, args: &[&str]) -> Background {
+    pub fn watch(&self, project: &Project, args: &[&str]) -> Background {
         project.write(".env", &self.dot_env());
-        Tool::program(&berth_binary(), project, args).start()
+        Tool::from(Berth::new(project, args)).start()
     }
 
     /// `wrangler <args>` in a project that has [`Self::dot_env`] as its `.env`.

@@ -17,10 +17,14 @@ use super::error::EngineError;
 use super::events::moment;
 use super::record::{Life, Status};
 use super::reply::{Answer, growing};
+use crate::access::LogRequest;
 use crate::docker_api::path::Query;
 use crate::event::Stream;
 use crate::exec::frames::{FrameStream, frame};
 use crate::instance::Instance;
+
+/// Lines on their way to a reader.
+const PIECES: usize = 64;
 
 /// What is wanted of a log.
 #[derive(Debug, Clone)]
@@ -72,13 +76,37 @@ pub(super) async fn logs(engine: &Arc<Inner>, found: &Found, query: Query<'_>) -
     let Some(run) = run else { return Ok(reply) };
     let log = Log { directory: engine.api.node.log_dir(run), wanted, current: None };
     let program = query.flag("follow").then(|| Program::of(found, instance));
-    tokio::spawn(async move {
-        // Whoever reads has gone, or the files have.
-        if let Err(error) = log.show(program, send).await {
-            tracing::debug!(%error, "a log's reader gets no more");
-        }
-    });
+    tokio::spawn(show(log, program, send));
     Ok(reply)
+}
+
+/// The log of an instance, for whoever asks the agent itself: frames.
+pub(crate) fn of_instance(
+    directory: PathBuf,
+    instance: Instance,
+    request: &LogRequest,
+) -> mpsc::Receiver<Bytes> {
+    let wanted = Wanted {
+        streams: [true, true],
+        timestamps: request.timestamps,
+        since: request.since,
+        until: None,
+        tail: request.tail,
+        raw: false,
+    };
+    let log = Log { directory, wanted, current: None };
+    let printed = Some(instance.printed());
+    let program = request.follow.then(|| Program { printed, life: None, instance: Some(instance) });
+    let (send, receive) = mpsc::channel(PIECES);
+    tokio::spawn(show(log, program, send));
+    receive
+}
+
+async fn show(log: Log, program: Option<Program>, to: mpsc::Sender<Bytes>) {
+    // Whoever reads has gone, or the files have.
+    if let Err(error) = log.show(program, to).await {
+        tracing::debug!(%error, "a log's reader gets no more");
+    }
 }
 
 fn tail(query: Query<'_>) -> Result<Option<usize>, EngineError> {

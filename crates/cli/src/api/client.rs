@@ -10,6 +10,7 @@ use ureq::{Agent, SendBody};
 
 use super::error::ApiError;
 use super::form::Form;
+use super::socket::{self, Socket, SocketError};
 use super::target::Target;
 use crate::error::{CliError, Kind};
 
@@ -35,11 +36,13 @@ pub(crate) struct Request {
     body: Option<(String, Vec<u8>)>,
     /// A token in the place of the client's.
     token: Option<Secret>,
+    /// How long the answer may take.
+    patience: Duration,
 }
 
 impl Request {
     fn new(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), body: None, token: None }
+        Self { method, path: path.into(), body: None, token: None, patience: PATIENCE }
     }
 
     pub(crate) fn get(path: impl Into<String>) -> Self {
@@ -69,6 +72,12 @@ impl Request {
 
     pub(crate) fn form(mut self, form: Form) -> Self {
         self.body = Some(form.finish());
+        self
+    }
+
+    /// Its answer takes at least that long.
+    pub(crate) fn takes(mut self, time: Duration) -> Self {
+        self.patience = PATIENCE.saturating_add(time);
         self
     }
 
@@ -135,6 +144,24 @@ impl Client {
         }
     }
 
+    /// Opens a WebSocket of the platform's that speaks this protocol.
+    pub(crate) async fn socket(
+        &self,
+        path: &str,
+        protocol: &'static str,
+    ) -> Result<Socket, ApiError> {
+        // `https` becomes `wss`.
+        let url = format!("{}{path}", self.url.replacen("http", "ws", 1));
+        let opened = socket::open(&url, protocol, Some(&self.token)).await;
+        opened.map_err(|error| match error {
+            SocketError::Refused { status, code, message } => {
+                let (method, path) = ("GET".to_owned(), path.to_owned());
+                ApiError::Refused { status, code, message, method, path }
+            }
+            error => ApiError::Socket(error),
+        })
+    }
+
     fn send(&self, mut request: Request) -> Result<Value, ApiError> {
         let url = format!("{}{}", self.url, request.path);
         let token = request.token.as_ref().unwrap_or(&self.token);
@@ -153,8 +180,11 @@ impl Client {
         };
         let unreachable = |reason: String| ApiError::Unreachable { url: self.url.clone(), reason };
         let built = builder.body(body).map_err(|error| unreachable(error.to_string()))?;
-        let built =
-            self.agent.configure_request(built).timeout_recv_response(Some(PATIENCE)).build();
+        let built = self
+            .agent
+            .configure_request(built)
+            .timeout_recv_response(Some(request.patience))
+            .build();
         let mut answer = self.agent.run(built).map_err(|error| unreachable(error.to_string()))?;
         let status = answer.status().as_u16();
         let bytes = answer.body_mut().with_config().limit(MOST_BYTES).read_to_vec();
@@ -163,6 +193,11 @@ impl Client {
         let envelope: Value = serde_json::from_slice(&bytes).map_err(|_| foreign)?;
         result(envelope, status, &request)
     }
+}
+
+/// A part of a path or a query, escaped.
+pub(crate) fn escaped(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
 /// What an envelope holds.
@@ -183,6 +218,11 @@ fn result(mut envelope: Value, status: u16, request: &Request) -> Result<Value, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_escaped() {
+        assert_eq!(escaped("a/b c+d"), "a%2Fb%20c%2Bd");
+    }
 
     #[test]
     fn an_envelope_is_a_result_or_the_first_error() {

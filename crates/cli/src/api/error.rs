@@ -1,5 +1,6 @@
 //! What can come of a request to the API.
 
+use super::socket::SocketError;
 use super::target::GET_A_TOKEN;
 use crate::error::{CliError, Kind};
 
@@ -14,6 +15,9 @@ const NO_ROUTE: u64 = 7003;
 /// The code of a change that somebody else was faster with.
 const CONFLICT: u64 = 10040;
 
+/// What the message begins with about an instance that there is not.
+const NO_INSTANCE: &str = "INSTANCE_NOT_FOUND";
+
 /// A request that came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
@@ -26,6 +30,9 @@ pub(crate) enum ApiError {
     /// Somebody else answers.
     #[error("{url} answers with status {status}, and not as the API does")]
     Foreign { url: String, status: u16 },
+    /// There is no WebSocket to be had.
+    #[error(transparent)]
+    Socket(SocketError),
     /// The answer has not what it must have.
     #[error("the answer to {path} is not what it should be: {reason}")]
     Unexpected { path: String, reason: String },
@@ -49,6 +56,9 @@ impl ApiError {
             Self::Refused { code: NOT_ALLOWED, .. } => Some(GET_A_TOKEN),
             Self::Refused { code: NO_SECRET, .. } => {
                 Some("put the secret first: `berth secret put NAME`")
+            }
+            Self::Refused { message, .. } if message.starts_with(NO_INSTANCE) => {
+                Some("`berth containers instances APPLICATION` shows which there are")
             }
             Self::Refused { code: CONFLICT, .. } => Some("run the command again"),
             Self::Unreachable { .. } => Some(

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use super::deploy::ProjectPlace;
+
 #[derive(Debug, Parser)]
 pub(crate) struct LoginArgs {
     /// The platform's address, such as `https://berth.example.com:8443`. The token is asked for, or
@@ -33,15 +35,8 @@ pub(crate) struct EnvArgs {
 
 #[derive(Debug, Parser)]
 pub(crate) struct DeleteArgs {
-    /// The project's folder, or its Wrangler configuration file.
-    #[arg(default_value = ".")]
-    pub(crate) project: PathBuf,
-    /// The Wrangler configuration file.
-    #[arg(short, long, value_name = "FILE", conflicts_with = "project")]
-    pub(crate) config: Option<PathBuf>,
-    /// Environment of the configuration to use.
-    #[arg(short, long, env = "CLOUDFLARE_ENV")]
-    pub(crate) env: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: ProjectPlace,
     /// The Worker's name [default: the project's].
     #[arg(long)]
     pub(crate) name: Option<String>,

@@ -1,6 +1,6 @@
 //! Options of `berth deploy`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
 
@@ -17,8 +17,9 @@ pub(crate) enum ContainersRollout {
     None,
 }
 
-#[derive(Debug, Parser)]
-pub(crate) struct DeployArgs {
+/// Which project is meant, and with it the platform.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProjectPlace {
     /// The project's folder, or its Wrangler configuration file.
     #[arg(default_value = ".")]
     pub(crate) project: PathBuf,
@@ -28,6 +29,20 @@ pub(crate) struct DeployArgs {
     /// Environment of the configuration to use.
     #[arg(short, long, env = "CLOUDFLARE_ENV")]
     pub(crate) env: Option<String>,
+}
+
+impl ProjectPlace {
+    /// Its configuration file, or the folder that has one.
+    pub(crate) fn path(&self) -> &Path {
+        let path = self.config.as_deref().unwrap_or(&self.project);
+        if path.as_os_str().is_empty() { Path::new(".") } else { path }
+    }
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct DeployArgs {
+    #[command(flatten)]
+    pub(crate) place: ProjectPlace,
     /// A variable for the Worker, over what the configuration says; may be given again.
     #[arg(long = "var", value_name = "KEY:VALUE", value_parser = parse_var)]
     pub(crate) vars: Vec<(String, String)>,

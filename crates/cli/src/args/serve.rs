@@ -1,17 +1,33 @@
 //! Options of `berth serve` and `berth token`.
+//!
+//! [`PlatformArgs`] is the one place where a setting of `berth serve` is declared: what `berth.toml` may
+//! have, and its documentation, follow from it (`serve/settings.rs`).
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
+use clap::{ArgAction, Parser, Subcommand};
 use control::Scope;
 
 use super::{Mirrors, Tls, parse_time};
+use crate::error::CliError;
+use crate::paths;
 
-/// Settings are options, or variables of the environment.
+/// Settings are options, or variables of the environment, or lines of `berth.toml`.
 #[derive(Debug, Parser)]
 pub(crate) struct PlatformArgs {
+    /// The file of settings [default: berth.toml in the data directory, if it is there].
+    #[arg(long, value_name = "FILE", env = "BERTH_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print such a file, with all settings and their defaults, and end.
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) print_config: bool,
+    /// Say whether it would start, and end: settings, certificates, machine, data directory and
+    /// addresses.
+    #[arg(long)]
+    pub(crate) check: bool,
     #[command(flatten)]
     pub(crate) place: PlatformPlace,
     /// Address of the Workers.
@@ -30,13 +46,22 @@ pub(crate) struct PlatformArgs {
     #[arg(long, value_name = "DOMAIN", env = "BERTH_DOMAIN", default_value = "localhost")]
     pub(crate) domain: String,
     /// Time between SIGTERM and SIGKILL when an instance stops.
-    #[arg(long, value_name = "TIME", value_parser = parse_time, default_value = "15m")]
+    #[arg(long, value_name = "TIME", env = "BERTH_STOP_GRACE", value_parser = parse_time, default_value = "15m")]
     pub(crate) stop_grace: Duration,
     /// Stop the instances when this ends; the next `berth serve` takes them up otherwise.
-    #[arg(long)]
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "BERTH_STOP_INSTANCES",
+        action = ArgAction::Set,
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        default_value = "false"
+    )]
     pub(crate) stop_instances: bool,
     /// A private network that instances with internet may reach; may be given again.
-    #[arg(long, value_name = "CIDR", value_parser = parse_network)]
+    #[arg(long, value_name = "CIDR", env = "BERTH_EGRESS_ALLOW", value_delimiter = ',', value_parser = parse_network)]
     pub(crate) egress_allow: Vec<agent::Network>,
     #[command(flatten)]
     pub(crate) mirrors: Mirrors,
@@ -45,12 +70,22 @@ pub(crate) struct PlatformArgs {
 /// Whose platform.
 #[derive(Debug, Parser)]
 pub(crate) struct PlatformPlace {
-    /// The data directory [default: `BERTH_HOME`, or /var/lib/berth].
-    #[arg(long, value_name = "DIR")]
+    /// The data directory [default: /var/lib/berth, of an ordinary user ~/.local/share/berth].
+    // A variable that is set to nothing is as good as none, here as elsewhere.
+    #[arg(long, value_name = "DIR", env = "BERTH_HOME", value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub(crate) data: Option<PathBuf>,
     /// The account that everything belongs to.
     #[arg(long, value_name = "ID", env = "BERTH_ACCOUNT", default_value = super::registry::ACCOUNT, value_parser = super::registry::parse_account)]
     pub(crate) account: String,
+}
+
+impl PlatformPlace {
+    /// The data directory, absolute.
+    pub(crate) fn data(&self) -> Result<PathBuf, CliError> {
+        let named = self.data.clone().filter(|data| !data.as_os_str().is_empty());
+        std::path::absolute(named.unwrap_or_else(paths::home))
+            .map_err(|error| CliError::failure("find the data directory", error))
+    }
 }
 
 #[derive(Debug, Parser)]

@@ -1,7 +1,5 @@
 //! `berth delete`: a Worker with its objects' storage, and its containers.
 
-use std::path::PathBuf;
-
 use ::project::config::{Config, Purpose};
 use serde_json::{Value, json};
 
@@ -14,7 +12,7 @@ use crate::printer::Printer;
 
 pub(crate) async fn run(args: &DeleteArgs, printer: &Printer) -> Result<(), CliError> {
     let (name, target) = match &args.name {
-        Some(name) => (name.clone(), Target::find(&args.project, args.env.as_deref())?),
+        Some(name) => (name.clone(), Target::find(&args.place.project, args.place.env.as_deref())?),
         None => {
             let config = config(args, printer)?;
             let target = Target::find(&config.root, config.environment.as_deref())?;
@@ -45,8 +43,7 @@ pub(crate) async fn run(args: &DeleteArgs, printer: &Printer) -> Result<(), CliE
 }
 
 fn config(args: &DeleteArgs, printer: &Printer) -> Result<Config, CliError> {
-    let path: PathBuf = args.config.clone().unwrap_or_else(|| args.project.clone());
-    load(Purpose::Deploy, &path, args.env.as_deref(), printer)
+    load(Purpose::Deploy, args.place.path(), args.place.env.as_deref(), printer)
 }
 
 /// A container application.

@@ -2,26 +2,25 @@
 //!
 //! Facts are gathered first and judged by a pure function, so that every verdict has a test.
 
+mod finding;
+
 use std::path::Path;
 use std::process::Command;
 
 use runtime::{DiskLimit, Examination, Runtime, RuntimeConfig, Warning};
-use serde::Serialize;
 
 use crate::args::DoctorArgs;
 use crate::error::{CliError, Kind};
 use crate::paths;
-use crate::printer::{Printer, style, styled};
+use crate::printer::Printer;
+use finding::Found;
+pub(crate) use finding::{Finding, Needs, Verdict, print};
 
 /// Free space below which unpacking images is likely to fail.
 const DISK_FREE_MIN_BYTES: u64 = 2 * 1_000_000_000;
 
 pub(crate) async fn run(args: &DoctorArgs, printer: &Printer) -> Result<(), CliError> {
-    let mut facts = Facts::gather(version("npm"));
-    if facts.root {
-        facts.examined = examine().await;
-    }
-    let findings = judge(&facts);
+    let findings = findings(&paths::home()).await;
     if args.json {
         let json = serde_json::to_string_pretty(&findings)
             .map_err(|error| CliError::failure("print the findings as JSON", error))?;
@@ -41,29 +40,26 @@ pub(crate) async fn run(args: &DoctorArgs, printer: &Printer) -> Result<(), CliE
     }
 }
 
+/// All that can be said of this machine, for somebody who keeps things in `home`.
+pub(crate) async fn findings(home: &Path) -> Vec<Finding> {
+    let mut facts = Facts::gather(home, version("npm"));
+    if facts.root {
+        facts.examined = examine(home).await;
+    }
+    judge(&facts)
+}
+
 /// What sandboxes would do without here; `None` where none could be made at all.
-async fn examine() -> Option<Examination> {
-    let home = paths::home();
+async fn examine(home: &Path) -> Option<Examination> {
     let dir = home.ancestors().find(|path| path.exists())?.to_owned();
     let config = RuntimeConfig { layers: vec![dir.clone()], dir, ..RuntimeConfig::default() };
     Runtime::examine(&config).await.ok()
 }
 
-/// Who is about to need the machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Needs {
-    /// A Worker without containers.
-    Worker,
-    /// A Worker with containers.
-    WorkerAndContainers,
-    /// Containers without a Worker.
-    Containers,
-}
-
 /// What they cannot do without, as one error.
 pub(crate) fn require(needs: Needs) -> Result<(), CliError> {
     // Asking npm for its version takes longer than all else.
-    let facts = Facts::gather(in_path("npm"));
+    let facts = Facts::gather(&paths::home(), in_path("npm"));
     let missing: Vec<Finding> = judge(&facts)
         .into_iter()
         .filter(|finding| finding.verdict == Verdict::Missing && finding.is_for(needs))
@@ -74,66 +70,6 @@ pub(crate) fn require(needs: Needs) -> Result<(), CliError> {
     let fix = first.fix.clone().unwrap_or_default();
     Err(CliError::new(Kind::Host, format!("this machine cannot run it: {}", names.join("; ")))
         .hint(format!("{fix}\nrun `berth doctor` for everything it found")))
-}
-
-fn print(findings: &[Finding], printer: &Printer) {
-    let width = findings.iter().map(|finding| finding.name.len()).max().unwrap_or(0);
-    for finding in findings {
-        let mark = match finding.verdict {
-            Verdict::Ok => styled(style::SUCCESS, "✓ ok     "),
-            Verdict::Warning => styled(style::WARNING, "! warning"),
-            Verdict::Missing => styled(style::ERROR, "✗ missing"),
-        };
-        printer.data(format_args!("{mark}  {:width$}  {}", finding.name, finding.detail));
-        if let Some(fix) = &finding.fix {
-            printer.data(format_args!(
-                "{:width$}             {} {fix}",
-                "",
-                styled(style::HINT, "→")
-            ));
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Verdict {
-    Ok,
-    Warning,
-    Missing,
-}
-
-#[derive(Debug, Clone, Serialize)]
-struct Finding {
-    name: &'static str,
-    verdict: Verdict,
-    detail: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fix: Option<String>,
-    /// Whether a Worker without containers needs it.
-    #[serde(skip)]
-    worker: bool,
-    /// Whether containers without a Worker need it.
-    #[serde(skip)]
-    containers: bool,
-}
-
-impl Finding {
-    fn new(name: &'static str, found: Result<String, (Verdict, String, String)>) -> Self {
-        let (verdict, detail, fix) = match found {
-            Ok(detail) => (Verdict::Ok, detail, None),
-            Err((verdict, detail, fix)) => (verdict, detail, Some(fix)),
-        };
-        Self { name, verdict, detail, fix, worker: false, containers: true }
-    }
-
-    fn is_for(&self, needs: Needs) -> bool {
-        match needs {
-            Needs::Worker => self.worker,
-            Needs::WorkerAndContainers => true,
-            Needs::Containers => self.containers,
-        }
-    }
 }
 
 /// What was seen on the machine.
@@ -156,8 +92,7 @@ struct Facts {
 }
 
 impl Facts {
-    fn gather(npm: Option<String>) -> Self {
-        let home = paths::home();
+    fn gather(home: &Path, npm: Option<String>) -> Self {
         let (cgroup, controllers_missing) = cgroups();
         Self {
             root: rustix::process::geteuid().is_root(),
@@ -221,14 +156,12 @@ fn judge(facts: &Facts) -> Vec<Finding> {
         findings.push(Finding::new("disk limit", disk_limit(examined)));
     }
     findings.sort_by_key(|finding| match finding.verdict {
-        Verdict::Missing => 0,
+        Verdict::Missing | Verdict::Wrong => 0,
         Verdict::Warning => 1,
         Verdict::Ok => 2,
     });
     findings
 }
-
-type Found = Result<String, (Verdict, String, String)>;
 
 fn privileges(facts: &Facts) -> Found {
     if facts.root {

@@ -6,7 +6,7 @@ mod serve;
 use std::path::PathBuf;
 
 use registry::SigningKey;
-pub(super) use serve::{Issuer, hosts, not_bound};
+pub(super) use serve::{Issuer, hosts};
 
 use crate::args::{RegistryCommand, RegistryPlace};
 use crate::error::CliError;

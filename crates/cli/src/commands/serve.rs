@@ -1,10 +1,14 @@
 //! `berth serve`: the platform on this machine, until it is told to stop.
 
+mod check;
+
 use std::collections::BTreeMap;
+use std::error::Error as StdError;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::ArgMatches;
 use control::{Access, Api, ApiConfig, Scope, Sealer, Serving, Tokens, planned_applications};
 use edge::Edge;
 use http::{Method, Response, StatusCode};
@@ -12,33 +16,50 @@ use http_body_util::{BodyExt as _, Full};
 use image::{ImageStore, PullOptions};
 use model::InstanceType;
 use project::config::Secret;
-use registry::{Listener, Options, Other, Registry, SigningKey};
+use registry::{Listener, Options, Other, Registry, SigningKey, TlsConfig};
 use store::{Sqlite, Store};
 use tokio::sync::watch;
 
-use super::registry::{Issuer, hosts, not_bound};
+use super::registry::{Issuer, hosts};
 use crate::args::PlatformArgs;
 use crate::commands::doctor::{self, Needs};
 use crate::commands::snapshots::images_in_use;
-use crate::dev::session::{bind_failed, install_toolchain};
+use crate::dev::session::install_toolchain;
 use crate::dev::signals::stop_token;
-use crate::error::CliError;
-use crate::paths;
+use crate::error::{CliError, Kind};
 use crate::printer::{Printer, style, styled};
-use crate::serve::{Address, Folders, Node, NodeConfig, Routes};
+use crate::serve::{Address, Folders, Node, NodeConfig, Routes, Settings, default_file};
 
 /// Bytes that an account's images may have in all (`spec/features.md` BI).
 const IMAGE_QUOTA: u64 = 50_000_000_000;
 /// Requests in flight have this long when it is told to stop.
 const GRACE: Duration = Duration::from_secs(30);
 
-pub(crate) async fn run(args: PlatformArgs, printer: &Printer) -> Result<(), CliError> {
+/// `given` is the command line that `args` were parsed from.
+pub(crate) async fn run(
+    args: PlatformArgs,
+    given: &ArgMatches,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    if args.print_config {
+        printer.data(default_file().trim_end());
+        return Ok(());
+    }
+    let is_check = args.check;
+    let settings = Settings::gather(args, given)?;
+    if is_check {
+        return check::run(&settings, printer).await;
+    }
+    if let Some(file) = &settings.file {
+        printer.info(format_args!("Settings of {}", file.display()));
+    }
+    serve(settings.args, printer).await
+}
+
+async fn serve(args: PlatformArgs, printer: &Printer) -> Result<(), CliError> {
     args.tls.check(args.api.ip())?;
     doctor::require(Needs::WorkerAndContainers)?;
-    let data = args.place.data.clone().unwrap_or_else(paths::home);
-    let data = std::path::absolute(data)
-        .map_err(|error| CliError::failure("find the data directory", error))?;
-    let folders = Folders::under(&data);
+    let folders = Folders::under(&args.place.data()?);
     folders.make()?;
     let _held = folders.hold()?;
     let stop = stop_token()?;
@@ -52,7 +73,7 @@ pub(crate) async fn run(args: PlatformArgs, printer: &Printer) -> Result<(), Cli
     );
     let tokens = Tokens::new(Arc::clone(&store));
     let applications = planned_applications(&store, args.stop_grace)
-        .map_err(|error| CliError::new(crate::error::Kind::Failure, error))?;
+        .map_err(|error| CliError::new(Kind::Failure, error))?;
     let routes = Routes::default();
     let config = NodeConfig {
         folders: folders.clone(),
@@ -89,7 +110,7 @@ pub(crate) async fn run(args: PlatformArgs, printer: &Printer) -> Result<(), Cli
     let is_tls = args.tls.scheme() == "https";
     let serving = listener.serve(registry, Some(other(api.clone(), is_ready, is_tls)));
     let started = api.start().await;
-    started.map_err(|error| CliError::new(crate::error::Kind::Failure, error))?;
+    started.map_err(|error| CliError::new(Kind::Failure, error))?;
     let edge = edge.serve_sites(Arc::new(move |head| routes.find(head)));
     address(addresses.api, &args).write(&folders)?;
     ready.send_replace(true);
@@ -105,15 +126,40 @@ pub(crate) async fn run(args: PlatformArgs, printer: &Printer) -> Result<(), Cli
 }
 
 async fn bind(args: &PlatformArgs) -> Result<(Edge, Listener, Addresses), CliError> {
-    let edge = Edge::bind(args.listen.ip(), args.listen.port()).await.map_err(bind_failed)?;
-    let listener = Listener::bind(args.api, args.tls.config()?).await;
-    let listener = listener.map_err(|error| not_bound(&error))?;
+    let edge = bind_workers(args).await?;
+    let listener = bind_api(args, args.tls.config()?).await?;
     let unknown = |error| CliError::failure("learn the address", error);
     let addresses = Addresses {
         edge: edge.local_addr().map_err(unknown)?,
         api: listener.local_addr().map_err(unknown)?,
     };
     Ok((edge, listener, addresses))
+}
+
+async fn bind_workers(args: &PlatformArgs) -> Result<Edge, CliError> {
+    let bound = Edge::bind(args.listen.ip(), args.listen.port()).await;
+    bound.map_err(|error| {
+        let in_use = matches!(error, edge::BindError::PortInUse { .. });
+        not_bound("listen for the Workers", "--listen", in_use, &error)
+    })
+}
+
+async fn bind_api(args: &PlatformArgs, tls: Option<Arc<TlsConfig>>) -> Result<Listener, CliError> {
+    Listener::bind(args.api, tls).await.map_err(|error| {
+        let in_use = matches!(error, registry::BindError::InUse { .. });
+        not_bound("listen for the API", "--api", in_use, &error)
+    })
+}
+
+fn not_bound(attempt: &str, option: &str, in_use: bool, error: &dyn StdError) -> CliError {
+    if in_use {
+        CliError::attempt(Kind::Held, attempt, error)
+            .hint(format!("choose another address with {option}, or stop what listens there"))
+    } else {
+        CliError::failure(attempt, error).hint(format!(
+            "{option} wants an address of this machine, and a port that this user may listen on"
+        ))
+    }
 }
 
 /// What was bound.

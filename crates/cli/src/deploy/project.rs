@@ -1,7 +1,5 @@
 //! The project that is deployed, and what of it the platform does not do at all.
 
-use std::path::PathBuf;
-
 use ::project::config::{Config, Purpose};
 use model::ApplicationImages;
 
@@ -12,9 +10,7 @@ use crate::printer::Printer;
 
 /// Reads the configuration, and refuses what nobody could deploy.
 pub(crate) fn read(args: &DeployArgs, printer: &Printer) -> Result<Config, CliError> {
-    let path = args.config.clone().unwrap_or_else(|| args.project.clone());
-    let path: PathBuf = if path.as_os_str().is_empty() { ".".into() } else { path };
-    let mut config = load(Purpose::Deploy, &path, args.env.as_deref(), printer)?;
+    let mut config = load(Purpose::Deploy, args.place.path(), args.place.env.as_deref(), printer)?;
     config.bundling.minify |= args.minify;
     config.deploy.keep_vars |= args.keep_vars;
     for (name, value) in &args.vars {

@@ -235,7 +235,7 @@ fn url(edge: &Edge) -> Result<String, CliError> {
     Ok(format!("http://{host}:{}", address.port()))
 }
 
-pub(crate) fn bind_failed(error: BindError) -> CliError {
+fn bind_failed(error: BindError) -> CliError {
     let in_use = matches!(error, BindError::PortInUse { .. });
     let kind = if in_use { Kind::Held } else { Kind::Failure };
     let error = CliError::new(kind, crate::error::chain(&error).join(": "));

@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
 
+pub(super) use crate::api::escaped;
 use crate::error::{CliError, Kind};
 
 /// The variable that names the engine.
@@ -172,19 +173,9 @@ impl Refused {
     }
 }
 
-/// A part of a path or a query, escaped.
-pub(super) fn escaped(text: &str) -> String {
-    form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_are_escaped() {
-        assert_eq!(escaped("a/b c+d"), "a%2Fb%20c%2Bd");
-    }
 
     #[test]
     fn only_unix_sockets_are_engines() {

@@ -15,11 +15,11 @@ const MOST_FRAME: usize = 64 * 1024 * 1024;
 
 /// What a caller wants of a program's streams.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Streams {
+pub(crate) struct Streams {
     /// Whether standard input is handed on.
-    pub(super) stdin: bool,
+    pub(crate) stdin: bool,
     /// Whether the other side is a terminal: no frames.
-    pub(super) tty: bool,
+    pub(crate) tty: bool,
 }
 
 /// A terminal that is raw, and as it was when this is dropped.
@@ -49,13 +49,13 @@ impl Drop for Raw {
 }
 
 /// This terminal's rows and columns, if it is one.
-pub(super) fn size() -> Option<(u16, u16)> {
+pub(crate) fn size() -> Option<(u16, u16)> {
     let size = rustix::termios::tcgetwinsize(std::io::stdout().as_fd()).ok()?;
     Some((size.ws_row, size.ws_col))
 }
 
 /// Hands bytes to and fro until the program's output ends.
-pub(super) async fn serve(
+pub(crate) async fn serve(
     stream: impl AsyncRead + AsyncWrite + Send + 'static,
     streams: Streams,
 ) -> Result<(), CliError> {
@@ -103,7 +103,7 @@ fn keys() -> mpsc::Receiver<Vec<u8>> {
 }
 
 /// Bytes to standard output as they come. Writing blocks: there is nothing else to do meanwhile.
-pub(super) async fn copy(mut from: impl AsyncRead + Unpin) -> std::io::Result<()> {
+pub(crate) async fn copy(mut from: impl AsyncRead + Unpin) -> std::io::Result<()> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         match from.read(&mut buffer).await? {
@@ -119,7 +119,7 @@ fn write(mut to: impl std::io::Write, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// Frames to standard output and standard error.
-pub(super) async fn demultiplex(mut from: impl AsyncRead + Unpin) -> std::io::Result<()> {
+pub(crate) async fn demultiplex(mut from: impl AsyncRead + Unpin) -> std::io::Result<()> {
     let mut payload = Vec::new();
     loop {
         let mut head = [0; 8];

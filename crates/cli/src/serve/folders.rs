@@ -1,10 +1,12 @@
 //! Where `berth serve` keeps what it keeps.
 
 use std::fs::{DirBuilder, File, TryLockError};
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use rustix::fs::Access;
 
 use crate::error::{CliError, Kind};
 use crate::paths::Shared;
@@ -73,10 +75,40 @@ impl Folders {
 
     /// The right to serve from this directory: one process has it.
     pub(crate) fn hold(&self) -> Result<Held, CliError> {
-        let failed = |error| CliError::failure("lock the data directory", error);
-        let path = self.data.join("run/lock");
-        let file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path);
-        let file = file.map_err(failed)?.into_parts().0;
+        let mut options = fs::OpenOptions::new();
+        let file = options.create(true).truncate(false).write(true).open(self.lock());
+        self.locked(file.map_err(not_locked)?)
+    }
+
+    /// Whether one could serve from this directory; makes nothing, and says what there is.
+    pub(crate) fn check(&self) -> Result<String, CliError> {
+        let data = self.data.display();
+        // The directory itself, or where it would be made.
+        let there = self.data.ancestors().find(|path| path.exists()).unwrap_or(Path::new("/"));
+        let elsewhere = "name another directory by --data, BERTH_HOME or `data` in berth.toml";
+        if !there.is_dir() {
+            let text = format!("{data} cannot be the data directory: {} is none", there.display());
+            return Err(CliError::new(Kind::Failure, text).hint(elsewhere));
+        }
+        rustix::fs::access(there, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+            let attempt = format!("write to {}", there.display());
+            CliError::failure(&attempt, io::Error::from(error)).hint(elsewhere)
+        })?;
+        match fs::OpenOptions::new().write(true).open(self.lock()) {
+            Ok(file) => self.locked(file).map(drop)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(not_locked(error)),
+        }
+        let state = if there == self.data { "can be written to" } else { "will be made" };
+        Ok(format!("{data} {state}"))
+    }
+
+    fn lock(&self) -> PathBuf {
+        self.data.join("run/lock")
+    }
+
+    fn locked(&self, file: fs::File) -> Result<Held, CliError> {
+        let file = file.into_parts().0;
         match file.try_lock() {
             Ok(()) => Ok(Held(file)),
             Err(TryLockError::WouldBlock) => {
@@ -84,9 +116,13 @@ impl Folders {
                 Err(CliError::new(Kind::Held, text)
                     .hint("stop it, or give this one its own --data"))
             }
-            Err(TryLockError::Error(error)) => Err(failed(error)),
+            Err(TryLockError::Error(error)) => Err(not_locked(error)),
         }
     }
+}
+
+fn not_locked(error: io::Error) -> CliError {
+    CliError::failure("lock the data directory", error)
 }
 
 /// A data directory that is this process's while this lives.

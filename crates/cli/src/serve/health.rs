@@ -8,6 +8,7 @@ use control::plan::InstanceFailure;
 use jiff::Timestamp;
 use model::InstanceId;
 
+use super::history::History;
 use crate::dev::instances;
 use crate::printer::Printer;
 
@@ -26,13 +27,14 @@ struct Seen {
 }
 
 impl Health {
-    /// Follows what happens, and prints it, for as long as there is an agent.
-    pub(crate) fn follow(mut events: Events, printer: Printer) -> Self {
+    /// Follows what happens, prints it and keeps it in the history, for as long as there is an agent.
+    pub(crate) fn follow(mut events: Events, history: History, printer: Printer) -> Self {
         let health = Self::default();
         let seen = health.clone();
         tokio::spawn(async move {
             while let Some(event) = events.next().await {
                 instances::print(&printer, &event, &Mutex::default());
+                history.note(&event);
                 seen.note(&event);
             }
         });

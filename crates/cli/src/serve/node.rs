@@ -1,5 +1,6 @@
 //! This machine as a platform: Workers, containers and routes.
 
+mod access;
 mod beside;
 mod images;
 
@@ -9,8 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use agent::{Agent, AgentConfig, ApplicationRuntime, Network, StartRate, StopAll};
-use control::plan::{ApplicationPlan, InstanceFailure, InstanceView, WorkerPlan};
-use control::{Answer, Events, Platform, PlatformError};
+use control::plan::{
+    ApplicationPlan, ExecPlan, InstanceEvent, InstanceFailure, InstanceView, LogPlan, WorkerPlan,
+};
+use control::{Answer, Events, InstanceEvents, Log, Platform, PlatformError, Session};
 use edge::Site;
 use http::{HeaderName, HeaderValue};
 use image::{ImageStore, Snapshots};
@@ -22,6 +25,7 @@ use workers::{DeployError, Event, WorkerProcess};
 use super::applications::{Choices, Versions, of_plan, of_staged, view};
 use super::doors::Doors;
 use super::health::Health;
+use super::history::History;
 use super::routes::Split;
 use super::watchers::Watchers;
 use super::worker::{Places, spec};
@@ -77,6 +81,8 @@ pub(crate) struct Node {
     choices: Mutex<HashMap<String, Choices>>,
     /// What happened to instances lately.
     health: Health,
+    /// The same for people.
+    history: History,
     printer: Printer,
 }
 
@@ -154,7 +160,8 @@ impl Node {
             .await
             .map_err(|error| CliError::failure("open the node agent", error))?;
         // The first reader is told of what ended while nobody was here.
-        let health = Health::follow(agent.events(), printer.clone());
+        let history = History::default();
+        let health = Health::follow(agent.events(), history.clone(), printer.clone());
         Ok(Self {
             folders,
             workerd: config.workerd,
@@ -168,6 +175,7 @@ impl Node {
             images: Mutex::default(),
             choices: Mutex::default(),
             health,
+            history,
             printer: printer.clone(),
         })
     }
@@ -506,6 +514,26 @@ impl Platform for Node {
 
     fn failures(&self, application: &str) -> Vec<InstanceFailure> {
         self.health.failures(application)
+    }
+
+    fn events(&self) -> (Vec<InstanceEvent>, InstanceEvents) {
+        self.history.all()
+    }
+
+    fn log(&self, instance: &str, wanted: &LogPlan) -> Result<Log, PlatformError> {
+        self.log_of(instance, wanted)
+    }
+
+    fn create_exec(&self, instance: &str, exec: &ExecPlan) -> Result<String, PlatformError> {
+        self.create_exec_in(instance, exec)
+    }
+
+    fn start_exec<'a>(
+        &'a self,
+        id: &'a str,
+        size: Option<(u16, u16)>,
+    ) -> Answer<'a, Result<Session, PlatformError>> {
+        Box::pin(self.run_exec(id, size))
     }
 }
 

@@ -3,14 +3,12 @@
 use std::net::SocketAddr;
 
 use http::request::Parts;
-use http::{HeaderValue, Response, StatusCode, header};
-use http_body_util::Full;
+use http::{Response, StatusCode, header};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
+use super::websocket::Handshake;
 use super::{Asked, body};
 use crate::envelope::{Body, Failure, page, success};
 use crate::tails::{self, Filters, PROTOCOL, Tail};
@@ -74,42 +72,19 @@ pub(super) async fn open(
     body: Incoming,
 ) -> Result<Response<Body>, Failure> {
     let found = workers.tails.find(id).ok_or_else(no_tail)?;
-    let header = |name: header::HeaderName| {
-        head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-    };
-    let key = header(header::SEC_WEBSOCKET_KEY).to_owned();
-    let offered = header(header::SEC_WEBSOCKET_PROTOCOL).split(',').map(str::trim);
-    let is_websocket = header(header::UPGRADE).eq_ignore_ascii_case("websocket");
-    if !is_websocket || key.is_empty() || !offered.into_iter().any(|name| name == PROTOCOL) {
-        let message = format!("a tail is a WebSocket with the protocol `{PROTOCOL}`");
-        return Err(Failure::new(StatusCode::UPGRADE_REQUIRED, 1000, message));
-    }
-    let accept = derive_accept_key(key.as_bytes());
+    let handshake = Handshake::parse(&head, PROTOCOL)?;
     let platform = workers.platform.clone();
     let tag = found.0.tag.clone();
     // First, so that nothing is missed once the watcher knows that it is connected.
     let events = platform.watch(&tag).await;
     let events = events.map_err(|error| Failure::internal(error.to_string()))?;
-    let upgrade = hyper::upgrade::on(http::Request::from_parts(head, body));
-    tokio::spawn(async move {
-        match upgrade.await {
-            Ok(stream) => tails::serve(TokioIo::new(stream), found, events).await,
-            Err(error) => {
-                tracing::debug!(%error, "tail");
-                drop(events);
-            }
+    Ok(handshake.accept(head, body, move |connection| async move {
+        match connection {
+            Some(connection) => tails::serve(connection, found, events).await,
+            None => drop(events),
         }
         platform.unwatch(&tag).await;
-    });
-    let mut response = Response::new(Full::default());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-    let headers = response.headers_mut();
-    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(PROTOCOL));
-    let accept = HeaderValue::from_str(&accept).expect("base64 is plain ASCII");
-    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
-    Ok(response)
+    }))
 }
 
 fn no_tail() -> Failure {

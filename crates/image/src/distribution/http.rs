@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ureq::Agent;
-use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -38,6 +38,20 @@ pub(super) fn agent(proxied: bool, certificates: RootCerts) -> Agent {
 /// The certificates this machine trusts (`SSL_CERT_FILE`, or its distribution's), so that a
 /// company's own authority works; Mozilla's when there are none.
 pub(super) fn root_certificates() -> RootCerts {
+    let certificates = trusted();
+    if certificates.is_empty() {
+        return RootCerts::WebPki;
+    }
+    RootCerts::new_with_certs(&certificates)
+}
+
+/// The certificates this machine trusts, as DER: for connections that are no requests.
+#[must_use]
+pub fn trusted_certificates() -> Vec<Vec<u8>> {
+    trusted().iter().map(|certificate| certificate.der().to_vec()).collect()
+}
+
+fn trusted() -> Vec<Certificate<'static>> {
     let chosen = std::env::var("SSL_CERT_FILE").ok();
     let files = chosen.iter().map(String::as_str).chain(CERTIFICATES);
     for file in files {
@@ -49,10 +63,10 @@ pub(super) fn root_certificates() -> RootCerts {
             })
             .collect();
         if !certificates.is_empty() {
-            return RootCerts::new_with_certs(&certificates);
+            return certificates;
         }
     }
-    RootCerts::WebPki
+    Vec::new()
 }
 
 /// Host and port of an http(s) URL.

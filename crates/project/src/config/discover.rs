@@ -32,6 +32,15 @@ pub(super) fn find(path: &Path) -> Result<PathBuf, ConfigError> {
 
 /// Reads and parses a configuration file by its extension.
 pub(super) fn read(path: &Path) -> Result<(Report, Node), ConfigError> {
+    read_as(path, path.extension().is_some_and(|extension| extension == "toml"))
+}
+
+/// Reads and parses a file as TOML, whatever its extension.
+pub(super) fn read_toml(path: &Path) -> Result<(Report, Node), ConfigError> {
+    read_as(path, true)
+}
+
+fn read_as(path: &Path, is_toml: bool) -> Result<(Report, Node), ConfigError> {
     let read = |source| ConfigError::Read { path: path.to_owned(), source };
     let bytes = fs_err::read(path).map_err(read)?;
     let text = match String::from_utf8(bytes) {
@@ -39,7 +48,6 @@ pub(super) fn read(path: &Path) -> Result<(Report, Node), ConfigError> {
         Err(error) => return Err(not_utf8(path, &error)),
     };
     let source = Source::new(path, text.strip_prefix('\u{feff}').unwrap_or(&text));
-    let is_toml = path.extension().is_some_and(|extension| extension == "toml");
     let parsed = if is_toml {
         parse::toml::parse(source.text())
     } else {

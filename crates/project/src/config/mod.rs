@@ -20,6 +20,7 @@ mod dev;
 mod discover;
 mod load;
 mod scope;
+mod settings;
 mod unsupported;
 mod vars;
 mod worker;
@@ -27,6 +28,7 @@ mod worker;
 pub use deploy::{Deploy, Purpose, dot_env};
 pub use dev::parse_duration;
 pub use load::ConfigError;
+pub use settings::{Setting, SettingKind, SettingValue, read_settings};
 
 /// A project, read from one configuration file and one environment of it.
 #[derive(Debug, Clone, PartialEq)]

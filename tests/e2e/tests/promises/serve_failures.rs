@@ -84,7 +84,7 @@ fn a_deploy_that_is_killed_after_any_write_ends_in_the_old_state_or_the_new_one(
         let writes = SlowWrites::of(platform.process(), &numbered.project);
         let message = format!("code {};", numbered.number);
         let args = ["deploy", "--message", &message];
-        let mut deploy = platform.start_client(&numbered.project, &args);
+        let mut deploy = platform.watch(&numbered.project, &args);
         let ended = until("a write, or the end of the deploy", || {
             deploy.ended().map(Some).or((writes.count() >= kill_after).then_some(None))
         });
@@ -176,7 +176,7 @@ fn a_client_that_is_killed_half_way_leaves_the_old_state_and_the_next_deploy_suc
     let first = instance_id(&worker(&platform).get("/container/1"));
     numbered.change();
     // Its image is being pushed.
-    let deploy = platform.start_client(&numbered.project, &["deploy"]);
+    let deploy = platform.watch(&numbered.project, &["deploy"]);
     platform.wait_for_line("/blobs/uploads/");
     drop(deploy);
     assert_eq!(code(&platform), 0);
@@ -203,7 +203,7 @@ fn two_deploys_at_once_end_in_one_of_them() {
         })
         .collect();
     platform.client(&projects[0], &["deploy"]).assert_succeeds();
-    let both = projects.iter().map(|project| platform.start_client(project, &["deploy"]));
+    let both = projects.iter().map(|project| platform.watch(project, &["deploy"]));
     let mut both: Vec<_> = both.collect();
     for deploy in &mut both {
         let status = eventually(PATIENCE, || deploy.ended()).expect("it ends");

@@ -64,13 +64,12 @@ pub(crate) async fn run(args: ServeArgs, printer: &Printer) -> Result<(), CliErr
 
 /// What would let strangers in is refused.
 fn check(args: &ServeArgs) -> Result<(), CliError> {
-    let (ip, usage) = (args.listen.ip(), |text: String| CliError::new(Kind::Usage, text));
-    if ip.is_loopback() {
-        return Ok(());
-    }
-    if args.anonymous {
+    let ip = args.listen.ip();
+    if args.anonymous && !ip.is_loopback() {
         let text = format!("--anonymous is for loopback, and {ip} can be reached from elsewhere");
-        return Err(usage(text).hint("leave --anonymous out, or listen on 127.0.0.1"));
+        return Err(
+            CliError::new(Kind::Usage, text).hint("leave --anonymous out, or listen on 127.0.0.1")
+        );
     }
     args.tls.check(ip)
 }
@@ -90,7 +89,7 @@ fn lock(path: &std::path::Path) -> Result<File, CliError> {
     }
 }
 
-pub(crate) fn not_bound(error: &BindError) -> CliError {
+fn not_bound(error: &BindError) -> CliError {
     match error {
         BindError::InUse { .. } => CliError::new(Kind::Held, error.to_string())
             .hint("choose another with --listen, or stop what listens there"),

@@ -1,0 +1,238 @@
+//! Options of `berth containers`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use super::parse_time;
+
+#[derive(Debug, Parser)]
+pub(crate) struct ContainersArgs {
+    #[command(subcommand)]
+    pub(crate) command: ContainersCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ContainersCommand {
+    /// List the container applications of a platform.
+    #[command(visible_alias = "ls")]
+    List {
+        /// Print them as JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: ApplicationsPlace,
+    },
+    /// Say what a container application is.
+    Info {
+        /// Its id or its name.
+        application: String,
+        /// Print all that is known of it as JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: ApplicationsPlace,
+    },
+    /// Delete a container application; its instances end.
+    Delete {
+        /// Its id or its name.
+        application: String,
+        /// Ask nothing.
+        #[arg(short = 'y', long)]
+        force: bool,
+        #[command(flatten)]
+        place: ApplicationsPlace,
+    },
+    /// List the instances of a container application.
+    Instances {
+        /// The application's id or its name.
+        application: String,
+        /// Print them as JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: ApplicationsPlace,
+    },
+    /// Print what an instance has written to its standard output and standard error.
+    Logs(LogsArgs),
+    /// Stop instances; the next request of each one's object starts another.
+    Stop {
+        /// Their ids.
+        #[arg(required = true, value_name = "INSTANCE")]
+        instances: Vec<String>,
+        /// Time between SIGTERM and SIGKILL [default: the platform's].
+        #[arg(long, value_name = "TIME", value_parser = parse_time)]
+        grace: Option<Duration>,
+        #[command(flatten)]
+        place: ApplicationsPlace,
+    },
+    /// Stop all instances of an application; the next request of each object starts a new one.
+    Restart {
+        /// The application's id or its name.
+        application: String,
+        /// Time between SIGTERM and SIGKILL [default: the platform's].
+        #[arg(long, value_name = "TIME", value_parser = parse_time)]
+        grace: Option<Duration>,
+        #[command(flatten)]
+        place: ApplicationsPlace,
+    },
+    /// Run a program in an instance, with its user, folder and variables.
+    Exec(ExecArgs),
+    /// Print what has happened to instances.
+    Events(EventsArgs),
+    /// How new images come to the instances of an application.
+    #[command(subcommand)]
+    Rollouts(RolloutsCommand),
+    /// Snapshots of containers and directories, of a project that runs here.
+    #[command(subcommand)]
+    Snapshots(SnapshotsCommand),
+}
+
+/// Whose applications: those of the platform that the current folder's `.env` names.
+#[derive(Debug, Parser)]
+pub(crate) struct ApplicationsPlace {
+    /// Environment whose `.env` file names the platform.
+    #[arg(short, long, env = "CLOUDFLARE_ENV")]
+    pub(crate) env: Option<String>,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct LogsArgs {
+    /// The instance's id.
+    pub(crate) instance: String,
+    /// Go on with what it prints, until it ends.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Print the time before each line.
+    #[arg(short, long)]
+    pub(crate) timestamps: bool,
+    /// Only so many last lines of what is there.
+    #[arg(long, value_name = "LINES")]
+    pub(crate) tail: Option<usize>,
+    /// Only what is not older, such as `10m`.
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    pub(crate) since: Option<Duration>,
+    #[command(flatten)]
+    pub(crate) place: ApplicationsPlace,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct ExecArgs {
+    /// Hand standard input on to the program.
+    #[arg(short, long)]
+    pub(crate) interactive: bool,
+    /// Give the program a terminal.
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+    #[command(flatten)]
+    pub(crate) place: ApplicationsPlace,
+    /// The instance's id.
+    pub(crate) instance: String,
+    /// The program and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct EventsArgs {
+    /// Those of this application alone, by its id or its name.
+    pub(crate) application: Option<String>,
+    /// Go on with what happens.
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Print each as JSON, on a line of its own.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: ApplicationsPlace,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RolloutsCommand {
+    /// List them, the newest first.
+    #[command(visible_alias = "ls")]
+    List {
+        /// The application's id or its name.
+        application: String,
+        /// Print them as JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: ApplicationsPlace,
+    },
+    /// Say how far one is.
+    Status {
+        #[command(flatten)]
+        which: RolloutArgs,
+        /// Print all that is known of it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Begin its next step.
+    Next(RolloutArgs),
+    /// Undo its last step.
+    Previous(RolloutArgs),
+    /// Undo all of its steps.
+    Revert(RolloutArgs),
+}
+
+/// Which rollout is meant.
+#[derive(Debug, Parser)]
+pub(crate) struct RolloutArgs {
+    /// The application's id or its name.
+    pub(crate) application: String,
+    /// The rollout's id [default: the newest].
+    pub(crate) rollout: Option<String>,
+    #[command(flatten)]
+    pub(crate) place: ApplicationsPlace,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SnapshotsCommand {
+    /// List them, newest first.
+    List {
+        #[command(flatten)]
+        place: SnapshotsPlace,
+        /// Print them as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print all that is known of one, as JSON.
+    Inspect {
+        /// Its id, or the beginning of it.
+        id: String,
+        #[command(flatten)]
+        place: SnapshotsPlace,
+    },
+    /// Remove some.
+    Rm {
+        /// Their ids, or the beginnings of them.
+        #[arg(required = true)]
+        ids: Vec<String>,
+        #[command(flatten)]
+        place: SnapshotsPlace,
+    },
+    /// Remove those that nobody has restored for 30 days.
+    Prune {
+        /// Remove every one.
+        #[arg(long)]
+        all: bool,
+        #[command(flatten)]
+        place: SnapshotsPlace,
+        /// Print what was removed as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Whose snapshots.
+#[derive(Debug, Parser)]
+pub(crate) struct SnapshotsPlace {
+    /// The project's folder, or its Wrangler configuration file.
+    #[arg(long, value_name = "PATH", default_value = ".")]
+    pub(crate) project: PathBuf,
+    /// Where `berth dev --persist-to` keeps its Durable Objects.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) persist_to: Option<PathBuf>,
+}

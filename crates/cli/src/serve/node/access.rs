@@ -1,0 +1,62 @@
+//! Instances for their owner: what they print, and programs that are run in them.
+
+use agent::{AccessError, ExecRequest, LogRequest, RunningExec};
+use control::plan::{ExecPlan, LogPlan};
+use control::{Answer, Log, PlatformError, Program, Session};
+use model::InstanceId;
+
+use super::Node;
+
+/// A program that runs in an instance.
+struct Running(RunningExec);
+
+impl Program for Running {
+    fn resize(&self, rows: u16, columns: u16) {
+        self.0.resize(rows, columns);
+    }
+
+    fn ended(&self) -> Answer<'_, i32> {
+        Box::pin(self.0.ended())
+    }
+}
+
+impl Node {
+    pub(super) fn log_of(&self, id: &str, wanted: &LogPlan) -> Result<Log, PlatformError> {
+        let wanted = LogRequest {
+            follow: wanted.follow,
+            timestamps: wanted.timestamps,
+            tail: wanted.tail,
+            since: wanted.since,
+        };
+        self.agent.logs(self.instance(id)?, &wanted).map_err(refused)
+    }
+
+    pub(super) fn create_exec_in(
+        &self,
+        id: &str,
+        exec: &ExecPlan,
+    ) -> Result<String, PlatformError> {
+        let request =
+            ExecRequest { command: exec.command.clone(), tty: exec.tty, stdin: exec.stdin };
+        self.agent.create_exec(self.instance(id)?, request).map_err(refused)
+    }
+
+    pub(super) async fn run_exec(
+        &self,
+        id: &str,
+        size: Option<(u16, u16)>,
+    ) -> Result<Session, PlatformError> {
+        let (program, stream) = self.agent.start_exec(id, size).await.map_err(refused)?;
+        Ok(Session { stream, program: Box::new(Running(program)) })
+    }
+
+    fn instance(&self, id: &str) -> Result<InstanceId, PlatformError> {
+        let mut all = self.agent.instances().into_iter().map(|summary| summary.instance);
+        all.find(|instance| instance.to_string() == id)
+            .ok_or_else(|| PlatformError(format!("no instance {id} runs here")))
+    }
+}
+
+fn refused(error: AccessError) -> PlatformError {
+    PlatformError(error.to_string())
+}
