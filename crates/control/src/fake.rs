@@ -10,7 +10,7 @@ use store::Memory;
 use tempfile::TempDir;
 
 use crate::blobs::Blobs;
-use crate::plan::{ApplicationPlan, InstanceFailure, InstanceView, WorkerPlan};
+use crate::plan::{ApplicationPlan, InstanceFailure, InstanceView, RegistryAccess, WorkerPlan};
 use crate::platform::{Answer, Events, Platform, PlatformError};
 use crate::seal::Sealer;
 use crate::state::State;
@@ -26,6 +26,8 @@ pub(crate) struct Fake {
     pub(crate) running: Mutex<Vec<InstanceView>>,
     /// Those that were stopped, together.
     pub(crate) stopped: Mutex<Vec<Vec<String>>>,
+    /// What registries are asked with.
+    pub(crate) registries: Mutex<Vec<RegistryAccess>>,
     /// Those that failed.
     pub(crate) failures: Mutex<Vec<InstanceFailure>>,
     /// An instance of a version from this one on fails when it starts.
@@ -113,6 +115,10 @@ impl Platform for Fake {
 
     fn check_cron(&self, expression: &str) -> Result<(), PlatformError> {
         self.check(expression)
+    }
+
+    fn set_registries(&self, registries: Vec<RegistryAccess>) {
+        *self.registries.lock().unwrap() = registries;
     }
 
     fn set_application<'a>(

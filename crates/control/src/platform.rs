@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tokio::sync::broadcast;
 
-use crate::plan::{ApplicationPlan, InstanceFailure, InstanceView, WorkerPlan};
+use crate::plan::{ApplicationPlan, InstanceFailure, InstanceView, RegistryAccess, WorkerPlan};
 
 /// The answer to a request that takes its time.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -47,6 +47,9 @@ pub trait Platform: Send + Sync {
 
     /// Whether an expression says when to run a cron trigger; why not, if it does not.
     fn check_cron(&self, expression: &str) -> Result<(), PlatformError>;
+
+    /// What registries of others are asked with from now on, all of them.
+    fn set_registries(&self, registries: Vec<RegistryAccess>);
 
     /// Gets an application's images and lets its instances start; those that run stay as they are.
     fn set_application<'a>(

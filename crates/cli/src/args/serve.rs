@@ -1,13 +1,15 @@
-//! Options of `berth serve` and `berth token`.
+//! Options of `berth serve` and of the commands that work on its data.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use control::Scope;
+use control::{AccountLimits, Scope};
+use model::limits::MB;
 
 use super::{Mirrors, Tls, parse_time};
+use crate::human::parse_size;
 
 /// Settings are options, or variables of the environment.
 #[derive(Debug, Parser)]
@@ -40,6 +42,37 @@ pub(crate) struct PlatformArgs {
     pub(crate) egress_allow: Vec<agent::Network>,
     #[command(flatten)]
     pub(crate) mirrors: Mirrors,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+}
+
+/// What all containers of the account may use together; Cloudflare's numbers when nothing is said.
+#[derive(Debug, Clone, Parser)]
+pub(crate) struct Limits {
+    /// Processors that all containers may use at once.
+    #[arg(long = "max-vcpu", value_name = "N", env = "BERTH_MAX_VCPU", default_value_t = AccountLimits::default().vcpu)]
+    pub(crate) vcpu: f64,
+    /// Memory that all containers may use at once, such as `64GiB`.
+    #[arg(long = "max-memory", value_name = "SIZE", env = "BERTH_MAX_MEMORY", value_parser = parse_size, default_value = "6TiB")]
+    pub(crate) memory: u64,
+    /// Disk that all containers may use at once, such as `500GB`.
+    #[arg(long = "max-disk", value_name = "SIZE", env = "BERTH_MAX_DISK", value_parser = parse_size, default_value = "30TB")]
+    pub(crate) disk: u64,
+    /// Bytes of all images in the registry.
+    #[arg(long = "max-images", value_name = "SIZE", env = "BERTH_MAX_IMAGES", value_parser = parse_size, default_value = "50GB")]
+    pub(crate) images: u64,
+}
+
+impl Limits {
+    /// In the units of the control plane.
+    pub(crate) fn of_account(&self) -> AccountLimits {
+        AccountLimits {
+            vcpu: self.vcpu,
+            memory_mib: self.memory >> 20,
+            disk_mb: self.disk / MB,
+            image_bytes: self.images,
+        }
+    }
 }
 
 /// Whose platform.

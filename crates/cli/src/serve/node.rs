@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use agent::{Agent, AgentConfig, ApplicationRuntime, Network, StartRate, StopAll};
-use control::plan::{ApplicationPlan, InstanceFailure, InstanceView, WorkerPlan};
+use control::plan::{ApplicationPlan, InstanceFailure, InstanceView, RegistryAccess, WorkerPlan};
 use control::{Answer, Events, Platform, PlatformError};
 use edge::Site;
 use http::{HeaderName, HeaderValue};
-use image::{ImageStore, Snapshots};
+use image::{Credentials, ImageStore, Snapshots};
 use runtime::{Runtime, RuntimeConfig};
 use uuid::Uuid;
 use workers::cron::Schedule;
@@ -68,6 +68,8 @@ pub(crate) struct Node {
     agent: Agent,
     store: ImageStore,
     mirrors: BTreeMap<String, String>,
+    /// What registries of others are asked with.
+    registries: Mutex<BTreeMap<String, Credentials>>,
     routes: Routes,
     workers: tokio::sync::Mutex<HashMap<String, Hosted>>,
     watchers: Watchers,
@@ -162,6 +164,7 @@ impl Node {
             agent,
             store,
             mirrors: config.mirrors,
+            registries: Mutex::default(),
             routes,
             workers: tokio::sync::Mutex::default(),
             watchers: Watchers::default(),
@@ -470,6 +473,14 @@ impl Platform for Node {
             images.keep(namespace, &versions.collect::<Vec<_>>());
             Ok(())
         })
+    }
+
+    fn set_registries(&self, registries: Vec<RegistryAccess>) {
+        let of = |RegistryAccess { host, username, password }| {
+            (host, Credentials { username, password })
+        };
+        let mut known = self.registries.lock().expect("no holder of this lock panics");
+        *known = registries.into_iter().map(of).collect();
     }
 
     fn prepare_image<'a>(

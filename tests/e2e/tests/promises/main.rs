@@ -55,6 +55,7 @@ mod serve_crons;
 mod serve_deploy;
 mod serve_images;
 mod serve_migrations;
+mod serve_registries;
 mod serve_rollouts;
 mod serve_secrets;
 mod serve_services;
