@@ -7,6 +7,7 @@
 pub mod base_images;
 mod berth;
 mod cache;
+mod certificate;
 mod client;
 mod deployment;
 mod dev;
@@ -20,6 +21,7 @@ mod process;
 mod project;
 mod registry;
 mod registry_server;
+mod template;
 mod terminal;
 pub mod user;
 mod wait;
@@ -27,6 +29,7 @@ mod wrangler;
 
 pub use berth::{Berth, Outcome};
 pub use cache::{berth_binary, berth_home, cache_dir, entry as cache_entry};
+pub use certificate::Certificate;
 pub use client::{Client, Reply, WebSocket};
 pub use deployment::Deployment;
 pub use dev::Dev;

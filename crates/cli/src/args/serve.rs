@@ -123,6 +123,37 @@ pub(crate) enum TokenCommand {
     },
 }
 
+#[derive(Debug, Parser)]
+pub(crate) struct BackupArgs {
+    /// The file to write; it must not be there.
+    pub(crate) file: PathBuf,
+    /// The data directory [default: `BERTH_HOME`, or /var/lib/berth].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Also save the keys: whoever has the file can read the secrets then.
+    #[arg(long)]
+    pub(crate) with_keys: bool,
+    /// Leave the images out: they must be pushed again.
+    #[arg(long)]
+    pub(crate) without_images: bool,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct RestoreArgs {
+    /// The file that `berth backup` wrote.
+    pub(crate) file: PathBuf,
+    /// The data directory, which must be empty [default: `BERTH_HOME`, or /var/lib/berth].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct RotateKeyArgs {
+    /// The data directory [default: `BERTH_HOME`, or /var/lib/berth].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
 fn parse_network(text: &str) -> Result<agent::Network, String> {
     text.parse().map_err(|_| format!("`{text}` is no network such as 10.0.0.0/8"))
 }

@@ -50,6 +50,7 @@ mod scaling;
 mod serve_access;
 mod serve_assets;
 mod serve_audit;
+mod serve_backup;
 mod serve_commands;
 mod serve_crons;
 mod serve_deploy;
