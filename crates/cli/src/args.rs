@@ -37,7 +37,9 @@ pub(crate) use registry::{
     CredentialsArgs, RegistryArgs, RegistryCommand, RegistryPlace, ServeArgs,
 };
 
-pub(crate) use serve::{PlatformArgs, TokenArgs, TokenCommand};
+pub(crate) use serve::{
+    BackupArgs, PlatformArgs, RestoreArgs, RotateKeyArgs, TokenArgs, TokenCommand,
+};
 pub(crate) use tail::{TailArgs, TailFormat, TailStatus};
 pub(crate) use tls::Tls;
 pub(crate) use worker::{
@@ -94,6 +96,12 @@ pub(crate) enum Command {
     Serve(Box<PlatformArgs>),
     /// Who may use the API of this machine's platform.
     Token(TokenArgs),
+    /// Save what this machine's platform has in one file; it may run meanwhile.
+    Backup(BackupArgs),
+    /// Make a platform of what `berth backup` saved.
+    Restore(RestoreArgs),
+    /// Encrypt the secrets of this machine's platform with a new key; it must not run.
+    RotateKey(RotateKeyArgs),
     /// Build an image from a Dockerfile.
     Build(Box<BuildArgs>),
     /// Say what this machine lacks to run Berth, and what to do about it.

@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub(crate) mod backup;
 pub(crate) mod build;
 pub(crate) mod completions;
 pub(crate) mod containers;
@@ -13,6 +14,7 @@ pub(crate) mod init;
 pub(crate) mod login;
 pub(crate) mod registry;
 pub(crate) mod rollback;
+pub(crate) mod rotate_key;
 pub(crate) mod secret;
 pub(crate) mod serve;
 pub(crate) mod snapshots;

@@ -2,6 +2,7 @@
 
 mod api;
 mod args;
+mod backup;
 mod commands;
 mod deploy;
 mod dev;
@@ -57,6 +58,9 @@ fn main() -> ExitCode {
                 Box::pin(commands::serve::run(*args, &given, &printer)).await.map(|()| 0)
             }
             Command::Token(args) => commands::token::run(&args, &printer).map(|()| 0),
+            Command::Backup(args) => commands::backup::run(&args, &printer).map(|()| 0),
+            Command::Restore(args) => commands::backup::restore(&args, &printer).map(|()| 0),
+            Command::RotateKey(args) => commands::rotate_key::run(&args, &printer).map(|()| 0),
             Command::Build(args) => commands::build::run(*args, &printer).await.map(|()| 0),
             Command::Doctor(args) => commands::doctor::run(&args, &printer).await.map(|()| 0),
             Command::Init(args) => commands::init::run(&args, &printer).map(|()| 0),

@@ -7,11 +7,13 @@ mod berth;
 mod body;
 mod content;
 mod scripts;
+mod secret_stores;
 mod secrets;
 mod tails;
 mod user;
 mod versions;
 mod websocket;
+mod zones;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use crate::account;
 use crate::blobs::Blobs;
 use crate::containers::{Containers, Drivers, Preparations};
 use crate::envelope::{Body, Failure, success};
+use crate::limits::AccountLimits;
 use crate::platform::Platform;
 use crate::records::{Scope, Token};
 use crate::registries::{self, RegistryCredentials};
@@ -69,6 +72,8 @@ pub struct Serving {
     pub port: u16,
     /// Time between SIGTERM and SIGKILL of an instance.
     pub stop_grace: Duration,
+    /// What its containers may use.
+    pub limits: AccountLimits,
 }
 
 /// Stands among a request's extensions if it came by TLS.
@@ -169,6 +174,7 @@ impl Api {
                     state,
                     platform,
                     stop_grace: serving.stop_grace,
+                    limits: serving.limits,
                     turns: Turns::default(),
                     drivers: Drivers::default(),
                     preparations: Preparations::default(),
@@ -237,9 +243,16 @@ impl Api {
             Route::Open(OpenRoute::Tail(id)) => {
                 return tails::open(&self.deployed(&head)?.workers, &id, head, body).await;
             }
+            Route::Open(OpenRoute::Document) => return Ok(crate::openapi::answer()),
             Route::User(route) => {
                 let token = self.authenticate(&head.headers, scope)?;
                 return Ok(user::answer(route, &self.account, &token));
+            }
+            Route::Zones(route) => {
+                let token = self.authenticate(&head.headers, scope)?;
+                let asked = Asked { head, body, token };
+                let state = &self.deployed(&asked.head)?.workers.state;
+                return zones::answer(state, &self.account, &route, &asked);
             }
             Route::Account(account, route) => (account, route),
         };
@@ -281,7 +294,10 @@ impl Api {
             AccountRoute::Workers(route) => {
                 scripts::answer(self.deployed(&asked.head)?, route, asked).await
             }
-            AccountRoute::ContainersMe => Ok(success(&account::me(account))),
+            AccountRoute::ContainersMe => {
+                let limits = self.platform.as_ref().map(|deployed| deployed.containers.limits);
+                Ok(success(&account::me(account, &limits.unwrap_or_default())))
+            }
             AccountRoute::Credentials(host) => self.credentials(account, &host, asked).await,
             AccountRoute::AuditLog => {
                 audit::list(&self.deployed(&asked.head)?.workers.state, account, &asked)
@@ -290,7 +306,11 @@ impl Api {
                 berth::answer(&self.deployed(&asked.head)?.containers, route, asked).await
             }
             AccountRoute::Containers(route) => {
-                applications::answer(self.deployed(&asked.head)?, route, asked).await
+                let own = &self.registry_hosts;
+                applications::answer(self.deployed(&asked.head)?, own, route, asked).await
+            }
+            AccountRoute::SecretStores(route) => {
+                secret_stores::answer(self.deployed(&asked.head)?, account, route, asked).await
             }
         }
     }

@@ -39,6 +39,11 @@ enum Wire {
         #[serde(default)]
         props: Option<Value>,
     },
+    SecretsStoreSecret {
+        name: String,
+        store_id: String,
+        secret_name: String,
+    },
     Assets {
         name: String,
     },
@@ -52,7 +57,12 @@ enum Wire {
 
 /// Where a secret's text may be read: it is encrypted for that place.
 pub(crate) fn place(script: &Script, name: &str) -> String {
-    format!("{}/{name}", script.tag)
+    place_of(&script.tag, name)
+}
+
+/// The same for the Worker with that tag.
+pub(crate) fn place_of(tag: &str, name: &str) -> String {
+    format!("{tag}/{name}")
 }
 
 /// The bindings of a new version.
@@ -143,6 +153,9 @@ fn resolve(
                 )));
             }
             (name, BindingKind::OtherService { service, entrypoint })
+        }
+        Wire::SecretsStoreSecret { name, store_id, secret_name } => {
+            (name, BindingKind::StoredSecret { store_id, secret_name })
         }
         Wire::Assets { name } => (name, BindingKind::Assets),
         Wire::VersionMetadata { name } => (name, BindingKind::VersionMetadata),

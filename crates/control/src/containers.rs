@@ -13,6 +13,7 @@ use store::{Store, Transaction};
 use uuid::Uuid;
 
 use crate::envelope::Failure;
+use crate::limits::{self, AccountLimits, Use};
 use crate::plan::ApplicationPlan;
 use crate::platform::Platform;
 use crate::records::{ApplicationRecord, Rollout};
@@ -30,6 +31,8 @@ pub(crate) struct Containers {
     pub(crate) platform: Arc<dyn Platform>,
     /// Time between SIGTERM and SIGKILL.
     pub(crate) stop_grace: Duration,
+    /// What all instances together may use.
+    pub(crate) limits: AccountLimits,
     /// One change of an application at a time, and one of their names.
     pub(crate) turns: Turns,
     /// Who carries rollouts out.
@@ -44,6 +47,7 @@ const NAMES: &str = "names";
 impl Containers {
     /// Lets the instances of every application start, and goes on with rollouts that were cut off.
     pub(crate) async fn start_all(&self) -> Result<(), Failure> {
+        self.tell_registries();
         for application in self.state.applications()? {
             let rollout = self.state.active_rollout(&application)?;
             if let Err(failure) = self.set(&application, rollout.as_ref()).await {
@@ -81,8 +85,8 @@ impl Containers {
             settled: None,
         };
         record.settled = Some(record.configuration());
-        self.plan(&record, None)?;
         let all = self.state.applications()?;
+        self.check_limits(&record, &all, None)?;
         if all.iter().any(|other| other.name() == record.name()) {
             let message = format!("APPLICATION_EXISTS: \"{}\" is there already", record.name());
             return Err(Failure::new(http::StatusCode::CONFLICT, 1000, message));
@@ -110,7 +114,8 @@ impl Containers {
         changes: &Value,
     ) -> Result<ApplicationRecord, Failure> {
         check(changes)?;
-        let _turn = self.turns.of(id).await;
+        // What all may use together is looked at: one change of it at a time.
+        let _turns = self.turns.of_all([NAMES, id]).await;
         let Read { value: mut record, revision } = self.state.application(id)?;
         let (name, namespace) = (json!(record.name()), json!(record.namespace()));
         let chooses = chooses_images(&record.wanted);
@@ -133,7 +138,7 @@ impl Containers {
         record.wanted = with_limits(record.wanted);
         record.updated_at = Timestamp::now();
         let rollout = self.state.active_rollout(&record)?;
-        self.plan(&record, rollout.as_ref())?;
+        self.check_limits(&record, &self.state.applications()?, rollout.as_ref())?;
         let write = Transaction::new()
             .if_unchanged(key::application(id), Some(revision))
             .put(key::application(id), bytes(&record));
@@ -166,6 +171,28 @@ impl Containers {
             .set_application(&plan)
             .await
             .map_err(|error| Failure::bad_request(format!("{}: {error}", record.name())))
+    }
+
+    /// Whether an application makes sense, and all of them stay within the account's limits. What its
+    /// objects choose themselves counts for nothing: there is no number of them.
+    fn check_limits(
+        &self,
+        record: &ApplicationRecord,
+        all: &[ApplicationRecord],
+        rollout: Option<&Rollout>,
+    ) -> Result<(), Failure> {
+        self.plan(record, rollout)?;
+        let used = |record: &ApplicationRecord| {
+            let application = self.plan(record, None).ok()?.application;
+            (!chooses_images(&record.wanted)).then(|| Use {
+                name: record.name().to_owned(),
+                instance_type: application.instance_type,
+                max_instances: u64::from(application.max_instances),
+            })
+        };
+        let Some(wanted) = used(record) else { return Ok(()) };
+        let others = all.iter().filter(|other| other.id != record.id).filter_map(used);
+        limits::check(&wanted, &others.collect::<Vec<_>>(), &self.limits)
     }
 
     /// A namespace must be some Worker's.

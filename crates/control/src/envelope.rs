@@ -82,6 +82,14 @@ impl Failure {
         Self::new(StatusCode::NOT_FOUND, 1000, message)
     }
 
+    pub(crate) fn no_secret_store() -> Self {
+        Self::new(StatusCode::NOT_FOUND, 1001, "There is no such store of secrets.")
+    }
+
+    pub(crate) fn no_stored_secret() -> Self {
+        Self::new(StatusCode::NOT_FOUND, 1001, "There is no such secret in this store.")
+    }
+
     /// Somebody else was first: the whole request may be made again.
     pub(crate) fn conflict() -> Self {
         let message = "somebody else has changed this meanwhile; try again";

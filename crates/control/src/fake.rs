@@ -12,7 +12,8 @@ use tokio::sync::broadcast;
 
 use crate::blobs::Blobs;
 use crate::plan::{
-    ApplicationPlan, ExecPlan, InstanceEvent, InstanceFailure, InstanceView, LogPlan, WorkerPlan,
+    ApplicationPlan, ExecPlan, InstanceEvent, InstanceFailure, InstanceView, LogPlan,
+    RegistryAccess, WorkerPlan,
 };
 use crate::platform::{Answer, Events, InstanceEvents, Log, Platform, PlatformError, Session};
 use crate::seal::Sealer;
@@ -29,6 +30,8 @@ pub(crate) struct Fake {
     pub(crate) running: Mutex<Vec<InstanceView>>,
     /// Those that were stopped, together.
     pub(crate) stopped: Mutex<Vec<Vec<String>>>,
+    /// What registries are asked with.
+    pub(crate) registries: Mutex<Vec<RegistryAccess>>,
     /// Those that failed.
     pub(crate) failures: Mutex<Vec<InstanceFailure>>,
     /// An instance of a version from this one on fails when it starts.
@@ -116,6 +119,10 @@ impl Platform for Fake {
 
     fn check_cron(&self, expression: &str) -> Result<(), PlatformError> {
         self.check(expression)
+    }
+
+    fn set_registries(&self, registries: Vec<RegistryAccess>) {
+        *self.registries.lock().unwrap() = registries;
     }
 
     fn set_application<'a>(

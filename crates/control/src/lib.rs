@@ -12,13 +12,17 @@ mod assets;
 mod audit;
 mod bindings;
 mod blobs;
+mod change_key;
 mod containers;
 #[cfg(test)]
 mod cut_off;
 mod envelope;
+mod external_registries;
 #[cfg(test)]
 mod fake;
+mod limits;
 mod migrate;
+mod openapi;
 pub mod plan;
 mod platform;
 mod records;
@@ -27,6 +31,7 @@ mod rollout;
 mod route;
 mod routes;
 mod seal;
+mod secret_stores;
 mod state;
 mod streams;
 mod tails;
@@ -37,12 +42,15 @@ mod wanted;
 mod workers;
 
 pub use api::{Access, Api, ApiConfig, Serving, Tls};
+pub use change_key::change_key;
 pub use containers::planned_applications;
 pub use envelope::Body;
+pub use limits::AccountLimits;
 pub use platform::{
     Answer, Events, InstanceEvents, Log, Platform, PlatformError, Program, Session,
 };
 pub use records::{Scope, Token};
 pub use registries::{Permission, RegistryCredential, RegistryCredentials};
 pub use seal::{SealError, Sealer};
+pub use state::named_content;
 pub use tokens::{TokenError, Tokens};

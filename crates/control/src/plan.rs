@@ -149,6 +149,13 @@ pub enum PlannedValue {
         /// The entry point's class.
         entrypoint: Option<String>,
     },
+    /// A secret of the Secrets Store, which the Worker asks for by `get()`.
+    StoredSecret {
+        /// Its name in the store.
+        name: String,
+        /// Its text; `None` if it is gone.
+        text: Option<String>,
+    },
     /// [`WorkerPlan::assets`].
     Assets,
 }
@@ -164,6 +171,7 @@ impl fmt::Debug for PlannedValue {
             Self::OtherService { script, entrypoint } => {
                 write!(f, "OtherService({script}, {entrypoint:?})")
             }
+            Self::StoredSecret { name, .. } => write!(f, "StoredSecret({name}, ***)"),
             Self::Assets => f.write_str("Assets"),
         }
     }
@@ -191,6 +199,23 @@ pub struct PlannedRoute {
     pub host: String,
     /// What the path begins with, or is, if it does not end in `*`.
     pub path: String,
+}
+
+/// What a registry of others is asked with.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RegistryAccess {
+    /// Its host as it stands in names of images.
+    pub host: String,
+    /// The user's name.
+    pub username: String,
+    /// The password; never shown.
+    pub password: String,
+}
+
+impl fmt::Debug for RegistryAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RegistryAccess({}, {}, ***)", self.host, self.username)
+    }
 }
 
 /// A container application whose instances may run.

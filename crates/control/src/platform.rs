@@ -11,7 +11,8 @@ use tokio::io::DuplexStream;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::plan::{
-    ApplicationPlan, ExecPlan, InstanceEvent, InstanceFailure, InstanceView, LogPlan, WorkerPlan,
+    ApplicationPlan, ExecPlan, InstanceEvent, InstanceFailure, InstanceView, LogPlan,
+    RegistryAccess, WorkerPlan,
 };
 
 /// The answer to a request that takes its time.
@@ -81,6 +82,9 @@ pub trait Platform: Send + Sync {
 
     /// Whether an expression says when to run a cron trigger; why not, if it does not.
     fn check_cron(&self, expression: &str) -> Result<(), PlatformError>;
+
+    /// What registries of others are asked with from now on, all of them.
+    fn set_registries(&self, registries: Vec<RegistryAccess>);
 
     /// Gets an application's images and lets its instances start; those that run stay as they are.
     fn set_application<'a>(

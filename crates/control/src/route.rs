@@ -1,5 +1,7 @@
 //! Which endpoint a path means, and what a token must allow for it.
 
+pub(crate) mod table;
+
 use http::{Method, StatusCode};
 use percent_encoding::percent_decode_str;
 
@@ -13,13 +15,26 @@ pub(crate) enum Route {
     User(UserRoute),
     /// What is asked for without one of the account's tokens.
     Open(OpenRoute),
+    /// Endpoints of zones, which belong to the account.
+    Zones(ZonesRoute),
     /// Endpoints below an account.
     Account(String, AccountRoute),
+}
+
+/// Where clients look for a route's zone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ZonesRoute {
+    /// `GET /zones`
+    Zones,
+    /// `GET /zones/<id>/workers/routes`
+    Routes(String),
 }
 
 /// Endpoints whose requests prove by themselves that they are allowed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum OpenRoute {
+    /// `GET /openapi.json`: what there is.
+    Document,
     /// `GET /tails/<id>`: a WebSocket, by whose address alone a Worker is watched.
     Tail(String),
     /// `POST /workers/assets/upload`, with the hash of a single file: it has the token of an upload.
@@ -54,6 +69,8 @@ pub(crate) enum AccountRoute {
     Containers(ContainersRoute),
     /// `/berth/…`
     Berth(BerthRoute),
+    /// `/secrets_store/…`
+    SecretStores(SecretStoresRoute),
 }
 
 /// Endpoints that Cloudflare's API does not have. Logs, events and running programs are WebSockets.
@@ -145,6 +162,25 @@ pub(crate) enum ContainersRoute {
     /// What `wrangler containers instances` shows.
     Instances(String),
     PrepareImage,
+    /// Those of others.
+    Registries,
+    AddRegistry,
+    /// By its host.
+    DeleteRegistry(String),
+}
+
+/// Endpoints of the Secrets Store: the id of a store, and that of one of its secrets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SecretStoresRoute {
+    Stores,
+    CreateStore,
+    DeleteStore(String),
+    Secrets(String),
+    CreateSecrets(String),
+    Secret(String, String),
+    ChangeSecret(String, String),
+    DeleteSecret(String, String),
+    DuplicateSecret(String, String),
 }
 
 impl Route {
@@ -158,21 +194,10 @@ impl Route {
             .filter(|part| !part.is_empty())
             .map(|part| percent_decode_str(part).decode_utf8_lossy().into_owned())
             .collect();
-        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
         let found = match parts.as_slice() {
-            ["client", "v4", "accounts", _, "workers", "assets", "upload", rest @ ..]
-                if method == Method::POST && rest.len() < 2 =>
-            {
-                let hash = rest.first().map(|hash| (*hash).to_owned());
-                Some(Self::Open(OpenRoute::UploadAssets(hash)))
+            [client, version, rest @ ..] if client == "client" && version == "v4" => {
+                table::find(method, rest)
             }
-            ["client", "v4", "accounts", account, rest @ ..] => {
-                account_route(method, rest).map(|route| Self::Account((*account).to_owned(), route))
-            }
-            ["client", "v4", "tails", id] if method == Method::GET => {
-                Some(Self::Open(OpenRoute::Tail((*id).to_owned())))
-            }
-            ["client", "v4", rest @ ..] => user_route(method, rest).map(Self::User),
             _ => None,
         };
         found.ok_or_else(|| {
@@ -191,7 +216,7 @@ impl Route {
                 Scope::ContainersWrite
             }
             _ if method == Method::GET => Scope::Read,
-            Self::User(_) | Self::Open(_) => Scope::Read,
+            Self::User(_) | Self::Open(_) | Self::Zones(_) => Scope::Read,
             // Whoever may look at a Worker may watch it.
             Self::Account(
                 _,
@@ -200,133 +225,12 @@ impl Route {
                     ScriptRoute::MakeTail | ScriptRoute::DeleteTail(_),
                 )),
             ) => Scope::Read,
-            Self::Account(_, AccountRoute::Workers(_)) => Scope::WorkersWrite,
+            Self::Account(_, AccountRoute::Workers(_) | AccountRoute::SecretStores(_)) => {
+                Scope::WorkersWrite
+            }
             Self::Account(_, _) => Scope::ContainersWrite,
         }
     }
-}
-
-fn user_route(method: &Method, rest: &[&str]) -> Option<UserRoute> {
-    Some(match (method, rest) {
-        (&Method::GET, ["user", "tokens", "verify"]) => UserRoute::VerifyToken,
-        (&Method::GET, ["user"]) => UserRoute::User,
-        (&Method::GET, ["accounts"]) => UserRoute::Accounts,
-        (&Method::GET, ["memberships"]) => UserRoute::Memberships,
-        _ => return None,
-    })
-}
-
-fn account_route(method: &Method, rest: &[&str]) -> Option<AccountRoute> {
-    match rest {
-        ["workers", rest @ ..] => workers_route(method, rest).map(AccountRoute::Workers),
-        ["containers", "me"] if method == Method::GET => Some(AccountRoute::ContainersMe),
-        ["containers", "registries", host, "credentials"] if method == Method::POST => {
-            Some(AccountRoute::Credentials((*host).to_owned()))
-        }
-        ["berth", rest @ ..] => berth_route(method, rest).map(AccountRoute::Berth),
-        ["logs", "audit"] if method == Method::GET => Some(AccountRoute::AuditLog),
-        ["containers", rest @ ..] => containers_route(method, rest).map(AccountRoute::Containers),
-        ["storage", "kv", "namespaces"] if method == Method::GET => {
-            Some(AccountRoute::Workers(WorkersRoute::KvNamespaces))
-        }
-        _ => None,
-    }
-}
-
-fn workers_route(method: &Method, rest: &[&str]) -> Option<WorkersRoute> {
-    let name = |name: &&str| (*name).to_owned();
-    Some(match (method, rest) {
-        (&Method::GET, ["scripts"]) => WorkersRoute::ListScripts,
-        (&Method::GET, ["subdomain"]) => WorkersRoute::AccountSubdomain,
-        (&Method::GET, ["durable_objects", "namespaces"]) => WorkersRoute::Namespaces,
-        (&Method::GET, ["services", service]) => WorkersRoute::Service(name(service)),
-        (&Method::DELETE, ["services", service]) => WorkersRoute::DeleteService(name(service)),
-        (&Method::GET, ["workers", worker]) => WorkersRoute::Worker(name(worker)),
-        (&Method::PATCH, ["workers", worker, "versions", "latest"]) => {
-            WorkersRoute::PatchLatest(name(worker))
-        }
-        (&Method::GET, ["tails", "by-consumer", _]) => WorkersRoute::TailConsumers,
-        (_, ["scripts", script, rest @ ..]) => {
-            WorkersRoute::Script(name(script), script_route(method, rest)?)
-        }
-        _ => return None,
-    })
-}
-
-fn script_route(method: &Method, rest: &[&str]) -> Option<ScriptRoute> {
-    Some(match (method, rest) {
-        (&Method::PUT, []) => ScriptRoute::Put,
-        (&Method::DELETE, []) => ScriptRoute::Delete,
-        (&Method::GET, ["settings"]) => ScriptRoute::Settings,
-        (&Method::PATCH, ["settings"]) => ScriptRoute::PatchSettings,
-        (&Method::GET, ["content", "v2"]) => ScriptRoute::Content,
-        (&Method::GET, ["script-settings"]) => ScriptRoute::ScriptSettings,
-        (&Method::PATCH, ["script-settings"]) => ScriptRoute::PatchScriptSettings,
-        (&Method::GET, ["secrets"]) => ScriptRoute::Secrets,
-        (&Method::PUT, ["secrets"]) => ScriptRoute::PutSecret,
-        (&Method::PATCH, ["secrets-bulk"]) => ScriptRoute::PatchSecrets,
-        (&Method::DELETE, ["secrets", secret]) => ScriptRoute::DeleteSecret((*secret).to_owned()),
-        (&Method::GET, ["versions"]) => ScriptRoute::Versions,
-        (&Method::POST, ["versions"]) => ScriptRoute::UploadVersion,
-        (&Method::GET, ["versions", id]) => ScriptRoute::Version((*id).to_owned()),
-        (&Method::GET, ["deployments"]) => ScriptRoute::Deployments,
-        (&Method::POST, ["deployments"]) => ScriptRoute::Deploy,
-        (&Method::GET, ["subdomain"]) => ScriptRoute::Subdomain,
-        (&Method::POST, ["subdomain"]) => ScriptRoute::PutSubdomain,
-        (&Method::PUT, ["routes"]) => ScriptRoute::PutRoutes,
-        (&Method::PUT, ["domains", "records"]) => ScriptRoute::PutDomains,
-        (&Method::GET, ["schedules"]) => ScriptRoute::Schedules,
-        (&Method::PUT, ["schedules"]) => ScriptRoute::PutSchedules,
-        (&Method::GET, ["references"]) => ScriptRoute::References,
-        (&Method::GET, ["tails"]) => ScriptRoute::Tails,
-        (&Method::POST, ["tails"]) => ScriptRoute::MakeTail,
-        (&Method::DELETE, ["tails", id]) => ScriptRoute::DeleteTail((*id).to_owned()),
-        (&Method::POST, ["assets-upload-session"]) => ScriptRoute::StartAssets,
-        _ => return None,
-    })
-}
-
-fn berth_route(method: &Method, rest: &[&str]) -> Option<BerthRoute> {
-    let name = |name: &&str| (*name).to_owned();
-    Some(match (method, rest) {
-        (&Method::POST, ["instances", id, "stop"]) => BerthRoute::Stop(name(id)),
-        (&Method::GET, ["instances", id, "log"]) => BerthRoute::Log(name(id)),
-        (&Method::POST, ["instances", id, "execs"]) => BerthRoute::CreateExec(name(id)),
-        (&Method::GET, ["execs", id]) => BerthRoute::StartExec(name(id)),
-        (&Method::POST, ["applications", id, "restart"]) => BerthRoute::Restart(name(id)),
-        (&Method::GET, ["events"]) => BerthRoute::Events,
-        _ => return None,
-    })
-}
-
-fn containers_route(method: &Method, rest: &[&str]) -> Option<ContainersRoute> {
-    let name = |name: &&str| (*name).to_owned();
-    Some(match (method, rest) {
-        (&Method::GET, ["applications"]) => ContainersRoute::Applications,
-        (&Method::POST, ["applications"]) => ContainersRoute::CreateApplication,
-        (&Method::GET, ["applications", id]) => ContainersRoute::Application(name(id)),
-        (&Method::PATCH, ["applications", id]) => ContainersRoute::ModifyApplication(name(id)),
-        (&Method::DELETE, ["applications", id]) => ContainersRoute::DeleteApplication(name(id)),
-        (&Method::GET, ["applications", id, "rollouts"]) => ContainersRoute::Rollouts(name(id)),
-        (&Method::POST, ["applications", id, "rollouts"]) => {
-            ContainersRoute::CreateRollout(name(id))
-        }
-        (&Method::GET, ["applications", id, "rollouts", rollout]) => {
-            ContainersRoute::Rollout(name(id), name(rollout))
-        }
-        (&Method::POST, ["applications", id, "rollouts", rollout]) => {
-            ContainersRoute::UpdateRollout(name(id), name(rollout))
-        }
-        (&Method::DELETE, ["applications", id, "rollouts", rollout]) => {
-            ContainersRoute::DeleteRollout(name(id), name(rollout))
-        }
-        (&Method::GET, ["dash", "applications"]) => ContainersRoute::Dashboard,
-        (&Method::GET, ["dash", "applications", id, "instances"]) => {
-            ContainersRoute::Instances(name(id))
-        }
-        (&Method::POST, ["image-preparations"]) => ContainersRoute::PrepareImage,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

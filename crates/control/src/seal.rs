@@ -1,7 +1,7 @@
 //! Secrets at rest: encrypted with a key that is not in the database.
 
 use std::io::{ErrorKind, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom as _, SystemRandom};
@@ -56,6 +56,8 @@ pub enum SealError {
 /// Encrypts and decrypts secrets.
 pub struct Sealer {
     key: LessSafeKey,
+    /// The key before, while secrets are encrypted anew: not all of them may be yet.
+    old: Option<LessSafeKey>,
     random: SystemRandom,
 }
 
@@ -80,10 +82,48 @@ impl Sealer {
         if !path.exists() {
             make_key(path, &random)?;
         }
-        let key = fs_err::read(path)?;
-        let length = || SealError::Length { path: path.display().to_string(), found: key.len() };
-        let key = UnboundKey::new(&AES_256_GCM, &key).map_err(|_| length())?;
-        Ok(Self { key: LessSafeKey::new(key), random })
+        let (key, next) = (read_key(path)?, Self::next_key_file(path));
+        let (key, old) = match next.exists() {
+            true => (read_key(&next)?, Some(key)),
+            false => (key, None),
+        };
+        Ok(Self { key, old, random })
+    }
+
+    /// Where the next key is while secrets are encrypted anew with it.
+    #[must_use]
+    pub fn next_key_file(path: &Path) -> PathBuf {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".next");
+        path.with_file_name(name)
+    }
+
+    /// Makes the next key, unless a change that was cut off has made it: from now on it encrypts, and
+    /// both decrypt.
+    pub(crate) fn begin_change(path: &Path) -> Result<(), SealError> {
+        let next = Self::next_key_file(path);
+        match next.exists() {
+            true => Ok(()),
+            false => make_key(&next, &SystemRandom::new()),
+        }
+    }
+
+    /// Forgets the key before. Every secret must have been encrypted with the next one.
+    pub(crate) fn end_change(path: &Path) -> Result<(), SealError> {
+        fs_err::rename(Self::next_key_file(path), path)?;
+        Ok(fs_err::File::open(path.parent().unwrap_or(path))?.sync_all()?)
+    }
+
+    /// A secret encrypted with the key that counts from now on; `None` if it is already.
+    pub(crate) fn renewed(
+        &self,
+        place: &str,
+        sealed: &Sealed,
+    ) -> Result<Option<Sealed>, Unreadable> {
+        match open_with(&self.key, place, sealed) {
+            Ok(_) => Ok(None),
+            Err(_) => Ok(Some(self.seal(place, &self.open(place, sealed)?))),
+        }
     }
 
     /// Encrypts a secret for one place: it can be decrypted for no other.
@@ -104,14 +144,26 @@ impl Sealer {
 
     /// Decrypts what was encrypted for this place.
     pub(crate) fn open(&self, place: &str, sealed: &Sealed) -> Result<String, Unreadable> {
-        let bytes = unhex(&sealed.0).ok_or(Unreadable)?;
-        let (nonce, text) = bytes.split_at_checked(NONCE_LEN).ok_or(Unreadable)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Unreadable)?;
-        let mut text = text.to_vec();
-        let opened = self.key.open_in_place(nonce, Aad::from(place.as_bytes()), &mut text);
-        let opened = opened.map_err(|_| Unreadable)?;
-        String::from_utf8(opened.to_vec()).map_err(|_| Unreadable)
+        let opened = open_with(&self.key, place, sealed);
+        let with_old = |_| open_with(self.old.as_ref().ok_or(Unreadable)?, place, sealed);
+        opened.or_else(with_old)
     }
+}
+
+fn open_with(key: &LessSafeKey, place: &str, sealed: &Sealed) -> Result<String, Unreadable> {
+    let bytes = unhex(&sealed.0).ok_or(Unreadable)?;
+    let (nonce, text) = bytes.split_at_checked(NONCE_LEN).ok_or(Unreadable)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Unreadable)?;
+    let mut text = text.to_vec();
+    let opened = key.open_in_place(nonce, Aad::from(place.as_bytes()), &mut text);
+    let opened = opened.map_err(|_| Unreadable)?;
+    String::from_utf8(opened.to_vec()).map_err(|_| Unreadable)
+}
+
+fn read_key(path: &Path) -> Result<LessSafeKey, SealError> {
+    let key = fs_err::read(path)?;
+    let length = || SealError::Length { path: path.display().to_string(), found: key.len() };
+    Ok(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key).map_err(|_| length())?))
 }
 
 /// Makes a key's file, which is there whole or not at all; if somebody else has made it meanwhile,
@@ -139,7 +191,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+/// The inverse of [`hex`], for either case.
+pub(crate) fn unhex(text: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u32>> = text.chars().map(|digit| digit.to_digit(16)).collect();
     let digits = digits.filter(|digits| digits.len() % 2 == 0)?;
     digits.chunks(2).map(|pair| u8::try_from(pair[0] * 16 + pair[1]).ok()).collect()

@@ -4,14 +4,15 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 use store::{CommitError, Record, Revision, Store, StoreError, Transaction};
 
 use crate::blobs::{BlobId, Blobs};
 use crate::envelope::Failure;
 use crate::records::{
-    ApplicationRecord, AssetContent, AssetFiles, AssetSession, AuditEntry, Deployment, Rollout,
-    Script, Version,
+    ApplicationRecord, AssetContent, AssetFiles, AssetSession, AuditEntry, Deployment,
+    ExternalRegistry, Rollout, Script, SecretStore, StoredSecret, Version,
 };
 use crate::seal::Sealer;
 
@@ -44,6 +45,28 @@ pub(crate) mod key {
     pub(crate) const ASSETS: &str = "assets/";
     pub(crate) const ASSET_SESSIONS: &str = "asset-sessions/";
     pub(crate) const AUDIT: &str = "audit/";
+
+    pub(crate) const SECRET_STORES: &str = "secret-stores/";
+    pub(crate) const STORED_SECRETS: &str = "stored-secrets/";
+    pub(crate) const EXTERNAL_REGISTRIES: &str = "external-registries/";
+
+    pub(crate) fn secret_store(id: &str) -> String {
+        format!("{SECRET_STORES}{id}")
+    }
+
+    /// All secrets of a store.
+    pub(crate) fn stored_secrets(store: &str) -> String {
+        format!("{STORED_SECRETS}{store}/")
+    }
+
+    /// By its name, which no other secret of the store has.
+    pub(crate) fn stored_secret(store: &str, name: &str) -> String {
+        format!("{}{name}", stored_secrets(store))
+    }
+
+    pub(crate) fn external_registry(domain: &str) -> String {
+        format!("{EXTERNAL_REGISTRIES}{domain}")
+    }
 
     pub(crate) fn script(name: &str) -> String {
         format!("{SCRIPTS}{name}")
@@ -174,27 +197,13 @@ impl State {
 
     /// The files of a version, whose list is kept as content itself.
     pub(crate) fn asset_files(&self, list: &BlobId) -> Result<AssetFiles, Failure> {
-        let text = self.blobs.get(list);
-        let text =
-            text.map_err(|error| Failure::internal(format!("failed to read assets: {error}")))?;
-        parse("assets", &text)
+        asset_files(&self.blobs, list)
     }
 
     /// Removes content that no version and no upload names: what removed Workers had, and uploads that
     /// led to nothing. Nothing may be uploaded meanwhile.
     pub(crate) fn remove_unnamed_content(&self) -> Result<(), Failure> {
-        let mut named: HashSet<BlobId> =
-            self.all::<AssetContent>(key::ASSETS)?.into_iter().map(|asset| asset.blob).collect();
-        for version in self.all::<Version>(key::VERSIONS)? {
-            for module in version.modules {
-                named.insert(module.contents);
-                named.extend(module.source_map);
-            }
-            if let Some(assets) = version.assets {
-                named.extend(self.asset_files(&assets.files)?.into_values());
-                named.insert(assets.files);
-            }
-        }
+        let named = content(self.store.as_ref(), &self.blobs)?;
         let removed = self.blobs.remove_others(&named);
         removed.map_err(|error| Failure::internal(format!("failed to remove content: {error}")))
     }
@@ -231,6 +240,56 @@ impl State {
         Ok(newest.map(|read: Read<Rollout>| read.value).filter(|it| !it.status.is_over()))
     }
 
+    /// All stores of secrets, the oldest first.
+    pub(crate) fn secret_stores(&self) -> Result<Vec<SecretStore>, Failure> {
+        let mut stores: Vec<SecretStore> = self.all(key::SECRET_STORES)?;
+        stores.sort_by_key(|store| store.created);
+        Ok(stores)
+    }
+
+    /// A store of secrets that must be there.
+    pub(crate) fn secret_store(&self, id: &str) -> Result<Read<SecretStore>, Failure> {
+        self.read(&key::secret_store(id))?.ok_or_else(Failure::no_secret_store)
+    }
+
+    /// All secrets of a store, in the order of their names.
+    pub(crate) fn stored_secrets(&self, store: &str) -> Result<Vec<StoredSecret>, Failure> {
+        self.all(&key::stored_secrets(store))
+    }
+
+    /// A secret that must be there.
+    pub(crate) fn stored_secret(
+        &self,
+        store: &str,
+        id: &str,
+    ) -> Result<Read<StoredSecret>, Failure> {
+        self.secret_store(store)?;
+        let all = self.stored_secrets(store)?;
+        let name = all.iter().find(|secret| secret.id == id).map(|secret| &secret.name);
+        let name = name.ok_or_else(Failure::no_stored_secret)?;
+        self.find_stored_secret(store, name)?.ok_or_else(Failure::no_stored_secret)
+    }
+
+    pub(crate) fn find_stored_secret(
+        &self,
+        store: &str,
+        name: &str,
+    ) -> Result<Option<Read<StoredSecret>>, Failure> {
+        self.read(&key::stored_secret(store, name))
+    }
+
+    /// All registries of others, in the order of their hosts.
+    pub(crate) fn external_registries(&self) -> Result<Vec<ExternalRegistry>, Failure> {
+        self.all(key::EXTERNAL_REGISTRIES)
+    }
+
+    pub(crate) fn find_external_registry(
+        &self,
+        domain: &str,
+    ) -> Result<Option<Read<ExternalRegistry>>, Failure> {
+        self.read(&key::external_registry(domain))
+    }
+
     /// Entries of the audit log from then on, the oldest first.
     pub(crate) fn audit_entries(&self, since: Timestamp) -> Result<Vec<AuditEntry>, Failure> {
         let records =
@@ -251,11 +310,7 @@ impl State {
 
     /// Makes the changes of a transaction.
     pub(crate) fn commit(&self, transaction: &Transaction) -> Result<(), Failure> {
-        match self.store.commit(transaction) {
-            Ok(_) => Ok(()),
-            Err(CommitError::Conflict { .. }) => Err(Failure::conflict()),
-            Err(CommitError::Store(error)) => Err(broken(error)),
-        }
+        commit(self.store.as_ref(), transaction)
     }
 
     /// Removes everything under a prefix, with the record that it belongs to going first.
@@ -274,6 +329,51 @@ impl State {
     }
 }
 
+/// Makes the changes of a transaction.
+pub(crate) fn commit(store: &dyn Store, transaction: &Transaction) -> Result<(), Failure> {
+    match store.commit(transaction) {
+        Ok(_) => Ok(()),
+        Err(CommitError::Conflict { .. }) => Err(Failure::conflict()),
+        Err(CommitError::Store(error)) => Err(broken(error)),
+    }
+}
+
+/// Names of all content that versions and static files have.
+fn content(store: &dyn Store, blobs: &Blobs) -> Result<HashSet<BlobId>, Failure> {
+    let mut named: HashSet<BlobId> =
+        all::<AssetContent>(store, key::ASSETS)?.into_iter().map(|asset| asset.blob).collect();
+    for version in all::<Version>(store, key::VERSIONS)? {
+        for module in version.modules {
+            named.insert(module.contents);
+            named.extend(module.source_map);
+        }
+        if let Some(assets) = version.assets {
+            named.extend(asset_files(blobs, &assets.files)?.into_values());
+            named.insert(assets.files);
+        }
+    }
+    Ok(named)
+}
+
+fn asset_files(blobs: &Blobs, list: &BlobId) -> Result<AssetFiles, Failure> {
+    let text = blobs.get(list);
+    let text =
+        text.map_err(|error| Failure::internal(format!("failed to read assets: {error}")))?;
+    parse("assets", &text)
+}
+
+/// Names of the files that records lead to, in the folder of modules and static files.
+///
+/// # Errors
+/// The records cannot be read, or a list of static files is not there any more.
+pub fn named_content(store: &dyn Store, blobs: &Path) -> Result<Vec<String>, String> {
+    let named = content(store, &Blobs::in_folder(blobs));
+    let named = named.map_err(|failure| failure.message().to_owned())?;
+    let mut names: Vec<_> = named.iter().map(ToString::to_string).collect();
+    names.sort();
+    Ok(names)
+}
+
 /// All applications of a store, the oldest first.
 pub(crate) fn applications(store: &dyn Store) -> Result<Vec<ApplicationRecord>, Failure> {
     let mut applications: Vec<ApplicationRecord> = all(store, key::APPLICATIONS)?;
@@ -287,7 +387,7 @@ fn all<T: DeserializeOwned>(store: &dyn Store, prefix: &str) -> Result<Vec<T>, F
 }
 
 /// Everything under a prefix.
-fn records(store: &dyn Store, prefix: &str) -> Result<Vec<Record>, Failure> {
+pub(crate) fn records(store: &dyn Store, prefix: &str) -> Result<Vec<Record>, Failure> {
     records_after(store, prefix, None)
 }
 
@@ -313,7 +413,7 @@ pub(crate) fn bytes(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("records have text keys and finite numbers")
 }
 
-fn parse<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, Failure> {
+pub(crate) fn parse<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, Failure> {
     serde_json::from_slice(value)
         .map_err(|error| Failure::internal(format!("the record \"{key}\" cannot be read: {error}")))
 }

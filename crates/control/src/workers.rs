@@ -7,15 +7,13 @@ use jiff::Timestamp;
 use store::{Revision, Transaction};
 use uuid::Uuid;
 
-use crate::bindings::{of_upload, place};
+use crate::bindings::of_upload;
 use crate::blobs::BlobId;
 use crate::envelope::Failure;
-use crate::plan::{
-    BesidePlan, PlannedBinding, PlannedClass, PlannedModule, PlannedValue, WorkerPlan,
-};
+use crate::plan::{BesidePlan, PlannedClass, PlannedModule, WorkerPlan};
 use crate::platform::Platform;
 use crate::records::{
-    ALL_REQUESTS, Beside, Binding, BindingKind, ClassContainer, Deployment, Module, Script, Version,
+    ALL_REQUESTS, Beside, Binding, ClassContainer, Deployment, Module, Script, Version,
 };
 use crate::state::{Read, State, bytes, key};
 use crate::tails::Tails;
@@ -110,6 +108,7 @@ impl Workers {
             assets,
             startup_time_ms: 0,
         };
+        self.check_stored_secrets(&version)?;
         self.check_others(&script.name, &version).await?;
         version.startup_time_ms = self.try_out(&script, &version).await?;
         self.add(script, revision, version, author, deploy).await
@@ -349,44 +348,6 @@ impl Workers {
             beside: None,
         })
     }
-
-    fn planned_bindings(
-        &self,
-        script: &Script,
-        version: &Version,
-    ) -> Result<Vec<PlannedBinding>, Failure> {
-        let value = |binding: &Binding| {
-            Ok(match &binding.kind {
-                BindingKind::PlainText(text) => PlannedValue::Text(text.clone()),
-                BindingKind::Json(value) => PlannedValue::Json(value.clone()),
-                BindingKind::SecretText(sealed) => {
-                    let opened = self.state.sealer.open(&place(script, &binding.name), sealed);
-                    let opened = opened.map_err(|error| Failure::internal(error.to_string()))?;
-                    PlannedValue::Secret(opened)
-                }
-                BindingKind::DurableObjectNamespace { class_name } => {
-                    PlannedValue::DurableObject { class_name: class_name.clone() }
-                }
-                BindingKind::Service { entrypoint, props } => {
-                    PlannedValue::Service { entrypoint: entrypoint.clone(), props: props.clone() }
-                }
-                BindingKind::OtherService { service, entrypoint } => PlannedValue::OtherService {
-                    script: service.clone(),
-                    entrypoint: entrypoint.clone(),
-                },
-                BindingKind::VersionMetadata => PlannedValue::Json(serde_json::json!({
-                    "id": version.id,
-                    "tag": version.annotations.get("workers/tag").cloned().unwrap_or_default(),
-                    "timestamp": version.created_on,
-                })),
-                BindingKind::Assets => PlannedValue::Assets,
-            })
-        };
-        let planned = |binding: &Binding| {
-            Ok(PlannedBinding { name: binding.name.clone(), value: value(binding)? })
-        };
-        version.bindings.iter().map(planned).collect()
-    }
 }
 
 /// What may be asked of a deployment.
@@ -491,7 +452,9 @@ pub(crate) fn check_name(name: &str) -> Result<(), Failure> {
     Err(Failure::new(http::StatusCode::BAD_REQUEST, 10016, message))
 }
 
+mod bindings;
 mod others;
+mod stored_secrets;
 pub(crate) use others::Caller;
 
 #[cfg(test)]

@@ -89,6 +89,6 @@ pub use repositories::{
 };
 pub use run_step::{RunMount, RunNetwork, RunRequest, RunStep, RunStepError};
 pub use snapshots::{Captured, Origin, Snapshot, SnapshotKind, Snapshots};
-pub use store::{ImageRecord, ImageStore};
+pub use store::{ImageRecord, ImageStore, KeptContent};
 pub use upload::Upload;
 pub use usage::{Usage, UsageRow};

@@ -9,7 +9,7 @@ use crate::digest::Digest;
 use crate::document::{ConfigDocument, Manifest, Top};
 use crate::error::{BuildError, PullError, PushError, StoreError};
 use crate::image::Image;
-use crate::layout::Layout;
+use crate::layout::{Layout, Lock};
 use crate::options::{BuildRequest, PullOptions, PushOptions, UnpackLimits};
 use crate::progress::{Progress, Silent};
 use crate::reference::Reference;
@@ -33,6 +33,12 @@ pub struct ImageRecord {
     pub updated: i64,
 }
 
+/// Nothing is collected while this lives.
+#[derive(Debug)]
+pub struct KeptContent {
+    _lock: Lock,
+}
+
 impl ImageStore {
     /// Opens the store in `dir`, makes it if it is not there, and removes what a killed process
     /// left half-made.
@@ -41,6 +47,15 @@ impl ImageStore {
     /// The directory cannot be made or written.
     pub fn open(dir: impl Into<PathBuf>) -> Result<Self, StoreError> {
         Ok(Self { layout: Arc::new(Layout::open(&dir.into())?) })
+    }
+
+    /// Keeps everything that is here from being collected, by any process, for as long as what is
+    /// returned lives. Waits for a collection that runs.
+    ///
+    /// # Errors
+    /// The store cannot be locked.
+    pub fn keep_all(&self) -> Result<KeptContent, StoreError> {
+        Ok(KeptContent { _lock: self.layout.lock_content(&|| false)? })
     }
 
     pub(crate) fn layout(&self) -> &Layout {

@@ -16,7 +16,7 @@ mod transaction;
 mod conformance;
 
 pub use memory::Memory;
-pub use sqlite::Sqlite;
+pub use sqlite::{Sqlite, copy_database};
 pub use transaction::{Precondition, Transaction, Write};
 
 /// When a record was last written: the number of the transaction that did it, over the whole store.

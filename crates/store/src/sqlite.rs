@@ -5,13 +5,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fs_err::os::unix::fs::OpenOptionsExt as _;
-use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, TransactionBehavior, params};
 
 use crate::transaction::end_of;
 use crate::{CommitError, Record, Revision, Store, StoreError, Transaction, Write, migrations};
 
 /// How long to wait for another process that writes, such as a backup.
 const BUSY: Duration = Duration::from_secs(10);
+
+/// How long a copy pauses while somebody else has the database locked.
+const RETRY: Duration = Duration::from_millis(10);
 
 /// Records in one file, readable by its owner alone.
 #[derive(Debug)]
@@ -40,23 +43,28 @@ impl Sqlite {
         Ok(Self(Mutex::new(connection)))
     }
 
-    /// Copies the whole store, as it is at one moment, to a new file; the store goes on meanwhile.
-    ///
-    /// # Errors
-    /// The file is there already or cannot be written.
-    pub fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        fs_err::OpenOptions::new().create_new(true).write(true).mode(0o600).open(to)?;
-        let failed = |source| StoreError::Database { action: "copy", source };
-        let mut copy = Connection::open(to).map_err(failed)?;
-        let connection = self.connection();
-        let backup = rusqlite::backup::Backup::new(&connection, &mut copy).map_err(failed)?;
-        backup.run_to_completion(1024, Duration::ZERO, None).map_err(failed)
-    }
-
     fn connection(&self) -> MutexGuard<'_, Connection> {
         // A transaction that a panic ends is rolled back when it is dropped.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Copies a SQLite database, the control plane's or any other, as it is at one moment, to a new file;
+/// whoever writes it goes on meanwhile, in this process or in another.
+///
+/// # Errors
+/// There is no such database, or the new file is there already or cannot be written.
+pub fn copy_database(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let failed = |source| StoreError::Database { action: "copy", source };
+    // Nothing of it is changed: what a killed writer has left is its successor's to clear up.
+    let from =
+        Connection::open_with_flags(from, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
+    from.busy_timeout(BUSY).map_err(failed)?;
+    fs_err::OpenOptions::new().create_new(true).write(true).mode(0o600).open(to)?;
+    let mut copy = Connection::open(to).map_err(failed)?;
+    let backup = rusqlite::backup::Backup::new(&from, &mut copy).map_err(failed)?;
+    // In one step, so that no writer makes it begin again.
+    backup.run_to_completion(i32::MAX, RETRY, None).map_err(failed)
 }
 
 impl Store for Sqlite {
@@ -176,15 +184,18 @@ mod tests {
     }
 
     #[test]
-    fn a_backup_holds_one_moment_and_replaces_no_file() {
+    fn a_copy_holds_one_moment_and_replaces_no_file() {
         let folder = tempfile::tempdir().unwrap();
         let store = Sqlite::open(&folder.path().join("control.sqlite")).unwrap();
         store.commit(&Transaction::new().put("a", "1")).unwrap();
-        let copy = folder.path().join("copy.sqlite");
-        store.backup(&copy).unwrap();
+        let (from, copy) =
+            (folder.path().join("control.sqlite"), folder.path().join("copy.sqlite"));
+        copy_database(&from, &copy).unwrap();
         store.commit(&Transaction::new().put("a", "2")).unwrap();
         assert_eq!(Sqlite::open(&copy).unwrap().get("a").unwrap().unwrap().value, b"1");
-        assert!(store.backup(&copy).is_err());
+        assert!(copy_database(&from, &copy).is_err());
+        let none = folder.path().join("none.sqlite");
+        assert!(copy_database(&none, &folder.path().join("other")).is_err() && !none.exists());
     }
 
     #[test]

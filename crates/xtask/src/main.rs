@@ -13,6 +13,7 @@ mod prerequisites;
 mod programs;
 mod repository;
 mod tidy;
+mod wrangler;
 
 use std::process::ExitCode;
 
@@ -41,6 +42,8 @@ enum Task {
     Bench(bench::Options),
     /// Kill every part of `berth dev` at random moments and see that nothing is lost or left.
     Chaos(chaos::Options),
+    /// Run every command of the unmodified wrangler, of two versions, against `berth serve`.
+    Wrangler(wrangler::Options),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Conformance => conformance::run(),
         Task::Bench(options) => bench::run(&options),
         Task::Chaos(options) => chaos::run(&options),
+        Task::Wrangler(options) => wrangler::run(&options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,6 +7,7 @@
 pub mod base_images;
 mod berth;
 mod cache;
+mod certificate;
 mod client;
 mod deployment;
 mod dev;
@@ -21,6 +22,7 @@ mod project;
 mod registry;
 mod registry_server;
 mod syncs;
+mod template;
 mod terminal;
 pub mod user;
 mod wait;
@@ -28,6 +30,7 @@ mod wrangler;
 
 pub use berth::{Berth, Outcome};
 pub use cache::{berth_binary, berth_home, cache_dir, entry as cache_entry};
+pub use certificate::Certificate;
 pub use client::{Client, Reply, WebSocket};
 pub use deployment::Deployment;
 pub use dev::Dev;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use crate::berth::{Berth, Outcome};
+use crate::certificate::Certificate;
 use crate::client::{Client, Reply};
 use crate::engine::{Background, Tool};
 use crate::leftovers::Footprint;
@@ -23,7 +24,7 @@ const STOP: Duration = Duration::from_secs(90);
 /// Precedes the address of the Workers.
 const READY: &str = "Ready on http://<worker>.localhost:";
 /// Precedes that of the API.
-const API: &str = "API and registry on http://";
+const API: &str = "API and registry on ";
 /// Instances end when it does.
 const STOPS: [&str; 3] = ["--stop-instances", "--stop-grace", "2s"];
 /// Precedes the token that is shown once.
@@ -42,6 +43,8 @@ pub struct Platform {
     api: String,
     token: String,
     environment: Vec<(String, String)>,
+    /// What its clients must trust, if its API has TLS.
+    certificate: Option<Certificate>,
 }
 
 impl Platform {
@@ -83,6 +86,21 @@ impl Platform {
         Self::start_on(data)
     }
 
+    /// One whose API and registry have TLS, by a certificate that [`Self::wrangler`] trusts.
+    ///
+    /// # Panics
+    /// It does not get ready; the message holds what it said.
+    #[must_use]
+    pub fn start_with_tls() -> Self {
+        let data = Project::empty().with_own_home();
+        let made = Certificate::in_folder(data.path());
+        let [certificate, key] = [&made.certificate, &made.key].map(|path| path.to_string_lossy());
+        let args = [&STOPS[..], &["--tls-cert", &certificate, "--tls-key", &key]].concat();
+        let mut platform = Self::run(data, ["127.0.0.1:0", "127.0.0.1:0"], None, &args);
+        platform.certificate = Some(made);
+        platform
+    }
+
     fn first(args: &[&str]) -> Self {
         let data = Project::empty().with_own_home();
         Self::run(data, ["127.0.0.1:0", "127.0.0.1:0"], None, args)
@@ -107,6 +125,19 @@ impl Platform {
     #[must_use]
     pub fn stopped_and_started_again(mut self) -> Self {
         self.end();
+        self.again()
+    }
+
+    /// Stops it, lets somebody fill an empty home, and starts one on that and on the same addresses.
+    ///
+    /// # Panics
+    /// It does not end well, or the other one does not get ready.
+    #[must_use]
+    pub fn moved_to_another_home(mut self, fill: impl FnOnce(&Project)) -> Self {
+        self.end();
+        let data = Project::empty().with_bare_home();
+        fill(&data);
+        self.data = data.with_shared_toolchain();
         self.again()
     }
 
@@ -141,6 +172,7 @@ impl Platform {
             line.split_once(text).map(|(_, rest)| rest.trim().to_owned()).unwrap_or_default()
         };
         let first = |text: &str| lines.with(text).first().map(|line| after(line, text));
+        let address = |url: String| url.split_once("://").map(|(_, address)| address.to_owned());
         let environment = || {
             let lines = ["CLOUDFLARE_", "WRANGLER_"].into_iter().flat_map(|name| lines.with(name));
             let pair = |line: String| {
@@ -154,7 +186,8 @@ impl Platform {
         Self {
             process: Process::with_pid(child.id()).expect("berth serve runs"),
             port: after(&ready, READY).parse().expect("the line ends in the port"),
-            api: first(API).expect("it says where the API is"),
+            api: first(API).and_then(address).expect("it says where the API is"),
+            certificate: None,
             child,
             lines,
             data,
@@ -237,7 +270,13 @@ impl Platform {
     #[must_use]
     pub fn wrangler(&self, wrangler: Wrangler, project: &Project, args: &[&str]) -> Tool {
         project.write(".env", &self.dot_env());
-        wrangler.command(project, args)
+        let tool = wrangler.command(project, args);
+        match &self.certificate {
+            None => tool,
+            Some(Certificate { certificate, .. }) => {
+                tool.env("NODE_EXTRA_CA_CERTS", certificate).env("SSL_CERT_FILE", certificate)
+            }
+        }
     }
 
     /// Its process.

@@ -131,11 +131,19 @@ impl Project {
     /// It can't be made.
     #[must_use]
     pub fn with_own_home(self) -> Self {
-        let this = self.with_bare_home();
+        self.with_bare_home().with_shared_toolchain()
+    }
+
+    /// Lets its home have the toolchain of all projects.
+    ///
+    /// # Panics
+    /// It can't be linked.
+    #[must_use]
+    pub fn with_shared_toolchain(self) -> Self {
         let shared = berth_home(HOME).join("toolchain");
         make_folder(&shared);
-        fs::os::unix::fs::symlink(shared, this.home.join("toolchain")).expect("link the toolchain");
-        this
+        fs::os::unix::fs::symlink(shared, self.home.join("toolchain")).expect("link the toolchain");
+        self
     }
 
     /// Gives the project an empty `BERTH_HOME`, as a new machine has it: not even a toolchain.
@@ -193,6 +201,18 @@ impl Project {
         let folder = path.parent().expect("a file lies in a folder");
         fs::create_dir_all(folder).expect("make a folder in the project");
         fs::write(path, text).expect("write a file of the project");
+    }
+
+    /// Writes a file that its owner alone may read.
+    ///
+    /// # Panics
+    /// It can't be written.
+    pub fn write_private(&self, path: &str, bytes: &[u8]) {
+        use fs_err::os::unix::fs::OpenOptionsExt as _;
+        let mut options = fs::OpenOptions::new();
+        let file = options.create(true).truncate(true).write(true).mode(0o600);
+        let file = file.open(self.path().join(path)).expect("make a file of the project");
+        std::io::Write::write_all(&mut file.into_parts().0, bytes).expect("write a file");
     }
 
     /// The text of a file.

@@ -40,14 +40,23 @@ impl Wrangler {
         self.version
     }
 
+    /// The newest compatibility date that it knows, where the examples' is newer.
+    #[must_use]
+    pub fn newest_date(self) -> Option<&'static str> {
+        self.date
+    }
+
     /// A copy of an example that this version can run, and a home of its own: no two engines have
     /// one.
     #[must_use]
     pub fn example(self, name: &str) -> Project {
         let project = Project::example(name).with_own_home();
         match self.date {
-            Some(date) => project.configured(|config| config["compatibility_date"] = date.into()),
-            None => project,
+            // The others are older than either version.
+            Some(date) if project.path().join("wrangler.jsonc").exists() => {
+                project.configured(|config| config["compatibility_date"] = date.into())
+            }
+            _ => project,
         }
     }
 

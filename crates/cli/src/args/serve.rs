@@ -1,4 +1,4 @@
-//! Options of `berth serve` and `berth token`.
+//! Options of `berth serve` and of the commands that work on its data.
 //!
 //! [`PlatformArgs`] is the one place where a setting of `berth serve` is declared: what `berth.toml` may
 //! have, and its documentation, follow from it (`serve/settings.rs`).
@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use clap::{ArgAction, Parser, Subcommand};
-use control::Scope;
+use control::{AccountLimits, Scope};
+use model::limits::MB;
 
 use super::{Mirrors, Tls, parse_time};
 use crate::error::CliError;
+use crate::human::parse_size;
 use crate::paths;
 
 /// Settings are options, or variables of the environment, or lines of `berth.toml`.
@@ -65,6 +67,37 @@ pub(crate) struct PlatformArgs {
     pub(crate) egress_allow: Vec<agent::Network>,
     #[command(flatten)]
     pub(crate) mirrors: Mirrors,
+    #[command(flatten)]
+    pub(crate) limits: Limits,
+}
+
+/// What all containers of the account may use together; Cloudflare's numbers when nothing is said.
+#[derive(Debug, Clone, Parser)]
+pub(crate) struct Limits {
+    /// Processors that all containers may use at once.
+    #[arg(long = "max-vcpu", value_name = "N", env = "BERTH_MAX_VCPU", default_value_t = AccountLimits::default().vcpu)]
+    pub(crate) vcpu: f64,
+    /// Memory that all containers may use at once, such as `64GiB`.
+    #[arg(long = "max-memory", value_name = "SIZE", env = "BERTH_MAX_MEMORY", value_parser = parse_size, default_value = "6TiB")]
+    pub(crate) memory: u64,
+    /// Disk that all containers may use at once, such as `500GB`.
+    #[arg(long = "max-disk", value_name = "SIZE", env = "BERTH_MAX_DISK", value_parser = parse_size, default_value = "30TB")]
+    pub(crate) disk: u64,
+    /// Bytes of all images in the registry.
+    #[arg(long = "max-images", value_name = "SIZE", env = "BERTH_MAX_IMAGES", value_parser = parse_size, default_value = "50GB")]
+    pub(crate) images: u64,
+}
+
+impl Limits {
+    /// In the units of the control plane.
+    pub(crate) fn of_account(&self) -> AccountLimits {
+        AccountLimits {
+            vcpu: self.vcpu,
+            memory_mib: self.memory >> 20,
+            disk_mb: self.disk / MB,
+            image_bytes: self.images,
+        }
+    }
 }
 
 /// Whose platform.
@@ -123,6 +156,37 @@ pub(crate) enum TokenCommand {
         /// Its id, as `list` shows it.
         id: String,
     },
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct BackupArgs {
+    /// The file to write; it must not be there.
+    pub(crate) file: PathBuf,
+    /// The data directory [default: `BERTH_HOME`, or /var/lib/berth].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Also save the keys: whoever has the file can read the secrets then.
+    #[arg(long)]
+    pub(crate) with_keys: bool,
+    /// Leave the images out: they must be pushed again.
+    #[arg(long)]
+    pub(crate) without_images: bool,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct RestoreArgs {
+    /// The file that `berth backup` wrote.
+    pub(crate) file: PathBuf,
+    /// The data directory, which must be empty [default: `BERTH_HOME`, or /var/lib/berth].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct RotateKeyArgs {
+    /// The data directory [default: `BERTH_HOME`, or /var/lib/berth].
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
 }
 
 fn parse_network(text: &str) -> Result<agent::Network, String> {

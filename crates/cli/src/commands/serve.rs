@@ -30,8 +30,6 @@ use crate::error::{CliError, Kind};
 use crate::printer::{Printer, style, styled};
 use crate::serve::{Address, Folders, Node, NodeConfig, Routes, Settings, default_file};
 
-/// Bytes that an account's images may have in all (`spec/features.md` BI).
-const IMAGE_QUOTA: u64 = 50_000_000_000;
 /// Requests in flight have this long when it is told to stop.
 const GRACE: Duration = Duration::from_secs(30);
 
@@ -102,10 +100,11 @@ async fn serve(args: PlatformArgs, printer: &Printer) -> Result<(), CliError> {
             domain: args.domain.clone(),
             port: addresses.edge.port(),
             stop_grace: args.stop_grace,
+            limits: args.limits.of_account(),
         }),
     });
     api.remove_leftovers();
-    let registry = registry(&folders, &hosts, key)?;
+    let registry = registry(&folders, &hosts, key, args.limits.images)?;
     let (ready, is_ready) = watch::channel(false);
     let is_tls = args.tls.scheme() == "https";
     let serving = listener.serve(registry, Some(other(api.clone(), is_ready, is_tls)));
@@ -168,13 +167,18 @@ struct Addresses {
     api: SocketAddr,
 }
 
-fn registry(folders: &Folders, hosts: &[String], key: SigningKey) -> Result<Registry, CliError> {
+fn registry(
+    folders: &Folders,
+    hosts: &[String],
+    key: SigningKey,
+    quota: u64,
+) -> Result<Registry, CliError> {
     let store = ImageStore::open(&folders.shared.images)
         .map_err(|error| CliError::failure("open the image store", error))?;
     let options = Options {
         key,
         anonymous: false,
-        quota: IMAGE_QUOTA,
+        quota,
         image_limit: InstanceType::Standard4.limits().disk_bytes(),
         immutable_tags: false,
         mirrors: BTreeMap::new(),

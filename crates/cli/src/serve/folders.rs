@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use rustix::fs::Access;
 
+use crate::backup::UNFINISHED;
 use crate::error::{CliError, Kind};
 use crate::paths::Shared;
 
@@ -20,6 +21,8 @@ pub(crate) struct Folders {
     pub(crate) database: PathBuf,
     /// What encrypts the secrets among them.
     pub(crate) key: PathBuf,
+    /// The next key, while they are encrypted with it.
+    pub(crate) next_key: PathBuf,
     /// Modules and static files of Workers by their hashes.
     pub(crate) blobs: PathBuf,
     /// Static files as they are served, a folder for each Worker.
@@ -47,6 +50,7 @@ impl Folders {
     pub(crate) fn under(data: &Path) -> Self {
         Self {
             database: data.join("db/control.sqlite"),
+            next_key: control::Sealer::next_key_file(&data.join("db/secrets.key")),
             key: data.join("db/secrets.key"),
             blobs: data.join("workers/modules"),
             assets: data.join("workers/assets"),
@@ -64,6 +68,12 @@ impl Folders {
 
     /// Makes those that must be there; only their owner may look into them.
     pub(crate) fn make(&self) -> Result<(), CliError> {
+        if self.data.join(UNFINISHED).exists() {
+            let text = format!("a restore into {} was cut off", self.data.display());
+            return Err(
+                CliError::new(Kind::Failure, text).hint("empty the directory, and restore again")
+            );
+        }
         let failed = |error| CliError::failure("make the data directory", error);
         for folder in
             [self.data.join("db"), self.data.join("run"), self.objects.clone(), self.doors.clone()]

@@ -11,12 +11,13 @@ use std::time::{Duration, Instant};
 
 use agent::{Agent, AgentConfig, ApplicationRuntime, Network, StartRate, StopAll};
 use control::plan::{
-    ApplicationPlan, ExecPlan, InstanceEvent, InstanceFailure, InstanceView, LogPlan, WorkerPlan,
+    ApplicationPlan, ExecPlan, InstanceEvent, InstanceFailure, InstanceView, LogPlan,
+    RegistryAccess, WorkerPlan,
 };
 use control::{Answer, Events, InstanceEvents, Log, Platform, PlatformError, Session};
 use edge::Site;
 use http::{HeaderName, HeaderValue};
-use image::{ImageStore, Snapshots};
+use image::{Credentials, ImageStore, Snapshots};
 use runtime::{Runtime, RuntimeConfig};
 use uuid::Uuid;
 use workers::cron::Schedule;
@@ -72,6 +73,8 @@ pub(crate) struct Node {
     agent: Agent,
     store: ImageStore,
     mirrors: BTreeMap<String, String>,
+    /// What registries of others are asked with.
+    registries: Mutex<BTreeMap<String, Credentials>>,
     routes: Routes,
     workers: tokio::sync::Mutex<HashMap<String, Hosted>>,
     watchers: Watchers,
@@ -169,6 +172,7 @@ impl Node {
             agent,
             store,
             mirrors: config.mirrors,
+            registries: Mutex::default(),
             routes,
             workers: tokio::sync::Mutex::default(),
             watchers: Watchers::default(),
@@ -478,6 +482,14 @@ impl Platform for Node {
             images.keep(namespace, &versions.collect::<Vec<_>>());
             Ok(())
         })
+    }
+
+    fn set_registries(&self, registries: Vec<RegistryAccess>) {
+        let of = |RegistryAccess { host, username, password }| {
+            (host, Credentials { username, password })
+        };
+        let mut known = self.registries.lock().expect("no holder of this lock panics");
+        *known = registries.into_iter().map(of).collect();
     }
 
     fn prepare_image<'a>(

@@ -92,6 +92,9 @@ fn binding(name: &str, value: &PlannedValue, others: &Path) -> Binding {
         PlannedValue::OtherService { script, entrypoint } => BindingValue::OtherService {
             socket: doors::path(others, script, entrypoint.as_deref()),
         },
+        PlannedValue::StoredSecret { name, text } => {
+            BindingValue::SecretsStoreSecret { name: name.clone(), value: text.clone() }
+        }
         PlannedValue::Assets => BindingValue::Assets,
     };
     Binding { name: name.to_owned(), value }

@@ -6,12 +6,14 @@ use serde_json::{Value, json};
 use super::{Asked, Deployed, body};
 use crate::containers::{Action, Containers, Preparation};
 use crate::envelope::{Body, Failure, page, success};
+use crate::external_registries;
 use crate::plan::InstanceView;
 use crate::records::{ApplicationRecord, Rollout, RolloutStatus};
 use crate::route::ContainersRoute;
 
 pub(super) async fn answer(
     deployed: &Deployed,
+    own_registries: &[String],
     route: ContainersRoute,
     asked: Asked,
 ) -> Result<Response<Body>, Failure> {
@@ -67,6 +69,18 @@ pub(super) async fn answer(
             Ok(page(&all.iter().map(|app| shown(containers, app)).collect::<Vec<_>>()))
         }
         ContainersRoute::Instances(id) => instances(containers, &id),
+        ContainersRoute::Registries => {
+            let all = state.external_registries()?;
+            Ok(page(&all.iter().map(external_registries::shown).collect::<Vec<_>>()))
+        }
+        ContainersRoute::AddRegistry => {
+            let wanted = body::object(asked.body).await?;
+            let added = containers.add_registry(own_registries, &wanted)?;
+            Ok(success(&external_registries::shown(&added)))
+        }
+        ContainersRoute::DeleteRegistry(domain) => {
+            Ok(success(&external_registries::shown(&containers.remove_registry(&domain)?)))
+        }
         ContainersRoute::PrepareImage => {
             prepare(containers, &body::object(asked.body).await?).await
         }

@@ -144,7 +144,7 @@ impl Containers {
             reverting: false,
             previous_image: None,
         };
-        self.plan(&record, Some(&rollout))?;
+        self.check_limits(&record, &self.state.applications()?, Some(&rollout))?;
         let mut write = Transaction::new()
             .if_unchanged(key::application(id), Some(revision))
             .put(key::application(id), bytes(&record))

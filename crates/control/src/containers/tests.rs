@@ -30,6 +30,7 @@ fn target(image: &str, steps: &[u32]) -> Value {
 /// What a process has that has just started.
 fn containers(state: State, fake: Arc<Fake>) -> Containers {
     Containers {
+        limits: AccountLimits::default(),
         state,
         platform: fake,
         stop_grace: Duration::ZERO,

@@ -35,6 +35,8 @@ pub(crate) enum BindingKind {
     },
     /// Another Worker, or one of its entry points.
     OtherService { service: String, entrypoint: Option<String> },
+    /// A secret of the Secrets Store.
+    StoredSecret { store_id: String, secret_name: String },
     /// Its static files.
     Assets,
     /// Which version runs.
@@ -50,6 +52,7 @@ impl BindingKind {
             Self::SecretText(_) => "secret_text",
             Self::DurableObjectNamespace { .. } => "durable_object_namespace",
             Self::Service { .. } | Self::OtherService { .. } => "service",
+            Self::StoredSecret { .. } => "secrets_store_secret",
             Self::Assets => "assets",
             Self::VersionMetadata => "version_metadata",
         }
@@ -84,6 +87,10 @@ impl Binding {
                 if let Some(entrypoint) = entrypoint {
                     wire["entrypoint"] = json!(entrypoint);
                 }
+            }
+            BindingKind::StoredSecret { store_id, secret_name } => {
+                wire["store_id"] = json!(store_id);
+                wire["secret_name"] = json!(secret_name);
             }
             BindingKind::SecretText(_) | BindingKind::Assets | BindingKind::VersionMetadata => {}
         }

@@ -3,9 +3,11 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::bindings::place;
 use crate::cut_off::{CutOff, moments};
 use crate::fake::{Fake, state};
-use crate::plan::ModuleKind;
+use crate::plan::{ModuleKind, PlannedBinding, PlannedValue};
+use crate::records::BindingKind;
 use crate::upload::Metadata;
 
 struct Fixture {

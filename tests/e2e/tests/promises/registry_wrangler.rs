@@ -1,9 +1,9 @@
 //! The unmodified wrangler works with the registry in Cloudflare's place and `berth-docker` in
 //! Docker's: credentials, builds, pushes, the list of images, and deleting one.
 
-use std::process::Command;
-
-use e2e::{NEWEST, ON_NODE_20, Project, RegistryServer, Tool, Wrangler, berth_docker_binary};
+use e2e::{
+    Certificate, NEWEST, ON_NODE_20, Project, RegistryServer, Tool, Wrangler, berth_docker_binary,
+};
 use serde_json::Value;
 
 /// A registry with TLS, which wrangler insists on, and its API.
@@ -11,23 +11,17 @@ struct Fixture {
     wrangler: Wrangler,
     server: RegistryServer,
     project: Project,
+    certificate: Certificate,
 }
 
 impl Fixture {
     fn start(wrangler: Wrangler) -> Self {
         let project = Project::empty().with_own_home();
-        let [key, certificate] = ["key.pem", "ca.crt"]
-            .map(|name| project.path().join(name).to_string_lossy().into_owned());
-        let made = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
-            .args(["-nodes", "-days", "2", "-subj", "/CN=localhost"])
-            .args(["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"])
-            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-            .args(["-keyout", &key, "-out", &certificate])
-            .output();
-        assert!(made.expect("run openssl").status.success(), "openssl makes a certificate");
+        let made = Certificate::in_folder(project.path());
+        let [certificate, key] = [&made.certificate, &made.key].map(|path| path.to_string_lossy());
         let tls = ["--api", "--tls-cert", &certificate, "--tls-key", &key];
-        Self { wrangler, server: RegistryServer::start(&tls), project }
+        let server = RegistryServer::start(&tls);
+        Self { wrangler, server, project, certificate: made }
     }
 
     /// `wrangler <args>`: no Docker is there, and the certificate is trusted.
@@ -54,8 +48,8 @@ impl Fixture {
         tool.env("SSL_CERT_FILE", self.certificate())
     }
 
-    fn certificate(&self) -> std::path::PathBuf {
-        self.project.path().join("ca.crt")
+    fn certificate(&self) -> &std::path::Path {
+        &self.certificate.certificate
     }
 
     fn listed(&self) -> String {

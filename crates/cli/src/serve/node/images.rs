@@ -16,7 +16,9 @@ impl Node {
         let parsed: Reference =
             reference.parse().map_err(|error| failed("read an image name", &error))?;
         let (store, printer) = (self.store.clone(), self.printer.clone());
-        let options = PullOptions { mirrors: self.mirrors.clone(), ..PullOptions::default() };
+        let credentials = self.registries.lock().expect("no holder of this lock panics").clone();
+        let options =
+            PullOptions { mirrors: self.mirrors.clone(), credentials, ..PullOptions::default() };
         let label = reference.to_owned();
         let work = move || {
             let progress = ImageProgress::new(&printer, &label, CancellationToken::new());

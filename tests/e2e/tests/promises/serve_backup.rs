@@ -1,0 +1,81 @@
+//! A platform is saved in one file while it runs, becomes another one from it, and gets another key.
+
+use e2e::{Platform, Project};
+use serde_json::json;
+
+/// Counts, asks a container, and tells a secret.
+const WORKER: &str = r#"
+import { DurableObject } from "cloudflare:workers";
+export class Machine extends DurableObject {
+  async fetch(request) {
+    if (new URL(request.url).pathname === "/count") {
+      const count = ((await this.ctx.storage.get("count")) ?? 0) + 1;
+      await this.ctx.storage.put("count", count);
+      return new Response(String(count));
+    }
+    if (!this.ctx.container.running) this.ctx.container.start({ enableInternet: false });
+    return this.ctx.container.getTcpPort(8080).fetch("http://container/");
+  }
+}
+export default {
+  fetch(request, env) {
+    if (new URL(request.url).pathname === "/secret") return new Response(env.KEY);
+    return env.MACHINE.getByName("one").fetch(request);
+  },
+};
+"#;
+const DOCKERFILE: &str = "FROM busybox\nRUN echo it is saved > /index.html\n\
+                          CMD [\"httpd\", \"-f\", \"-p\", \"8080\", \"-h\", \"/\"]\n";
+
+fn project() -> Project {
+    let project = Project::empty().with_own_home();
+    project.write("index.js", WORKER);
+    project.write("Dockerfile", DOCKERFILE);
+    let config = json!({"name": "saved", "main": "index.js", "compatibility_date": "2026-08-01",
+        "containers": [{"class_name": "Machine", "image": "./Dockerfile"}],
+        "durable_objects": {"bindings": [{"name": "MACHINE", "class_name": "Machine"}]},
+        "migrations": [{"tag": "v1", "new_sqlite_classes": ["Machine"]}]});
+    project.write("wrangler.json", &config.to_string());
+    project
+}
+
+#[track_caller]
+fn answers(platform: &Platform, path: &str, text: &str) {
+    let reply = platform.worker("saved").get(path);
+    assert_eq!(reply.text().trim(), text, "{path}: {reply}");
+}
+
+#[test]
+fn a_platform_is_saved_while_it_runs_and_is_another_one_elsewhere_with_another_key() {
+    let (platform, project) = (Platform::start(), project());
+    platform.client(&project, &["deploy"]).assert_succeeds();
+    project.write("secrets.json", r#"{"KEY": "hush hush"}"#);
+    platform.client(&project, &["secret", "bulk", "secrets.json"]).assert_succeeds();
+    answers(&platform, "/count", "1");
+    answers(&platform, "/count", "2");
+
+    let archive = project.path().join("platform.tar");
+    let path = archive.to_string_lossy();
+    platform.berth(&["backup", &path]).assert_succeeds();
+    platform.berth(&["backup", &path]).assert_fails(2, &["is there already"]);
+    answers(&platform, "/count", "3");
+    let bytes = fs_err::read(&archive).expect("read the archive");
+    let holds = |text: &[u8]| bytes.windows(text.len()).any(|part| part == text);
+    assert!(!holds(b"hush hush") && !holds(b"db/secrets.key"), "no secret is in it, nor the key");
+    platform.berth(&["rotate-key"]).assert_fails(6, &["another `berth serve` runs"]);
+    let key = fs_err::read(platform.data().home().join("db/secrets.key")).expect("read the key");
+
+    let platform = platform.moved_to_another_home(|data| {
+        let berth = |args: &[&str]| e2e::Berth::new(data, args).run();
+        berth(&["restore", &path]).assert_succeeds();
+        berth(&["restore", &path]).assert_fails(2, &["is not empty"]);
+        data.write_private(".home/db/secrets.key", &key);
+        berth(&["rotate-key"]).assert_succeeds();
+    });
+    answers(&platform, "/secret", "hush hush");
+    answers(&platform, "/count", "3");
+    answers(&platform, "/", "it is saved");
+    let new = fs_err::read(platform.data().home().join("db/secrets.key")).expect("read the key");
+    assert_ne!(new, key);
+    platform.stop();
+}
