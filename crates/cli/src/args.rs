@@ -3,6 +3,7 @@
 mod account;
 mod build;
 mod deploy;
+mod edge;
 mod images;
 mod mirrors;
 mod registry;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::edge::EdgeArgs;
 use crate::docker::args::DockerArgs;
 pub(crate) use account::{DeleteArgs, EnvArgs, LoginArgs, WhoamiArgs};
 pub(crate) use build::{BuildArgs, CacheTo, ImageBuilder, Network, ProgressKind, SecretFrom};
@@ -30,7 +32,7 @@ pub(crate) use registry::{
 };
 
 pub(crate) use serve::{PlatformArgs, TokenArgs, TokenCommand};
-pub(crate) use tls::Tls;
+pub(crate) use tls::{Tls, follow, listener_tls};
 pub(crate) use worker::{
     RollbackArgs, SecretArgs, SecretCommand, VersionsArgs, VersionsCommand, WorkerPlace,
 };

@@ -1,18 +1,22 @@
 //! `berth serve`: what carries out the control plane's plans on this machine.
 
+mod access_log;
 mod address;
 mod applications;
 mod assets;
 mod doors;
 mod folders;
 mod health;
+mod listeners;
 mod node;
 mod objects;
 mod routes;
 mod watchers;
 mod worker;
 
+pub(crate) use access_log::AccessLog;
 pub(crate) use address::Address;
 pub(crate) use folders::Folders;
+pub(crate) use listeners::Listeners;
 pub(crate) use node::{Node, NodeConfig};
 pub(crate) use routes::Routes;

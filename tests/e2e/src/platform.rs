@@ -22,7 +22,7 @@ const STOP: Duration = Duration::from_secs(90);
 /// Precedes the address of the Workers.
 const READY: &str = "Ready on http://<worker>.localhost:";
 /// Precedes that of the API.
-const API: &str = "API and registry on http://";
+const API: &str = "API and registry on ";
 /// Instances end when it does.
 const STOPS: [&str; 3] = ["--stop-instances", "--stop-grace", "2s"];
 /// Precedes the token that is shown once.
@@ -76,7 +76,7 @@ impl Platform {
     pub fn killed_and_started_again(mut self) -> Self {
         self.child.kill().expect("kill berth serve");
         self.child.wait().expect("wait for berth serve");
-        self.again()
+        self.again(&[])
     }
 
     /// Stops it as Ctrl-C does, then starts one on the same data and addresses.
@@ -84,15 +84,29 @@ impl Platform {
     /// # Panics
     /// It does not end well, or does not get ready again.
     #[must_use]
-    pub fn stopped_and_started_again(mut self) -> Self {
-        self.end();
-        self.again()
+    pub fn stopped_and_started_again(self) -> Self {
+        self.stopped_and_started_again_with(&[])
     }
 
-    fn again(&self) -> Self {
+    /// The same, the next with these options too.
+    ///
+    /// # Panics
+    /// It does not end well, or does not get ready again.
+    #[must_use]
+    pub fn stopped_and_started_again_with(mut self, options: &[&str]) -> Self {
+        self.end();
+        self.again(options)
+    }
+
+    fn again(&self, options: &[&str]) -> Self {
         let listen = format!("127.0.0.1:{}", self.port);
         let known = (self.token.clone(), self.environment.clone());
-        Self::run(self.data.clone(), [&listen[..], &self.api[..]], Some(known), &STOPS)
+        Self::run(
+            self.data.clone(),
+            [&listen[..], &self.api[..]],
+            Some(known),
+            &[&STOPS, options].concat(),
+        )
     }
 
     fn run(
@@ -133,7 +147,9 @@ impl Platform {
         Self {
             process: Process::with_pid(child.id()).expect("berth serve runs"),
             port: after(&ready, READY).parse().expect("the line ends in the port"),
-            api: first(API).expect("it says where the API is"),
+            api: first(API)
+                .and_then(|url| url.split_once("://").map(|(_, address)| address.to_owned()))
+                .expect("it says where the API is"),
             child,
             lines,
             data,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 use control::Scope;
 
-use super::{Mirrors, Tls, parse_time};
+use super::{EdgeArgs, Mirrors, Tls, parse_time};
 
 /// Settings are options, or variables of the environment.
 #[derive(Debug, Parser)]
@@ -17,6 +17,8 @@ pub(crate) struct PlatformArgs {
     /// Address of the Workers.
     #[arg(long, value_name = "ADDRESS", env = "BERTH_LISTEN", default_value = "127.0.0.1:8787")]
     pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) edge: EdgeArgs,
     /// Address of the API and of the registry.
     #[arg(long, value_name = "ADDRESS", env = "BERTH_API", default_value = "127.0.0.1:8788")]
     pub(crate) api: SocketAddr,

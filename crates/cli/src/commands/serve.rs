@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use control::{Access, Api, ApiConfig, Scope, Sealer, Serving, Tokens, planned_applications};
-use edge::Edge;
+use edge::Certificates;
 use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use image::{ImageStore, PullOptions};
@@ -17,15 +18,15 @@ use store::{Sqlite, Store};
 use tokio::sync::watch;
 
 use super::registry::{Issuer, hosts, not_bound};
-use crate::args::PlatformArgs;
+use crate::args::{PlatformArgs, follow, listener_tls};
 use crate::commands::doctor::{self, Needs};
 use crate::commands::snapshots::images_in_use;
-use crate::dev::session::{bind_failed, install_toolchain};
+use crate::dev::session::install_toolchain;
 use crate::dev::signals::stop_token;
 use crate::error::CliError;
 use crate::paths;
 use crate::printer::{Printer, style, styled};
-use crate::serve::{Address, Folders, Node, NodeConfig, Routes};
+use crate::serve::{AccessLog, Address, Folders, Listeners, Node, NodeConfig, Routes};
 
 /// Bytes that an account's images may have in all (`spec/features.md` BI).
 const IMAGE_QUOTA: u64 = 50_000_000_000;
@@ -42,7 +43,12 @@ pub(crate) async fn run(args: PlatformArgs, printer: &Printer) -> Result<(), Cli
     folders.make()?;
     let _held = folders.hold()?;
     let stop = stop_token()?;
-    let (edge, listener, addresses) = bind(&args).await?;
+    let certificates = args.tls.certificates()?;
+    let _followed = follow(certificates.as_ref(), printer);
+    let edge = Listeners::bind(&args, certificates.as_ref(), &data).await?;
+    let (listener, addresses) = bind(&args, &edge, certificates.as_ref()).await?;
+    let log = args.edge.access_log.as_deref().map(|path| AccessLog::open(path, printer));
+    let (log, log_writer) = log.transpose()?.unzip();
     let toolchain = stop.run_until_cancelled(install_toolchain(printer, &folders.shared)).await;
     let toolchain = toolchain.ok_or_else(CliError::interrupted)??;
 
@@ -60,6 +66,8 @@ pub(crate) async fn run(args: PlatformArgs, printer: &Printer) -> Result<(), Cli
         applications,
         egress_allow: args.egress_allow.clone(),
         mirrors: args.mirrors.by_host(),
+        concurrency: args.edge.worker_concurrency.map(NonZeroUsize::get),
+        log: log.clone(),
     };
     let node = Arc::new(Node::open(config, routes.clone(), printer).await?);
 
@@ -79,7 +87,7 @@ pub(crate) async fn run(args: PlatformArgs, printer: &Printer) -> Result<(), Cli
             blobs: folders.blobs.clone(),
             platform: node.clone(),
             domain: args.domain.clone(),
-            port: addresses.edge.port(),
+            port: addresses.edge,
             stop_grace: args.stop_grace,
         }),
     });
@@ -90,7 +98,7 @@ pub(crate) async fn run(args: PlatformArgs, printer: &Printer) -> Result<(), Cli
     let serving = listener.serve(registry, Some(other(api.clone(), is_ready, is_tls)));
     let started = api.start().await;
     started.map_err(|error| CliError::new(crate::error::Kind::Failure, error))?;
-    let edge = edge.serve_sites(Arc::new(move |head| routes.find(head)));
+    let edge = edge.serve(routes, log.as_ref(), printer)?;
     address(addresses.api, &args).write(&folders)?;
     ready.send_replace(true);
     say_where(&args, &addresses, &tokens, printer)?;
@@ -101,24 +109,33 @@ pub(crate) async fn run(args: PlatformArgs, printer: &Printer) -> Result<(), Cli
     serving.shutdown(GRACE).await;
     edge.shutdown(GRACE).await;
     node.close(args.stop_instances.then_some(args.stop_grace)).await;
+    if let Some(writer) = log_writer {
+        let _ = tokio::task::spawn_blocking(|| writer.finish()).await;
+    }
     Ok(())
 }
 
-async fn bind(args: &PlatformArgs) -> Result<(Edge, Listener, Addresses), CliError> {
-    let edge = Edge::bind(args.listen.ip(), args.listen.port()).await.map_err(bind_failed)?;
-    let listener = Listener::bind(args.api, args.tls.config()?).await;
+async fn bind(
+    args: &PlatformArgs,
+    edge: &Listeners,
+    certificates: Option<&Certificates>,
+) -> Result<(Listener, Addresses), CliError> {
+    let listener = Listener::bind(args.api, listener_tls(certificates)?).await;
     let listener = listener.map_err(|error| not_bound(&error))?;
     let unknown = |error| CliError::failure("learn the address", error);
     let addresses = Addresses {
-        edge: edge.local_addr().map_err(unknown)?,
+        edge: edge.port,
+        edge_tls: edge.tls_port,
         api: listener.local_addr().map_err(unknown)?,
     };
-    Ok((edge, listener, addresses))
+    Ok((listener, addresses))
 }
 
 /// What was bound.
 struct Addresses {
-    edge: SocketAddr,
+    /// The port of the Workers, and the one with TLS.
+    edge: u16,
+    edge_tls: Option<u16>,
     api: SocketAddr,
 }
 
@@ -172,7 +189,7 @@ fn say_where(
     tokens: &Tokens,
     printer: &Printer,
 ) -> Result<(), CliError> {
-    let Addresses { edge, api } = addresses;
+    let Addresses { edge, edge_tls, api } = addresses;
     let failed = |error| CliError::failure("make the first token", error);
     if tokens.list().map_err(failed)?.is_empty() {
         let (_, text) = tokens.create("admin", &[Scope::Admin], None).map_err(failed)?;
@@ -182,10 +199,13 @@ fn say_where(
         }
     }
     printer.data(format_args!("API and registry on {}://{api}", args.tls.scheme()));
+    if let Some(port) = edge_tls {
+        printer.data(format_args!("Workers with TLS on https://<worker>.{}:{port}", args.domain));
+    }
     printer.data(format_args!(
         "{} {}",
         styled(style::SUCCESS, "Ready on"),
-        styled(style::SUCCESS, format_args!("http://<worker>.{}:{}", args.domain, edge.port()))
+        styled(style::SUCCESS, format_args!("http://<worker>.{}:{edge}", args.domain))
     ));
     Ok(())
 }

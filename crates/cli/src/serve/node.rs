@@ -12,7 +12,6 @@ use agent::{Agent, AgentConfig, ApplicationRuntime, Network, StartRate, StopAll}
 use control::plan::{ApplicationPlan, InstanceFailure, InstanceView, WorkerPlan};
 use control::{Answer, Events, Platform, PlatformError};
 use edge::Site;
-use http::{HeaderName, HeaderValue};
 use image::{ImageStore, Snapshots};
 use runtime::{Runtime, RuntimeConfig};
 use uuid::Uuid;
@@ -25,12 +24,13 @@ use super::health::Health;
 use super::routes::Split;
 use super::watchers::Watchers;
 use super::worker::{Places, spec};
-use super::{Folders, Routes, assets, objects};
+use super::{AccessLog, Folders, Routes, assets, objects};
 use crate::args::LogLevel;
 use crate::dev::containers::placement;
 use crate::dev::lines;
 use crate::engines::Engines;
 use crate::error::{CliError, chain};
+use crate::ingress;
 use crate::paths;
 use crate::printer::Printer;
 use crate::sandboxes;
@@ -58,6 +58,10 @@ pub(crate) struct NodeConfig {
     pub(crate) egress_allow: Vec<Network>,
     /// Other places to ask for a registry's images.
     pub(crate) mirrors: BTreeMap<String, String>,
+    /// How many requests each Worker has at once.
+    pub(crate) concurrency: Option<usize>,
+    /// Told of each request.
+    pub(crate) log: Option<AccessLog>,
 }
 
 /// This machine.
@@ -68,6 +72,8 @@ pub(crate) struct Node {
     agent: Agent,
     store: ImageStore,
     mirrors: BTreeMap<String, String>,
+    concurrency: Option<usize>,
+    log: Option<AccessLog>,
     routes: Routes,
     workers: tokio::sync::Mutex<HashMap<String, Hosted>>,
     watchers: Watchers,
@@ -162,6 +168,8 @@ impl Node {
             agent,
             store,
             mirrors: config.mirrors,
+            concurrency: config.concurrency,
+            log: config.log,
             routes,
             workers: tokio::sync::Mutex::default(),
             watchers: Watchers::default(),
@@ -228,13 +236,20 @@ impl Node {
     fn start_hosting(&self, place: Place, plan: &WorkerPlan) -> Result<Hosted, PlatformError> {
         let version = Arc::new(Mutex::new(plan.version));
         let process = self.host(place, plan, Arc::clone(&version))?;
-        let (printer, script) = (self.printer.clone(), plan.script.clone());
+        let (printer, script) = (self.printer.clone(), Arc::<str>::from(&*plan.script));
+        let log = self.log.clone();
         let site = Site::new(edge::Config {
             upstream: process.upstream(),
             hold: HOLD,
-            headers: headers(),
+            headers: ingress::headers(),
+            concurrency: self.concurrency,
             intercept: None,
-            observe: Some(Arc::new(move |event| lines::request(&printer, Some(&script), &event))),
+            observe: Some(Arc::new(move |event| {
+                lines::request(&printer, Some(&script), &event);
+                if let Some(log) = &log {
+                    log.tell(Some(&script), &event);
+                }
+            })),
         });
         let name = &plan.tag[..plan.tag.len().min(TAG_DIGITS)];
         Ok(Hosted {
@@ -265,7 +280,8 @@ impl Node {
         let config = || edge::Config {
             upstream: upstream.clone(),
             hold: HOLD,
-            headers: Vec::new(),
+            headers: Arc::new(|_| Vec::new()),
+            concurrency: None,
             intercept: None,
             observe: None,
         };
@@ -525,14 +541,6 @@ fn runs_the_same(serving: &WorkerPlan, wanted: &WorkerPlan) -> bool {
     let (routes, beside) = (wanted.routes.clone(), wanted.beside.clone());
     let with_routes = WorkerPlan { routes, beside, ..serving.clone() };
     with_routes == *wanted
-}
-
-/// What workerd wants to be told of each request.
-fn headers() -> Vec<(HeaderName, HeaderValue)> {
-    let header = |(name, value): (&'static str, &'static str)| {
-        (HeaderName::from_static(name), HeaderValue::from_static(value))
-    };
-    workers::ingress_headers("http").into_iter().map(header).collect()
 }
 
 fn failed(attempt: &str, error: &dyn std::error::Error) -> PlatformError {

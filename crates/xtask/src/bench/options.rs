@@ -16,8 +16,9 @@ pub(crate) struct Options {
     /// Install the peer with apt-get where it is missing.
     #[arg(long)]
     pub(crate) install_peer: bool,
-    /// How many new IDs in turn [default: 50], warm requests on each path [default: 4000], or builds
-    /// of each kind [default: 10]; half as many pushes and pulls.
+    /// How many new IDs in turn [default: 50], warm requests on each path [default: 4000], builds of
+    /// each kind [default: 10], half as many pushes and pulls, or requests through a proxy in each
+    /// round [default: 10000].
     #[arg(long)]
     pub(crate) count: Option<usize>,
     /// How many new IDs at once.
@@ -50,6 +51,8 @@ pub(crate) enum Part {
     /// Builds, pushes and pulls, and how soon a pushed image answers; beside buildah and Debian's
     /// docker-registry where they are installed.
     Images,
+    /// The edge beside Debian's nginx as reverse proxy, in front of one backend.
+    Edge,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -87,6 +90,11 @@ impl Options {
     /// How many pushes and as many pulls.
     pub(crate) fn transfers(&self) -> usize {
         self.builds().div_ceil(2)
+    }
+
+    /// How many requests through a proxy in each round.
+    pub(crate) fn proxied(&self) -> usize {
+        self.count.unwrap_or(10_000)
     }
 
     /// How many warm requests on each path.
