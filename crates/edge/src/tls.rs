@@ -126,7 +126,6 @@ impl Certificates {
     /// Reads the files anew whenever they have changed, until what this returns is dropped. What
     /// cannot be read or used (such as a new certificate whose key is still to come) changes nothing;
     /// `failed` is told, once for each reason.
-    #[must_use]
     pub fn follow(
         &self,
         failed: impl Fn(CertificateError) + Send + 'static,
@@ -169,8 +168,10 @@ impl Certificates {
             let certificate = params.self_signed(&key)?.der().clone();
             let key = PrivateKeyDer::try_from(key.serialize_der())
                 .map_err(|_| rcgen::Error::CouldNotParseKeyPair)?;
-            CertifiedKey::from_der(vec![certificate], key, &self.0.provider)
-                .map_err(|_| rcgen::Error::CouldNotParseCertificate)
+            let key = self.0.provider.key_provider.load_private_key(key);
+            let key = key.map_err(|_| rcgen::Error::CouldNotParseKeyPair)?;
+            // Not compared with the certificate: no parser takes the critical extension that it has.
+            Ok(CertifiedKey::new(vec![certificate], key))
         };
         let key = made().map_err(|error| error.to_string())?;
         let mut proofs = self.0.proofs.write().unwrap_or_else(PoisonError::into_inner);

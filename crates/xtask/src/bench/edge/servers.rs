@@ -18,11 +18,15 @@ use crate::repository;
 const START: Duration = Duration::from_secs(30);
 /// Ten thousand tunnels have two ends in each program.
 const FILES: u64 = 40_000;
+/// Files that a proxy has open beside them, with room.
+const SPARE: u64 = 500;
 
 /// Where everything of a run lies; the backend ends when it is dropped.
 #[derive(Debug)]
 pub(super) struct Stage {
     dir: tempfile::TempDir,
+    /// How many files each program may have open.
+    files: u64,
     _backend: Program,
 }
 
@@ -61,7 +65,13 @@ impl Stage {
         command.arg("backend").arg(&socket);
         let backend = Program::start(&mut command, &dir.path().join("backend.log"))?;
         eventually(START, || UnixStream::connect(&socket).ok()).context("the backend starts")?;
-        Ok(Self { dir, _backend: backend })
+        Ok(Self { dir, files: most, _backend: backend })
+    }
+
+    /// How many tunnels a proxy can have at once, at most `wanted`: each has two ends in it.
+    pub(super) fn tunnels(&self, wanted: usize) -> usize {
+        let room = self.files.saturating_sub(SPARE) / 2;
+        usize::try_from(room).map_or(wanted, |room| room.min(wanted))
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -88,7 +98,7 @@ daemon off; pid {dir}/nginx.pid; error_log {dir}/nginx.log crit; user root;
 worker_processes auto; worker_rlimit_nofile {FILES};
 events {{ worker_connections {FILES}; }}
 http {{
-  access_log off; keepalive_requests 10000000; http2_max_requests 10000000;
+  access_log off; keepalive_requests 10000000;
   client_body_temp_path {dir}; proxy_temp_path {dir}; fastcgi_temp_path {dir};
   uwsgi_temp_path {dir}; scgi_temp_path {dir};
   upstream backend {{ server unix:{dir}/backend.sock; keepalive 64; keepalive_requests 10000000; }}

@@ -10,7 +10,7 @@ use super::servers::{Proxy, Stage};
 use crate::bench::report::{Figure, Row, Table};
 use crate::http::read_head;
 
-/// How many.
+/// How many, where the machine lets a program have as many files open.
 const SOCKETS: usize = 10_000;
 /// A handshake may take this long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -19,17 +19,18 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrad
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 /// Opens them through each proxy, one after the other.
-pub(super) fn measure(_stage: &Stage, proxies: &[Proxy; 2]) -> Result<Table> {
-    let mut table = Table::new("edge_sockets", format!("{SOCKETS} idle WebSockets"));
+pub(super) fn measure(stage: &Stage, proxies: &[Proxy; 2]) -> Result<Table> {
+    let count = stage.tunnels(SOCKETS);
+    let mut table = Table::new("edge_sockets", format!("{count} idle WebSockets"));
     for proxy in proxies {
         let before = proxy.memory();
         let start = Instant::now();
-        let open = (0..SOCKETS).map(|_| open(proxy.plain)).collect::<Result<Vec<_>>>()?;
+        let open = (0..count).map(|_| open(proxy.plain)).collect::<Result<Vec<_>>>()?;
         let elapsed = start.elapsed();
         let after = proxy.memory();
         drop(open);
         #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
-        let each = (after - before) / SOCKETS as f64;
+        let each = (after - before) / count as f64;
         table.push(
             Row::new(proxy.label)
                 .with("opened in", Figure::Time(elapsed))
