@@ -6,6 +6,7 @@ mod containers;
 mod deploy;
 #[cfg(test)]
 mod documented;
+mod edge;
 mod images;
 mod mirrors;
 mod registry;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::edge::EdgeArgs;
 use crate::docker::args::DockerArgs;
 pub(crate) use account::{DeleteArgs, EnvArgs, LoginArgs, WhoamiArgs};
 pub(crate) use build::{BuildArgs, CacheTo, ImageBuilder, Network, ProgressKind, SecretFrom};
@@ -41,7 +43,7 @@ pub(crate) use serve::{
     BackupArgs, PlatformArgs, RestoreArgs, RotateKeyArgs, TokenArgs, TokenCommand,
 };
 pub(crate) use tail::{TailArgs, TailFormat, TailStatus};
-pub(crate) use tls::Tls;
+pub(crate) use tls::{Tls, follow, listener_tls};
 pub(crate) use worker::{
     RollbackArgs, SecretArgs, SecretCommand, VersionsArgs, VersionsCommand, WorkerPlace,
 };

@@ -10,6 +10,7 @@ mod docker;
 mod engines;
 mod error;
 mod human;
+mod ingress;
 mod paths;
 mod printer;
 mod sandboxes;

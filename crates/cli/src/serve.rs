@@ -1,5 +1,6 @@
 //! `berth serve`: what carries out the control plane's plans on this machine.
 
+mod access_log;
 mod address;
 mod applications;
 mod assets;
@@ -7,6 +8,7 @@ mod doors;
 mod folders;
 mod health;
 mod history;
+mod listeners;
 mod node;
 mod objects;
 mod routes;
@@ -14,8 +16,10 @@ mod settings;
 mod watchers;
 mod worker;
 
+pub(crate) use access_log::AccessLog;
 pub(crate) use address::Address;
 pub(crate) use folders::Folders;
+pub(crate) use listeners::{Listeners, bind_workers, not_bound};
 pub(crate) use node::{Node, NodeConfig};
 pub(crate) use routes::Routes;
 pub(crate) use settings::{Settings, default_file};

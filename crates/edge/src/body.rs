@@ -2,50 +2,87 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::StatusCode;
+use http::header::HOST;
+use http::request::Parts;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
+use crate::arrival::{Peer, Ray};
 use crate::config::{Observe, RequestEvent};
 use crate::in_flight::Guard;
+use crate::patience::Stall;
 use crate::pool::Lease;
+
+/// A client that sends not one byte more of a body for this long has gone (nginx's
+/// `client_body_timeout`).
+const READ: Duration = Duration::from_secs(60);
 
 /// A request's body on its way to a process.
 #[derive(Debug)]
 pub(crate) enum Upload {
     /// The client's.
-    Client(Incoming),
+    Client {
+        /// What is left of it.
+        body: Incoming,
+        /// How long the client has not sent more.
+        stall: Stall,
+    },
     /// None; a request with this body can be sent again.
     Empty,
 }
 
+/// A request's body did not come to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum UploadError {
+    #[error("the client went away or sent a broken body")]
+    Broken,
+    #[error("the client sent no more of its body for {} s", READ.as_secs())]
+    Stalled,
+}
+
+impl Upload {
+    pub(crate) fn of(body: Incoming) -> Self {
+        match body.is_end_stream() {
+            true => Self::Empty,
+            false => Self::Client { body, stall: Stall::new(READ) },
+        }
+    }
+}
+
 impl Body for Upload {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = UploadError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
         match self.get_mut() {
-            Self::Client(body) => Pin::new(body).poll_frame(cx),
+            Self::Client { body, stall } => match Pin::new(body).poll_frame(cx) {
+                Poll::Ready(frame) => {
+                    stall.over();
+                    Poll::Ready(frame.map(|frame| frame.map_err(|_| UploadError::Broken)))
+                }
+                Poll::Pending => stall.poll(cx).map(|()| Some(Err(UploadError::Stalled))),
+            },
             Self::Empty => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Client(body) => body.is_end_stream(),
+            Self::Client { body, .. } => body.is_end_stream(),
             Self::Empty => true,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Client(body) => body.size_hint(),
+            Self::Client { body, .. } => body.size_hint(),
             Self::Empty => SizeHint::with_exact(0),
         }
     }
@@ -121,6 +158,9 @@ impl Body for Download {
             Source::Process(from) => Pin::new(&mut from.body).poll_frame(cx),
             Source::Ended => return Poll::Ready(None),
         };
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            this.record.sent(frame.data_ref().map_or(0, Bytes::len));
+        }
         match &polled {
             Poll::Ready(None) => this.finish(),
             Poll::Ready(Some(Err(error))) => this.record.fail(error.to_string()),
@@ -152,9 +192,11 @@ impl Body for Download {
 pub(crate) struct Record {
     observe: Option<Observe>,
     began: Instant,
-    event: Option<RequestEvent>,
+    event: Option<Box<RequestEvent>>,
     /// Whether the answer is whole.
     ended: bool,
+    /// It is one of those that its Worker may work on at once, until this is dropped.
+    admitted: Option<Guard>,
 }
 
 impl std::fmt::Debug for Record {
@@ -167,22 +209,53 @@ impl std::fmt::Debug for Record {
 const CLIENT_CLOSED_REQUEST: u16 = 499;
 
 impl Record {
-    pub(crate) fn new(observe: Option<&Observe>, method: &Method, uri: &http::Uri) -> Self {
-        let event = observe.map(|_| RequestEvent {
-            method: method.clone(),
-            path: uri.path_and_query().map_or_else(|| uri.to_string(), ToString::to_string),
-            status: StatusCode::from_u16(CLIENT_CLOSED_REQUEST).expect("a valid number"),
-            duration: std::time::Duration::ZERO,
-            upgraded: false,
-            error: None,
+    pub(crate) fn new(observe: Option<&Observe>, head: &Parts, peer: Peer, ray: Ray) -> Self {
+        let event = observe.map(|_| {
+            let authority = head.uri.authority().map(|authority| authority.as_str());
+            let header = || head.headers.get(HOST).and_then(|host| host.to_str().ok());
+            Box::new(RequestEvent {
+                ray,
+                client: peer.client,
+                scheme: peer.scheme(),
+                version: head.version,
+                method: head.method.clone(),
+                host: authority.or_else(header).map(str::to_owned),
+                path: head
+                    .uri
+                    .path_and_query()
+                    .map_or_else(|| head.uri.to_string(), ToString::to_string),
+                status: StatusCode::from_u16(CLIENT_CLOSED_REQUEST).expect("a valid number"),
+                sent: 0,
+                duration: Duration::ZERO,
+                upgraded: false,
+                error: None,
+            })
         });
-        Self { observe: observe.cloned(), began: Instant::now(), event, ended: false }
+        let observe = observe.cloned();
+        Self { observe, began: Instant::now(), event, ended: false, admitted: None }
+    }
+
+    /// Of a request that nobody is told of.
+    pub(crate) fn none() -> Self {
+        Self { observe: None, began: Instant::now(), event: None, ended: false, admitted: None }
+    }
+
+    /// Its Worker has one request more until it is over.
+    pub(crate) fn admit(&mut self, guard: Guard) {
+        self.admitted = Some(guard);
     }
 
     /// The answer's head is known.
     pub(crate) fn status(&mut self, status: StatusCode) {
         if let Some(event) = &mut self.event {
             event.status = status;
+        }
+    }
+
+    /// So many bytes more of the answer's body.
+    fn sent(&mut self, bytes: usize) {
+        if let Some(event) = &mut self.event {
+            event.sent += bytes as u64;
         }
     }
 
@@ -203,13 +276,14 @@ impl Record {
 
     fn end(&mut self) {
         self.ended = true;
+        self.admitted = None;
         self.tell();
     }
 
     fn tell(&mut self) {
         if let (Some(observe), Some(mut event)) = (self.observe.take(), self.event.take()) {
             event.duration = self.began.elapsed();
-            observe(event);
+            observe(*event);
         }
     }
 }

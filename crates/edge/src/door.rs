@@ -5,7 +5,6 @@
 //! client. A `CONNECT` becomes a tunnel in which two workerd processes speak to each other: calls of
 //! methods. A tunnel ends with its process, and its other end makes the next one.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::{AbortHandle, JoinSet};
 
+use crate::arrival::Peer;
 use crate::site::{Lifecycle, Site};
 
 /// Pause after an accept that failed, most often for want of file descriptors.
@@ -96,7 +96,7 @@ async fn connection(stream: UnixStream, site: Site, lifecycle: Lifecycle) {
         async move {
             match *request.method() == Method::CONNECT {
                 true => site.0.connect(request, &lifecycle).await,
-                false => site.0.serve(request, IpAddr::V4(Ipv4Addr::LOCALHOST), &lifecycle).await,
+                false => site.0.serve(request, Peer::inside(), &lifecycle).await,
             }
         }
     });

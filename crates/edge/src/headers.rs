@@ -1,18 +1,28 @@
 //! Which headers pass a proxy (RFC 9110, 7.6.1) and which it adds.
 
-use std::net::IpAddr;
-
 use http::header::{
-    CONNECTION, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
+    CONNECTION, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::Authority;
 
+use crate::arrival::{Peer, Ray};
+
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const CF_CONNECTING_IP: HeaderName = HeaderName::from_static("cf-connecting-ip");
+const CF_RAY: HeaderName = HeaderName::from_static("cf-ray");
+const CF_VISITOR: HeaderName = HeaderName::from_static("cf-visitor");
+/// What Cloudflare tells of a client under these names nobody here knows; a client must not.
+const NOT_KNOWN: [HeaderName; 3] = [
+    HeaderName::from_static("cf-connecting-ipv6"),
+    HeaderName::from_static("cf-ipcountry"),
+    HeaderName::from_static("true-client-ip"),
+];
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const WEBSOCKET_ACCEPT: HeaderName = HeaderName::from_static("sec-websocket-accept");
+const WEBSOCKET_KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
 
 /// Removes what is between two neighbours only. Framing headers among them are made anew by hyper
 /// from the body that it has parsed, so a smuggled length cannot pass.
@@ -79,12 +89,13 @@ pub(crate) fn passed(headers: &mut HeaderMap, authority: Option<&Authority>) {
 /// `authority` is that of an absolute request target, which wins over `Host` (RFC 9112, 3.2.2).
 pub(crate) fn forwarded(
     headers: &mut HeaderMap,
-    client: IpAddr,
+    peer: Peer,
+    ray: Ray,
     authority: Option<&Authority>,
-    own: &[(HeaderName, HeaderValue)],
+    own: Vec<(HeaderName, HeaderValue)>,
 ) {
     passed(headers, authority);
-    let client = client.to_canonical().to_string();
+    let client = peer.client.to_canonical().to_string();
     let client = HeaderValue::from_str(&client).expect("an address is plain ASCII");
     let chain: Vec<&[u8]> =
         headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
@@ -95,12 +106,48 @@ pub(crate) fn forwarded(
                 .unwrap_or_else(|_| client.clone())
         }
     };
+    let visitor = match peer.tls {
+        Some(_) => r#"{"scheme":"https"}"#,
+        None => r#"{"scheme":"http"}"#,
+    };
     headers.insert(X_FORWARDED_FOR, chain);
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(peer.scheme()));
     headers.insert(CF_CONNECTING_IP, client);
-    for (name, value) in own {
-        headers.insert(name.clone(), value.clone());
+    headers.insert(CF_RAY, ray.header());
+    headers.insert(CF_VISITOR, HeaderValue::from_static(visitor));
+    for name in &NOT_KNOWN {
+        headers.remove(name);
     }
+    for (name, value) in own {
+        headers.insert(name, value);
+    }
+}
+
+/// Tells the client by which name its request is known.
+pub(crate) fn set_ray(headers: &mut HeaderMap, ray: Ray) {
+    headers.insert(CF_RAY, ray.header());
+}
+
+/// HTTP/2 sends a cookie in as many lines as it likes; HTTP/1.1 has one (RFC 9113, 8.2.3).
+pub(crate) fn join_cookies(headers: &mut HeaderMap) {
+    let cookies: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if cookies.len() > 1
+        && let Ok(joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+/// Asks for a WebSocket as HTTP/1.1 does, for a client that asked by an extended `CONNECT` (RFC 8441).
+pub(crate) fn ask_for_websocket(headers: &mut HeaderMap) {
+    set_upgrade(headers, HeaderValue::from_static("websocket"));
+    // It only keeps caches between the two ends from answering, and between these there is none.
+    headers.insert(WEBSOCKET_KEY, HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ=="));
+}
+
+/// What agrees to that, without what only HTTP/1.1 says.
+pub(crate) fn agree_to_websocket(headers: &mut HeaderMap) {
+    headers.remove(WEBSOCKET_ACCEPT);
 }
 
 #[cfg(test)]
@@ -137,16 +184,29 @@ mod tests {
             ("x-forwarded-for", "6.6.6.6"),
             ("x-forwarded-for", "7.7.7.7"),
             ("x-own", "client"),
+            ("cf-ipcountry", "ZZ"),
+            ("cf-ray", "mine"),
+            ("cf-visitor", "{}"),
         ]);
         let own = [(HeaderName::from_static("x-own"), HeaderValue::from_static("edge"))];
-        forwarded(&mut headers, "::ffff:1.2.3.4".parse().expect("an address"), None, &own);
+        let client = "::ffff:1.2.3.4".parse().expect("an address");
+        forwarded(&mut headers, Peer { client, tls: None }, Ray::new(), None, own.to_vec());
         assert_eq!(headers["cf-connecting-ip"], "1.2.3.4");
         assert_eq!(headers["x-forwarded-for"], "6.6.6.6, 7.7.7.7, 1.2.3.4");
+        assert_eq!(headers["cf-visitor"], r#"{"scheme":"http"}"#);
+        assert!(headers["cf-ray"] != "mine" && !headers.contains_key("cf-ipcountry"));
         assert_eq!(headers.get_all("x-forwarded-for").iter().count(), 1);
         assert_eq!(
             (&headers["x-own"], &headers["host"]),
             (&own[0].1, &"localhost".parse().expect(""))
         );
+    }
+
+    #[test]
+    fn the_lines_of_a_cookie_become_one() {
+        let mut headers = map(&[("cookie", "a=1"), ("cookie", "b=2"), ("x", "y")]);
+        join_cookies(&mut headers);
+        assert_eq!(headers, map(&[("cookie", "a=1; b=2"), ("x", "y")]));
     }
 
     #[test]

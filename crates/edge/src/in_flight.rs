@@ -25,6 +25,13 @@ impl InFlight {
         Guard(self.clone())
     }
 
+    /// Counts one more, unless there are `most` already.
+    pub(crate) fn enter_below(&self, most: usize) -> Option<Guard> {
+        let more = |count| (count < most).then_some(count + 1);
+        let entered = self.0.count.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more);
+        entered.is_ok().then(|| Guard(self.clone()))
+    }
+
     /// Resolves when there is none.
     pub(crate) async fn zero(&self) {
         loop {
@@ -51,6 +58,15 @@ impl Drop for Guard {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_too_many_is_not_counted() {
+        let count = InFlight::default();
+        let one = count.enter_below(1);
+        assert!(one.is_some() && count.enter_below(1).is_none());
+        drop(one);
+        assert!(count.enter_below(1).is_some());
+    }
 
     #[tokio::test]
     async fn zero_is_reached_when_the_last_guard_goes() {

@@ -1,18 +1,19 @@
 //! One request: wait for a process, forward, hand back its answer or say why there is none.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HOST};
+use http::header::{CONTENT_TYPE, HOST, RETRY_AFTER};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
 use http_body_util::Full;
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
+use hyper::ext::Protocol;
 use tokio::time::Instant;
 
-use crate::body::{Download, FromProcess, Record, Upload};
+use crate::arrival::{Arrival, Peer, Ray};
+use crate::body::{Download, FromProcess, Record, Upload, UploadError};
 use crate::config::Config;
 use crate::door::Inside;
 use crate::headers;
@@ -26,6 +27,8 @@ use crate::tunnel;
 pub(crate) struct Proxy {
     pub(crate) config: Config,
     pub(crate) in_flight: InFlight,
+    /// The requests that are not over, wherever they are.
+    admitted: InFlight,
     pool: Pool,
     /// The sockets to use, where requests come from other Workers.
     inside: Option<Inside>,
@@ -42,6 +45,10 @@ enum Failure {
     NotRunning(u64),
     #[error("berth is shutting down")]
     Stopping,
+    #[error("the Worker has {0} requests at once, which is its limit; try again")]
+    Busy(usize),
+    #[error(transparent)]
+    Upload(UploadError),
     #[error("the Worker's process did not answer: {0}")]
     Process(String),
     #[error("the Worker's process switched protocols without being asked to")]
@@ -51,12 +58,31 @@ enum Failure {
 impl Failure {
     fn status(&self) -> StatusCode {
         match self {
-            Self::NoHost => StatusCode::BAD_REQUEST,
+            Self::NoHost | Self::Upload(UploadError::Broken) => StatusCode::BAD_REQUEST,
+            Self::Upload(UploadError::Stalled) => StatusCode::REQUEST_TIMEOUT,
             Self::Connect => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotRunning(_) | Self::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotRunning(_) | Self::Stopping | Self::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Process(_) | Self::Unasked => StatusCode::BAD_GATEWAY,
         }
     }
+}
+
+impl Failure {
+    fn response(&self) -> Response<Full<Bytes>> {
+        let mut response = plain(self.status(), self);
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// How a client asks for a tunnel.
+enum Asked {
+    /// With `Upgrade`, for this protocol.
+    Upgrade(HeaderValue),
+    /// With an extended `CONNECT`, for a WebSocket.
+    Connect,
 }
 
 /// Which connection a request is sent on.
@@ -82,7 +108,13 @@ struct Answered {
 
 impl Proxy {
     pub(crate) fn new(config: Config) -> Self {
-        Self { config, in_flight: InFlight::default(), pool: Pool::default(), inside: None }
+        Self {
+            config,
+            in_flight: InFlight::default(),
+            admitted: InFlight::default(),
+            pool: Pool::default(),
+            inside: None,
+        }
     }
 
     /// One for requests of other Workers.
@@ -94,70 +126,117 @@ impl Proxy {
     pub(crate) async fn serve(
         &self,
         request: Request<Incoming>,
-        client: IpAddr,
+        peer: Peer,
         edge: &Lifecycle,
     ) -> Result<Response<Download>, Infallible> {
-        let observe = self.config.observe.as_ref();
-        let mut record = Record::new(observe, request.method(), request.uri());
+        let ray = Ray::new();
         let (parts, body) = request.into_parts();
+        let mut record = Record::new(self.config.observe.as_ref(), &parts, peer, ray);
         if let Some(answer) = self.config.intercept.as_ref().and_then(|ask| ask(&parts)) {
             return Ok(own(answer.await, record));
         }
         let request = Request::from_parts(parts, body);
-        match self.forward(request, client, edge, &mut record).await {
-            Ok(response) => Ok(response(record)),
+        let forwarded = match self.admit(&mut record) {
+            Ok(()) => self.forward(request, (peer, ray), edge, &mut record).await,
+            Err(failure) => Err(failure),
+        };
+        let mut response = match forwarded {
+            Ok(response) => response(record),
             Err(failure) => {
                 record.fail(failure.to_string());
-                Ok(own(plain(failure.status(), &failure), record))
+                own(failure.response(), record)
+            }
+        };
+        if self.inside.is_none() {
+            headers::set_ray(response.headers_mut(), ray);
+        }
+        Ok(response)
+    }
+
+    fn admit(&self, record: &mut Record) -> Result<(), Failure> {
+        if let Some(most) = self.config.concurrency {
+            record.admit(self.admitted.enter_below(most).ok_or(Failure::Busy(most))?);
+        }
+        Ok(())
+    }
+
+    /// The request as the process is to see it, and how the client asks for a tunnel if it does.
+    fn prepare(
+        &self,
+        request: Request<Incoming>,
+        (peer, ray): (Peer, Ray),
+    ) -> Result<(Request<Upload>, Option<Asked>), Failure> {
+        let asked = asked(&request)?;
+        let (mut head, body) = request.into_parts();
+        let authority = head.uri.authority().cloned();
+        match self.inside {
+            Some(_) => headers::passed(&mut head.headers, authority.as_ref()),
+            None => {
+                let (Peer { client, tls }, version) = (peer, head.version);
+                let arrival = Arrival { client, tls, version, headers: &head.headers };
+                let own = (self.config.headers)(&arrival);
+                headers::forwarded(&mut head.headers, peer, ray, authority.as_ref(), own);
             }
         }
+        let body = match &asked {
+            Some(Asked::Upgrade(protocol)) => {
+                headers::set_upgrade(&mut head.headers, protocol.clone());
+                Upload::of(body)
+            }
+            Some(Asked::Connect) => {
+                head.method = Method::GET;
+                headers::ask_for_websocket(&mut head.headers);
+                Upload::Empty
+            }
+            None => Upload::of(body),
+        };
+        if head.version == Version::HTTP_2 {
+            headers::join_cookies(&mut head.headers);
+        }
+        head.uri = target(&head.uri);
+        head.version = Version::HTTP_11;
+        head.extensions.clear();
+        Ok((Request::from_parts(head, body), asked))
     }
 
     async fn forward(
         &self,
         mut request: Request<Incoming>,
-        client: IpAddr,
+        from: (Peer, Ray),
         edge: &Lifecycle,
         record: &mut Record,
     ) -> Result<impl FnOnce(Record) -> Response<Download> + use<>, Failure> {
         check(&request)?;
-        let upgrade = headers::upgrade_of(request.headers());
         // Taken before the request is taken apart.
-        let client_upgrade = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
-        let authority = request.uri().authority().cloned();
-        let (headers, own) = (request.headers_mut(), &self.config.headers);
-        match self.inside {
-            Some(_) => headers::passed(headers, authority.as_ref()),
-            None => headers::forwarded(headers, client, authority.as_ref(), own),
-        }
-        if let Some(protocol) = upgrade {
-            headers::set_upgrade(request.headers_mut(), protocol);
-        }
-        *request.uri_mut() = target(request.uri());
-        *request.version_mut() = Version::HTTP_11;
-        let request = request.map(|body| match body.is_end_stream() {
-            true => Upload::Empty,
-            false => Upload::Client(body),
-        });
+        let client = asked(&request)?.map(|_| hyper::upgrade::on(&mut request));
+        let (request, asked) = self.prepare(request, from)?;
         let Answered { mut response, lease, guard } = self.send(request, edge).await?;
-        record.status(response.status());
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let protocol = headers::upgrade_of(response.headers()).filter(|_| switches);
         headers::remove_hop_by_hop(response.headers_mut());
-        let tunnel = match (switches, client_upgrade) {
-            (true, Some(client)) => {
+        match (switches, client, asked) {
+            (true, Some(client), Some(asked)) => {
                 let process = hyper::upgrade::on(&mut response);
-                edge.tunnels.spawn(tunnel::run(client, process, edge.cut.clone()));
-                true
+                let end = match asked {
+                    Asked::Upgrade(_) => edge.cut.clone(),
+                    // Its connection ends with it, and the edge's end waits for connections.
+                    Asked::Connect => {
+                        *response.status_mut() = StatusCode::OK;
+                        headers::agree_to_websocket(response.headers_mut());
+                        edge.stopping.clone()
+                    }
+                };
+                if let (Asked::Upgrade(_), Some(protocol)) = (asked, protocol) {
+                    headers::set_upgrade(response.headers_mut(), protocol);
+                }
+                edge.tunnels.spawn(tunnel::run(client, process, end));
             }
-            (true, None) => return Err(Failure::Unasked),
-            (false, _) => false,
-        };
-        if let Some(protocol) = protocol {
-            headers::set_upgrade(response.headers_mut(), protocol);
+            (true, ..) => return Err(Failure::Unasked),
+            (false, ..) => {}
         }
+        record.status(response.status());
         Ok(move |record| {
-            response.map(|body| match tunnel {
+            response.map(|body| match switches {
                 true => Download::tunnel(record),
                 false => Download::process(FromProcess { body, lease, _guard: guard }, record),
             })
@@ -198,7 +277,7 @@ impl Proxy {
                 Ok(response) => return Ok(Answered { response, lease, guard }),
                 Err(error) => error,
             };
-            let failure = Failure::Process(describe(error.error()));
+            let failure = Failure::of(error.error());
             drop(guard);
             request = error.take_message().or(copy).ok_or(failure.clone())?;
             attempt = match attempt {
@@ -218,7 +297,7 @@ impl Proxy {
         mut request: Request<Incoming>,
         edge: &Lifecycle,
     ) -> Result<Response<Download>, Infallible> {
-        let mut record = Record::new(None, request.method(), request.uri());
+        let mut record = Record::none();
         let client = hyper::upgrade::on(&mut request);
         match self.try_connect(request, edge).await {
             Ok(mut response) => {
@@ -227,7 +306,7 @@ impl Proxy {
                 record.status(StatusCode::OK);
                 Ok(Response::new(Download::tunnel(record)))
             }
-            Err(failure) => Ok(own(plain(failure.status(), &failure), record)),
+            Err(failure) => Ok(own(failure.response(), record)),
         }
     }
 
@@ -323,10 +402,18 @@ pub(crate) fn own(response: Response<Full<Bytes>>, mut record: Record) -> Respon
     response.map(|text| Download::text(text, record))
 }
 
-fn check(request: &Request<Incoming>) -> Result<(), Failure> {
-    if request.method() == Method::CONNECT {
-        return Err(Failure::Connect);
+/// How a client asks for a tunnel, if it does.
+fn asked(request: &Request<Incoming>) -> Result<Option<Asked>, Failure> {
+    if request.method() != Method::CONNECT {
+        return Ok(headers::upgrade_of(request.headers()).map(Asked::Upgrade));
     }
+    match request.extensions().get::<Protocol>() {
+        Some(protocol) if protocol.as_str() == "websocket" => Ok(Some(Asked::Connect)),
+        _ => Err(Failure::Connect),
+    }
+}
+
+fn check(request: &Request<Incoming>) -> Result<(), Failure> {
     let host = request.headers().contains_key(HOST) || request.uri().authority().is_some();
     if !host && request.version() == Version::HTTP_11 {
         return Err(Failure::NoHost);
@@ -353,6 +440,14 @@ fn repeat(request: &Request<Upload>) -> Option<Request<Upload>> {
     *copy.version_mut() = request.version();
     *copy.headers_mut() = request.headers().clone();
     Some(copy)
+}
+
+impl Failure {
+    /// Why a request could not be sent or was not answered.
+    fn of(error: &hyper::Error) -> Self {
+        let upload = std::error::Error::source(error).and_then(|error| error.downcast_ref());
+        upload.map_or_else(|| Self::Process(describe(error)), |error| Self::Upload(*error))
+    }
 }
 
 /// An error of hyper with its causes.

@@ -31,4 +31,4 @@ pub use api::{Options, Registry};
 pub use auth::{Credential, KeyError, Permission, SigningKey};
 pub use reply::Body;
 pub use rustls::ServerConfig as TlsConfig;
-pub use server::{BindError, Listener, Other, Serving, TlsError, tls_config};
+pub use server::{BindError, Listener, Other, Serving};

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +12,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -54,46 +51,6 @@ pub enum BindError {
         #[source]
         source: std::io::Error,
     },
-}
-
-/// A certificate or its key cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// The file is not there, or has no PEM of the kind.
-    #[error("read {what} from {}: {source}", path.display())]
-    Pem {
-        /// `the certificate` or `the key`.
-        what: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        source: rustls::pki_types::pem::Error,
-    },
-    /// They do not belong together, or are not understood.
-    #[error("use the certificate: {0}")]
-    Config(#[from] rustls::Error),
-}
-
-/// TLS with a certificate (its chain below it) and key, both PEM.
-///
-/// # Errors
-/// See [`TlsError`].
-pub fn tls_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
-    let failed = |what, path: &Path| {
-        let path = path.to_owned();
-        move |source| TlsError::Pem { what, path, source }
-    };
-    let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect)
-        .map_err(failed("the certificate", certificate))?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(failed("the key", key))?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
 }
 
 /// A bound address that does not accept yet.

@@ -14,7 +14,7 @@ pub mod spec;
 mod sys;
 pub mod toolchain;
 
-pub use config::{FileError, ingress_headers};
+pub use config::{FileError, Ingress, ingress_headers};
 pub use event::{Event, Level, Origin, Trigger};
 pub use process::{
     DeployError, OpenError, Options, ScheduledError, ScheduledOutcome, StartError, WorkerProcess,

@@ -8,6 +8,7 @@ mod cold_start;
 mod density;
 mod deploy;
 mod docker;
+mod edge;
 mod images;
 mod load;
 mod machine;
@@ -42,6 +43,9 @@ const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCAL
 
 /// Runs the benchmark.
 pub(crate) fn run(options: &Options) -> Result<()> {
+    if options.part == Part::Edge {
+        return edge::run(options);
+    }
     let workshop = Workshop::find()?;
     if let Some(dir) = &options.inside {
         return measure(workshop, dir, options);
@@ -96,7 +100,12 @@ fn measure(workshop: Workshop, dir: &Path, options: &Options) -> Result<()> {
         Part::Density => density::measure(&inside, options, &mut report)?,
         Part::Images => images::measure(&inside, options, &mut report)?,
         Part::Deploy => deploy::measure(&inside, options, &mut report)?,
+        Part::Edge => unreachable!("it needs no enclosure"),
     }
+    print(options, &report)
+}
+
+fn print(options: &Options, report: &Report) -> Result<()> {
     let text = if options.json { format!("{:#}\n", report.json()) } else { report.markdown() };
     io::stdout().write_all(text.as_bytes()).context("print the report")
 }

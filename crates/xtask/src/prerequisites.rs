@@ -8,12 +8,13 @@ use anyhow::{Result, bail};
 use crate::{repository, say};
 
 /// Programs that the tests run, and the Debian packages that bring them.
-pub(crate) const OF_THE_TESTS: [(&str, &str); 20] = [
+pub(crate) const OF_THE_TESTS: [(&str, &str); 23] = [
     ("apt-get", "apt"),
     ("buildah", "buildah"),
     ("bzip2", "bzip2"),
     ("cc", "gcc"),
     ("chroot", "coreutils"),
+    ("curl", "curl"),
     ("dpkg-deb", "dpkg"),
     ("git", "git"),
     ("ip", "iproute2"),
@@ -22,6 +23,8 @@ pub(crate) const OF_THE_TESTS: [(&str, &str); 20] = [
     ("newuidmap", "uidmap"),
     ("npm", "npm"),
     ("openssl", "openssl"),
+    ("pebble", "pebble"),
+    ("pebble-challtestsrv", "pebble"),
     ("rustc", "rustc"),
     ("setpriv", "util-linux"),
     ("skopeo", "skopeo"),

@@ -115,7 +115,7 @@ impl Platform {
     pub fn killed_and_started_again(mut self) -> Self {
         self.child.kill().expect("kill berth serve");
         self.child.wait().expect("wait for berth serve");
-        self.again()
+        self.again(&[])
     }
 
     /// Stops it as Ctrl-C does, then starts one on the same data and addresses.
@@ -123,9 +123,8 @@ impl Platform {
     /// # Panics
     /// It does not end well, or does not get ready again.
     #[must_use]
-    pub fn stopped_and_started_again(mut self) -> Self {
-        self.end();
-        self.again()
+    pub fn stopped_and_started_again(self) -> Self {
+        self.stopped_and_started_again_with(&[])
     }
 
     /// Stops it, lets somebody fill an empty home, and starts one on that and on the same addresses.
@@ -138,13 +137,28 @@ impl Platform {
         let data = Project::empty().with_bare_home();
         fill(&data);
         self.data = data.with_shared_toolchain();
-        self.again()
+        self.again(&[])
     }
 
-    fn again(&self) -> Self {
+    /// The same, the next with these options too.
+    ///
+    /// # Panics
+    /// It does not end well, or does not get ready again.
+    #[must_use]
+    pub fn stopped_and_started_again_with(mut self, options: &[&str]) -> Self {
+        self.end();
+        self.again(options)
+    }
+
+    fn again(&self, options: &[&str]) -> Self {
         let listen = format!("127.0.0.1:{}", self.port);
         let known = (self.token.clone(), self.environment.clone());
-        Self::run(self.data.clone(), [&listen[..], &self.api[..]], Some(known), &STOPS)
+        Self::run(
+            self.data.clone(),
+            [&listen[..], &self.api[..]],
+            Some(known),
+            &[&STOPS, options].concat(),
+        )
     }
 
     fn run(

@@ -12,7 +12,7 @@ use clap::{ArgAction, Parser, Subcommand};
 use control::{AccountLimits, Scope};
 use model::limits::MB;
 
-use super::{Mirrors, Tls, parse_time};
+use super::{EdgeArgs, Mirrors, Tls, parse_time};
 use crate::error::CliError;
 use crate::human::parse_size;
 use crate::paths;
@@ -35,6 +35,8 @@ pub(crate) struct PlatformArgs {
     /// Address of the Workers.
     #[arg(long, value_name = "ADDRESS", env = "BERTH_LISTEN", default_value = "127.0.0.1:8787")]
     pub(crate) listen: SocketAddr,
+    #[command(flatten)]
+    pub(crate) edge: EdgeArgs,
     /// Address of the API and of the registry.
     #[arg(long, value_name = "ADDRESS", env = "BERTH_API", default_value = "127.0.0.1:8788")]
     pub(crate) api: SocketAddr,

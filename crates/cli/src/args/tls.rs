@@ -5,18 +5,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::ArgAction;
+use edge::{CertificateFiles, Certificates};
 
 use crate::error::{CliError, Kind};
+use crate::printer::Printer;
 
 /// With TLS, or knowingly without.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Tls {
-    /// Certificate for TLS (PEM, with its chain).
-    #[arg(long, value_name = "FILE", env = "BERTH_TLS_CERT")]
-    tls_cert: Option<PathBuf>,
+    /// Certificate for TLS (PEM, with its chain); may be given again, each with its key: clients get
+    /// the one for the name they ask for, or the first. Read anew when it changes.
+    #[arg(long, value_name = "FILE", env = "BERTH_TLS_CERT", value_delimiter = ',')]
+    tls_cert: Vec<PathBuf>,
     /// Its key (PEM).
-    #[arg(long, value_name = "FILE", env = "BERTH_TLS_KEY")]
-    tls_key: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", env = "BERTH_TLS_KEY", value_delimiter = ',')]
+    tls_key: Vec<PathBuf>,
     /// Serve other machines without TLS: whoever is between can read credentials.
     #[arg(
         long,
@@ -35,48 +38,71 @@ impl Tls {
     /// Refuses what does not go together, and what would let strangers read along.
     pub(crate) fn check(&self, ip: IpAddr) -> Result<(), CliError> {
         let usage = |text: String, hint: &str| Err(CliError::new(Kind::Usage, text).hint(hint));
-        match (&self.tls_cert, &self.tls_key) {
-            (Some(_), Some(_)) if self.plain_http => usage(
-                "there are a certificate for TLS and --plain-http".to_owned(),
-                "leave out one of them",
-            ),
-            (Some(_), Some(_)) => Ok(()),
-            (Some(certificate), None) => usage(
-                format!("there is a certificate, {}, without its key", certificate.display()),
-                "give --tls-key too",
-            ),
-            (None, Some(key)) => usage(
-                format!("there is a key, {}, without its certificate", key.display()),
-                "give --tls-cert too",
-            ),
-            (None, None) if ip.is_loopback() || self.plain_http => Ok(()),
-            (None, None) => usage(
+        match (self.tls_cert.len(), self.tls_key.len()) {
+            (0, 0) if ip.is_loopback() || self.plain_http => Ok(()),
+            (0, 0) => usage(
                 format!("{ip} can be reached from elsewhere, and there is no TLS"),
                 "give --tls-cert and --tls-key, or --plain-http where whoever is between is trusted",
             ),
+            (certificates, keys) if certificates != keys => usage(
+                format!("--tls-cert is given {certificates} times, --tls-key {keys} times"),
+                "give each certificate's key beside it, in the same order",
+            ),
+            _ if self.plain_http => usage(
+                "there are a certificate for TLS and --plain-http".to_owned(),
+                "leave out one of them",
+            ),
+            _ => Ok(()),
         }
     }
 
-    /// What a listener needs; `None` without TLS.
-    pub(crate) fn config(&self) -> Result<Option<Arc<registry::TlsConfig>>, CliError> {
-        let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) else {
+    /// The certificates that were given; `None` without any. [`Self::check`] comes first.
+    pub(crate) fn certificates(&self) -> Result<Option<Certificates>, CliError> {
+        if self.tls_cert.is_empty() {
             return Ok(None);
+        }
+        let pair = |(certificate, key): (&PathBuf, &PathBuf)| CertificateFiles {
+            certificate: certificate.clone(),
+            key: key.clone(),
         };
-        registry::tls_config(certificate, key).map(Some).map_err(|error| {
+        let files: Vec<_> = self.tls_cert.iter().zip(&self.tls_key).map(pair).collect();
+        Certificates::read(&files).map(Some).map_err(|error| {
             CliError::attempt(Kind::Config, "serve TLS", error)
                 .hint("--tls-cert wants a PEM file of the certificate and its chain, --tls-key one of its key")
         })
     }
 
-    /// The certificate's file, if there is TLS.
-    pub(crate) fn certificate(&self) -> Option<&Path> {
-        self.tls_cert.as_deref()
+    /// The certificates' files.
+    pub(crate) fn files(&self) -> &[PathBuf] {
+        &self.tls_cert
     }
 
     /// `https` or `http`.
     pub(crate) fn scheme(&self) -> &'static str {
-        if self.tls_cert.is_some() { "https" } else { "http" }
+        if self.tls_cert.is_empty() { "http" } else { "https" }
     }
+}
+
+/// Reads certificates anew when their files change, while what this returns lives; says what is wrong
+/// with new ones.
+pub(crate) fn follow(
+    certificates: Option<&Certificates>,
+    printer: &Printer,
+) -> Option<impl Drop + use<>> {
+    let printer = printer.clone();
+    let failed = move |error| {
+        let failed = CliError::failure("take up a new certificate", error);
+        printer.warning(format_args!("{failed}; the one before stays"));
+    };
+    certificates.map(|certificates| certificates.follow(failed))
+}
+
+/// What the API's or a registry's listener needs; `None` without TLS.
+pub(crate) fn listener_tls(
+    certificates: Option<&Certificates>,
+) -> Result<Option<Arc<registry::TlsConfig>>, CliError> {
+    let server = certificates.map(|certificates| certificates.server(&["http/1.1"]));
+    server.transpose().map_err(|error| CliError::failure("serve TLS", error))
 }
 
 #[cfg(test)]
@@ -88,8 +114,8 @@ mod tests {
     #[test]
     fn tls_is_whole_and_left_out_knowingly_alone() {
         let check = |cert: bool, key: bool, plain_http: bool, ip: IpAddr| {
-            let file = |is: bool, name: &str| is.then(|| PathBuf::from(name));
-            let tls = Tls { tls_cert: file(cert, "c"), tls_key: file(key, "k"), plain_http };
+            let files = |is: bool| is.then(|| PathBuf::from("f")).into_iter().collect();
+            let tls = Tls { tls_cert: files(cert), tls_key: files(key), plain_http };
             tls.check(ip).is_ok()
         };
         let (near, far) = (Ipv4Addr::LOCALHOST.into(), Ipv4Addr::UNSPECIFIED.into());

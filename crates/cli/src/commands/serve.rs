@@ -3,14 +3,14 @@
 mod check;
 
 use std::collections::BTreeMap;
-use std::error::Error as StdError;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ArgMatches;
 use control::{Access, Api, ApiConfig, Scope, Sealer, Serving, Tokens, planned_applications};
-use edge::Edge;
+use edge::Certificates;
 use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use image::{ImageStore, PullOptions};
@@ -21,14 +21,17 @@ use store::{Sqlite, Store};
 use tokio::sync::watch;
 
 use super::registry::{Issuer, hosts};
-use crate::args::PlatformArgs;
+use crate::args::{PlatformArgs, follow, listener_tls};
 use crate::commands::doctor::{self, Needs};
 use crate::commands::snapshots::images_in_use;
 use crate::dev::session::install_toolchain;
 use crate::dev::signals::stop_token;
 use crate::error::{CliError, Kind};
 use crate::printer::{Printer, style, styled};
-use crate::serve::{Address, Folders, Node, NodeConfig, Routes, Settings, default_file};
+use crate::serve::{
+    AccessLog, Address, Folders, Listeners, Node, NodeConfig, Routes, Settings, default_file,
+    not_bound,
+};
 
 /// Requests in flight have this long when it is told to stop.
 const GRACE: Duration = Duration::from_secs(30);
@@ -56,12 +59,18 @@ pub(crate) async fn run(
 
 async fn serve(args: PlatformArgs, printer: &Printer) -> Result<(), CliError> {
     args.tls.check(args.api.ip())?;
+    args.edge.check()?;
     doctor::require(Needs::WorkerAndContainers)?;
     let folders = Folders::under(&args.place.data()?);
     folders.make()?;
     let _held = folders.hold()?;
     let stop = stop_token()?;
-    let (edge, listener, addresses) = bind(&args).await?;
+    let certificates = args.tls.certificates()?;
+    let _followed = follow(certificates.as_ref(), printer);
+    let edge = Listeners::bind(&args, certificates.as_ref(), &data).await?;
+    let (listener, addresses) = bind(&args, &edge, certificates.as_ref()).await?;
+    let log = args.edge.access_log.as_deref().map(|path| AccessLog::open(path, printer));
+    let (log, log_writer) = log.transpose()?.unzip();
     let toolchain = stop.run_until_cancelled(install_toolchain(printer, &folders.shared)).await;
     let toolchain = toolchain.ok_or_else(CliError::interrupted)??;
 
@@ -79,6 +88,8 @@ async fn serve(args: PlatformArgs, printer: &Printer) -> Result<(), CliError> {
         applications,
         egress_allow: args.egress_allow.clone(),
         mirrors: args.mirrors.by_host(),
+        concurrency: args.edge.worker_concurrency.map(NonZeroUsize::get),
+        log: log.clone(),
     };
     let node = Arc::new(Node::open(config, routes.clone(), printer).await?);
 
@@ -98,7 +109,7 @@ async fn serve(args: PlatformArgs, printer: &Printer) -> Result<(), CliError> {
             blobs: folders.blobs.clone(),
             platform: node.clone(),
             domain: args.domain.clone(),
-            port: addresses.edge.port(),
+            port: addresses.edge,
             stop_grace: args.stop_grace,
             limits: args.limits.of_account(),
         }),
@@ -110,7 +121,7 @@ async fn serve(args: PlatformArgs, printer: &Printer) -> Result<(), CliError> {
     let serving = listener.serve(registry, Some(other(api.clone(), is_ready, is_tls)));
     let started = api.start().await;
     started.map_err(|error| CliError::new(Kind::Failure, error))?;
-    let edge = edge.serve_sites(Arc::new(move |head| routes.find(head)));
+    let edge = edge.serve(routes, log.as_ref(), printer)?;
     address(addresses.api, &args).write(&folders)?;
     ready.send_replace(true);
     say_where(&args, &addresses, &tokens, printer)?;
@@ -121,26 +132,25 @@ async fn serve(args: PlatformArgs, printer: &Printer) -> Result<(), CliError> {
     serving.shutdown(GRACE).await;
     edge.shutdown(GRACE).await;
     node.close(args.stop_instances.then_some(args.stop_grace)).await;
+    if let Some(writer) = log_writer {
+        let _ = tokio::task::spawn_blocking(|| writer.finish()).await;
+    }
     Ok(())
 }
 
-async fn bind(args: &PlatformArgs) -> Result<(Edge, Listener, Addresses), CliError> {
-    let edge = bind_workers(args).await?;
-    let listener = bind_api(args, args.tls.config()?).await?;
+async fn bind(
+    args: &PlatformArgs,
+    edge: &Listeners,
+    certificates: Option<&Certificates>,
+) -> Result<(Listener, Addresses), CliError> {
+    let listener = bind_api(args, listener_tls(certificates)?).await?;
     let unknown = |error| CliError::failure("learn the address", error);
     let addresses = Addresses {
-        edge: edge.local_addr().map_err(unknown)?,
+        edge: edge.port,
+        edge_tls: edge.tls_port,
         api: listener.local_addr().map_err(unknown)?,
     };
-    Ok((edge, listener, addresses))
-}
-
-async fn bind_workers(args: &PlatformArgs) -> Result<Edge, CliError> {
-    let bound = Edge::bind(args.listen.ip(), args.listen.port()).await;
-    bound.map_err(|error| {
-        let in_use = matches!(error, edge::BindError::PortInUse { .. });
-        not_bound("listen for the Workers", "--listen", in_use, &error)
-    })
+    Ok((listener, addresses))
 }
 
 async fn bind_api(args: &PlatformArgs, tls: Option<Arc<TlsConfig>>) -> Result<Listener, CliError> {
@@ -150,20 +160,11 @@ async fn bind_api(args: &PlatformArgs, tls: Option<Arc<TlsConfig>>) -> Result<Li
     })
 }
 
-fn not_bound(attempt: &str, option: &str, in_use: bool, error: &dyn StdError) -> CliError {
-    if in_use {
-        CliError::attempt(Kind::Held, attempt, error)
-            .hint(format!("choose another address with {option}, or stop what listens there"))
-    } else {
-        CliError::failure(attempt, error).hint(format!(
-            "{option} wants an address of this machine, and a port that this user may listen on"
-        ))
-    }
-}
-
 /// What was bound.
 struct Addresses {
-    edge: SocketAddr,
+    /// The port of the Workers, and the one with TLS.
+    edge: u16,
+    edge_tls: Option<u16>,
     api: SocketAddr,
 }
 
@@ -222,7 +223,7 @@ fn say_where(
     tokens: &Tokens,
     printer: &Printer,
 ) -> Result<(), CliError> {
-    let Addresses { edge, api } = addresses;
+    let Addresses { edge, edge_tls, api } = addresses;
     let failed = |error| CliError::failure("make the first token", error);
     if tokens.list().map_err(failed)?.is_empty() {
         let (_, text) = tokens.create("admin", &[Scope::Admin], None).map_err(failed)?;
@@ -232,10 +233,13 @@ fn say_where(
         }
     }
     printer.data(format_args!("API and registry on {}://{api}", args.tls.scheme()));
+    if let Some(port) = edge_tls {
+        printer.data(format_args!("Workers with TLS on https://<worker>.{}:{port}", args.domain));
+    }
     printer.data(format_args!(
         "{} {}",
         styled(style::SUCCESS, "Ready on"),
-        styled(style::SUCCESS, format_args!("http://<worker>.{}:{}", args.domain, edge.port()))
+        styled(style::SUCCESS, format_args!("http://<worker>.{}:{edge}", args.domain))
     ));
     Ok(())
 }

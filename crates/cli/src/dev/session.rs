@@ -10,7 +10,6 @@ use std::time::Duration;
 use ::project::config::{Config, Purpose};
 use edge::{BindError, Edge, Serving, Site};
 use fs_err as fs;
-use http::{HeaderName, HeaderValue};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use workers::toolchain::{self, Toolchain};
@@ -25,6 +24,7 @@ use super::{lines, packages, project, scheduled, worker};
 use crate::args::{DevArgs, LogLevel};
 use crate::commands::doctor::{self, Needs};
 use crate::error::{CliError, Kind};
+use crate::ingress;
 use crate::paths;
 use crate::printer::{Printer, style, styled};
 
@@ -281,18 +281,11 @@ fn edge_config(worker: &WorkerProcess, printer: &Printer) -> edge::Config {
     edge::Config {
         upstream: worker.upstream(),
         hold: HOLD,
-        headers: headers(),
+        headers: ingress::headers(),
+        concurrency: None,
         intercept: Some(scheduled::intercept(worker.clone())),
         observe: Some(Arc::new(move |event| lines::request(&printer, None, &event))),
     }
-}
-
-/// What workerd wants to be told of each request: among it, what becomes `request.cf`.
-fn headers() -> Vec<(HeaderName, HeaderValue)> {
-    let header = |(name, value): (&'static str, &'static str)| {
-        (HeaderName::from_static(name), HeaderValue::from_static(value))
-    };
-    workers::ingress_headers("http").into_iter().map(header).collect()
 }
 
 /// Prints what happens in the Worker for as long as it has a host.

@@ -16,7 +16,6 @@ use control::plan::{
 };
 use control::{Answer, Events, InstanceEvents, Log, Platform, PlatformError, Session};
 use edge::Site;
-use http::{HeaderName, HeaderValue};
 use image::{Credentials, ImageStore, Snapshots};
 use runtime::{Runtime, RuntimeConfig};
 use uuid::Uuid;
@@ -30,12 +29,13 @@ use super::history::History;
 use super::routes::Split;
 use super::watchers::Watchers;
 use super::worker::{Places, spec};
-use super::{Folders, Routes, assets, objects};
+use super::{AccessLog, Folders, Routes, assets, objects};
 use crate::args::LogLevel;
 use crate::dev::containers::placement;
 use crate::dev::lines;
 use crate::engines::Engines;
 use crate::error::{CliError, chain};
+use crate::ingress;
 use crate::paths;
 use crate::printer::Printer;
 use crate::sandboxes;
@@ -63,6 +63,10 @@ pub(crate) struct NodeConfig {
     pub(crate) egress_allow: Vec<Network>,
     /// Other places to ask for a registry's images.
     pub(crate) mirrors: BTreeMap<String, String>,
+    /// How many requests each Worker has at once.
+    pub(crate) concurrency: Option<usize>,
+    /// Told of each request.
+    pub(crate) log: Option<AccessLog>,
 }
 
 /// This machine.
@@ -75,6 +79,8 @@ pub(crate) struct Node {
     mirrors: BTreeMap<String, String>,
     /// What registries of others are asked with.
     registries: Mutex<BTreeMap<String, Credentials>>,
+    concurrency: Option<usize>,
+    log: Option<AccessLog>,
     routes: Routes,
     workers: tokio::sync::Mutex<HashMap<String, Hosted>>,
     watchers: Watchers,
@@ -173,6 +179,8 @@ impl Node {
             store,
             mirrors: config.mirrors,
             registries: Mutex::default(),
+            concurrency: config.concurrency,
+            log: config.log,
             routes,
             workers: tokio::sync::Mutex::default(),
             watchers: Watchers::default(),
@@ -240,13 +248,20 @@ impl Node {
     fn start_hosting(&self, place: Place, plan: &WorkerPlan) -> Result<Hosted, PlatformError> {
         let version = Arc::new(Mutex::new(plan.version));
         let process = self.host(place, plan, Arc::clone(&version))?;
-        let (printer, script) = (self.printer.clone(), plan.script.clone());
+        let (printer, script) = (self.printer.clone(), Arc::<str>::from(&*plan.script));
+        let log = self.log.clone();
         let site = Site::new(edge::Config {
             upstream: process.upstream(),
             hold: HOLD,
-            headers: headers(),
+            headers: ingress::headers(),
+            concurrency: self.concurrency,
             intercept: None,
-            observe: Some(Arc::new(move |event| lines::request(&printer, Some(&script), &event))),
+            observe: Some(Arc::new(move |event| {
+                lines::request(&printer, Some(&script), &event);
+                if let Some(log) = &log {
+                    log.tell(Some(&script), &event);
+                }
+            })),
         });
         let name = &plan.tag[..plan.tag.len().min(TAG_DIGITS)];
         Ok(Hosted {
@@ -277,7 +292,8 @@ impl Node {
         let config = || edge::Config {
             upstream: upstream.clone(),
             hold: HOLD,
-            headers: Vec::new(),
+            headers: Arc::new(|_| Vec::new()),
+            concurrency: None,
             intercept: None,
             observe: None,
         };
@@ -565,14 +581,6 @@ fn runs_the_same(serving: &WorkerPlan, wanted: &WorkerPlan) -> bool {
     let (routes, beside) = (wanted.routes.clone(), wanted.beside.clone());
     let with_routes = WorkerPlan { routes, beside, ..serving.clone() };
     with_routes == *wanted
-}
-
-/// What workerd wants to be told of each request.
-fn headers() -> Vec<(HeaderName, HeaderValue)> {
-    let header = |(name, value): (&'static str, &'static str)| {
-        (HeaderName::from_static(name), HeaderValue::from_static(value))
-    };
-    workers::ingress_headers("http").into_iter().map(header).collect()
 }
 
 fn failed(attempt: &str, error: &dyn std::error::Error) -> PlatformError {

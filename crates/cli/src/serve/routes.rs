@@ -1,5 +1,7 @@
 //! Which Worker serves a request: by its host and path.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::{Arc, RwLock};
 
 use control::plan::PlannedRoute;
@@ -8,11 +10,16 @@ use http::HeaderMap;
 use http::header::HOST;
 use http::request::Parts;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::watch;
 use uuid::Uuid;
 
 /// The Workers by what they serve; clones are the same table.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Routes(Arc<RwLock<Vec<Entry>>>);
+pub(crate) struct Routes {
+    entries: Arc<RwLock<Vec<Entry>>>,
+    /// The hosts that are served, without patterns of them.
+    hosts: watch::Sender<BTreeSet<String>>,
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -52,7 +59,7 @@ impl Routes {
         site: &Site,
         split: Option<&Split>,
     ) {
-        let mut entries = self.0.write().expect("no holder of this lock panics");
+        let mut entries = self.entries.write().expect("no holder of this lock panics");
         entries.retain(|entry| entry.owner != owner);
         let new = routes.iter().map(|route| Entry {
             owner: owner.to_owned(),
@@ -62,11 +69,29 @@ impl Routes {
         });
         entries.extend(new);
         entries.sort_by_key(|entry| std::cmp::Reverse(rank(&entry.route)));
+        self.tell_hosts(&entries);
     }
 
     /// From now on a Worker serves nothing.
     pub(crate) fn remove(&self, owner: &str) {
-        self.0.write().expect("no holder of this lock panics").retain(|entry| entry.owner != owner);
+        let mut entries = self.entries.write().expect("no holder of this lock panics");
+        entries.retain(|entry| entry.owner != owner);
+        self.tell_hosts(&entries);
+    }
+
+    /// The hosts that certificates can be had for, now and from now on.
+    pub(crate) fn hosts(&self) -> watch::Receiver<BTreeSet<String>> {
+        self.hosts.subscribe()
+    }
+
+    fn tell_hosts(&self, entries: &[Entry]) {
+        let hosts = entries.iter().map(|entry| &entry.route.host);
+        let hosts: BTreeSet<_> = hosts.filter(|host| is_public(host)).cloned().collect();
+        self.hosts.send_if_modified(|before| {
+            let changed = *before != hosts;
+            *before = hosts;
+            changed
+        });
     }
 
     /// The Worker of a request.
@@ -74,7 +99,7 @@ impl Routes {
         let authority = head.uri.authority().map(|authority| authority.as_str());
         let header = || head.headers.get(HOST).and_then(|host| host.to_str().ok());
         let host = authority.or_else(header)?;
-        let entries = self.0.read().expect("no holder of this lock panics");
+        let entries = self.entries.read().expect("no holder of this lock panics");
         let found = entries.iter().find(|entry| serves(&entry.route, host, head.uri.path()));
         let entry = found?;
         let split = entry.split.as_ref();
@@ -133,6 +158,12 @@ fn rank(route: &PlannedRoute) -> (bool, usize, usize, bool) {
 
 fn serves(route: &PlannedRoute, host: &str, path: &str) -> bool {
     is_host(&route.host, &without_port(host).to_ascii_lowercase()) && is_path(&route.path, path)
+}
+
+/// Whether an authority of the web may certify a host: no pattern, no address, no name of this machine.
+fn is_public(host: &str) -> bool {
+    let local = host == "localhost" || host.ends_with(".localhost");
+    !host.contains('*') && host.contains('.') && !local && host.parse::<IpAddr>().is_err()
 }
 
 fn without_port(host: &str) -> &str {
@@ -215,6 +246,16 @@ mod tests {
         assert!(!serves(&route("*a.com", "/api/*"), "ba.com", "/api/1"));
         assert!(!serves(&route("a.com", "/api/*"), "a.com", "/"));
         assert!(!serves(&route("a.com", "/api"), "a.com", "/api/1"));
+    }
+
+    #[test]
+    fn certificates_are_asked_for_hosts_that_the_web_may_know() {
+        for host in ["a.example.com", "example.com"] {
+            assert!(is_public(host), "{host}");
+        }
+        for host in ["*.example.com", "a.localhost", "localhost", "intranet", "192.0.2.1"] {
+            assert!(!is_public(host), "{host}");
+        }
     }
 
     #[test]

@@ -321,9 +321,9 @@ mod tests {
 
     #[test]
     fn paths_of_the_file_are_relative_to_it() {
-        let settings = gather(&[], "tls_cert = \"c.pem\"\ntls_key = \"/k.pem\"\n").unwrap();
+        let settings = gather(&[], "tls_cert = [\"c.pem\"]\ntls_key = [\"/k.pem\"]\n").unwrap();
         let folder = settings.file.as_deref().and_then(Path::parent).unwrap();
-        assert_eq!(settings.args.tls.certificate(), Some(folder.join("c.pem").as_path()));
+        assert_eq!(settings.args.tls.files(), [folder.join("c.pem")]);
     }
 
     #[test]
@@ -339,7 +339,7 @@ mod tests {
                 "The value of \"egress_allow.[0]\" is wrong: `x` is no network",
             ),
             ("account = \"A/B\"", "my.toml:1:11"),
-            ("tls_cert = \"\"", "The value of \"tls_cert\" is wrong: it is empty."),
+            ("tls_cert = [\"\"]", "The value of \"tls_cert\" is wrong: it is empty."),
             ("plain_http = \"yes\"", "to be of type boolean"),
             ("check = true", "There is no setting \"check\"."),
             ("token = \"x\"", "There is no setting \"token\"."),

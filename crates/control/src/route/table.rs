@@ -5,8 +5,8 @@
 use http::Method;
 
 use super::{
-    AccountRoute, BerthRoute, ContainersRoute, OpenRoute, Route, ScriptRoute, SecretStoresRoute, UserRoute,
-    WorkersRoute, ZonesRoute,
+    AccountRoute, BerthRoute, ContainersRoute, OpenRoute, Route, ScriptRoute, SecretStoresRoute,
+    UserRoute, WorkersRoute, ZonesRoute,
 };
 
 /// An endpoint.

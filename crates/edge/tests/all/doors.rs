@@ -1,6 +1,7 @@
 //! How other Workers of the machine reach one.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use edge::{Config, Door, Inside, Site};
 use http::{Method, Request, Response};
@@ -16,7 +17,8 @@ fn door(rig: &Rig, path: &Path) -> Door {
     let config = Config {
         upstream: rig.upstream.subscribe(),
         hold: DEADLINE,
-        headers: vec![],
+        headers: Arc::new(|_| vec![]),
+        concurrency: None,
         intercept: None,
         observe: None,
     };

@@ -13,11 +13,12 @@ use tokio::net::TcpStream;
 
 use crate::process::{DEADLINE, Rig, fed, ok, text};
 
-/// Answers with the request's head, as the process sees it.
+/// Answers with the request's head, as the process sees it, but for the ray that every one has.
 fn head(request: &Request<hyper::body::Incoming>) -> String {
     let mut lines: Vec<_> = request
         .headers()
         .iter()
+        .filter(|(name, _)| *name != "cf-ray")
         .map(|(name, value)| format!("{name}: {}\n", value.to_str().expect("text")))
         .collect();
     lines.sort();
@@ -27,7 +28,7 @@ fn head(request: &Request<hyper::body::Incoming>) -> String {
 #[tokio::test]
 async fn a_request_arrives_as_the_client_sent_it_with_its_address_added() {
     let own = (HeaderName::from_static("x-own"), HeaderValue::from_static("1"));
-    let rig = Rig::with(|config| config.headers = vec![own]).await;
+    let rig = Rig::with(|config| config.headers = Arc::new(move |_| vec![own.clone()])).await;
     let _process = rig.process("a", |request| async move { ok(head(&request)) });
     let answer = rig
         .send(
@@ -39,7 +40,8 @@ async fn a_request_arrives_as_the_client_sent_it_with_its_address_added() {
                 .header("cf-connecting-ip", "6.6.6.6"),
         )
         .await;
-    let expected = "GET /a%20b?c=d&e=%2F\ncf-connecting-ip: 127.0.0.1\ncookie: x=y\nhost: site.test\n\
+    let expected = "GET /a%20b?c=d&e=%2F\ncf-connecting-ip: 127.0.0.1\n\
+                    cf-visitor: {\"scheme\":\"http\"}\ncookie: x=y\nhost: site.test\n\
                     x-forwarded-for: 127.0.0.1\nx-forwarded-proto: http\nx-own: 1\n";
     assert_eq!(answer.body(), expected);
 }

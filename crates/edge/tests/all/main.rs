@@ -3,6 +3,9 @@
 mod doors;
 mod forwarding;
 mod holding;
+mod http2;
+mod limits;
 mod process;
+mod tls;
 mod tunnels;
 mod workerd;

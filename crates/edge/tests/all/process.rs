@@ -45,7 +45,8 @@ impl Rig {
         let mut config = Config {
             upstream: receiver,
             hold: DEADLINE,
-            headers: vec![],
+            headers: Arc::new(|_| vec![]),
+            concurrency: None,
             intercept: None,
             observe: Some(Arc::new(move |event| drop(sender.send(event)))),
         };

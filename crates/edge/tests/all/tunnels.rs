@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use crate::process::{Body, DEADLINE, Rig, ok, text};
 
 /// Agrees to any upgrade and then echoes bytes.
-fn echo(mut request: Request<hyper::body::Incoming>) -> Response<Body> {
+pub(crate) fn echo(mut request: Request<hyper::body::Incoming>) -> Response<Body> {
     let upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         let mut io = TokioIo::new(upgrade.await.expect("an upgrade"));

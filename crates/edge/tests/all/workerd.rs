@@ -91,9 +91,9 @@ async fn start(dir: &Path, version: &str) -> (Child, PathBuf) {
 /// An edge in front of a Worker.
 async fn rig() -> (Rig, Child) {
     let rig = Rig::with(|config| {
-        config.headers = [("x-berth-cf", r#"{"country":"XX"}"#), ("x-berth-proto", "https")]
-            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
-            .to_vec();
+        let headers = [("x-berth-cf", r#"{"country":"XX"}"#), ("x-berth-proto", "https")]
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        config.headers = Arc::new(move |_| headers.to_vec());
     })
     .await;
     let (child, socket) = start(rig.dir.path(), "1").await;

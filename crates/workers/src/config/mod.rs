@@ -42,15 +42,47 @@ const CF_HEADER: &str = "x-berth-cf";
 const PROTO_HEADER: &str = "x-berth-proto";
 /// The host of a `CONNECT` by which one process calls methods of another.
 const RPC_HOST: &str = "berth-rpc";
+/// How a request came, as `request.cf` tells it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ingress<'a> {
+    /// Such as `HTTP/2`; `HTTP/1.1` where it is empty.
+    pub http: &'a str,
+    /// Version and cipher of its TLS session in Cloudflare's words; `None` without TLS.
+    pub tls: Option<(&'a str, &'a str)>,
+    /// Its `Accept-Encoding`.
+    pub accept_encoding: Option<&'a str>,
+}
+
 /// `request.cf` of a request that no Cloudflare location received.
-const REQUEST_CF: &str =
-    r#"{"colo":"LOC","country":"XX","httpProtocol":"HTTP/1.1","timezone":"Etc/UTC"}"#;
+#[derive(serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RequestCf<'a> {
+    client_accept_encoding: Option<&'a str>,
+    colo: &'static str,
+    country: &'static str,
+    http_protocol: &'a str,
+    timezone: &'static str,
+    tls_cipher: &'a str,
+    tls_version: &'a str,
+}
 
 /// Headers that whoever forwards requests to a Worker sets on each of them, replacing what a client
 /// sent: `request.cf`, and the scheme (`http` or `https`) that the client used. Lower-case names.
 #[must_use]
-pub fn ingress_headers(scheme: &'static str) -> [(&'static str, &'static str); 2] {
-    [(CF_HEADER, REQUEST_CF), (PROTO_HEADER, scheme)]
+pub fn ingress_headers(ingress: &Ingress<'_>) -> [(&'static str, String); 2] {
+    let (tls_version, tls_cipher) = ingress.tls.unwrap_or_default();
+    let cf = RequestCf {
+        client_accept_encoding: ingress.accept_encoding,
+        colo: "LOC",
+        country: "XX",
+        http_protocol: if ingress.http.is_empty() { "HTTP/1.1" } else { ingress.http },
+        timezone: "Etc/UTC",
+        tls_cipher,
+        tls_version,
+    };
+    let cf = serde_json::to_string(&cf).expect("texts alone become JSON");
+    let scheme = if ingress.tls.is_some() { "https" } else { "http" };
+    [(CF_HEADER, cf), (PROTO_HEADER, scheme.to_owned())]
 }
 
 const CONTROL: &str = include_str!("scripts/control.mjs");

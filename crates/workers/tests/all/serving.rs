@@ -8,7 +8,7 @@ use http::{Request, StatusCode};
 use model::{NotFoundHandling, RunWorkerFirst};
 use serde_json::{Value, json};
 use workers::spec::{AssetRules, Assets, BindingValue, Module, ModuleKind};
-use workers::{Event, ScheduledError, ingress_headers};
+use workers::{Event, Ingress, ScheduledError, ingress_headers};
 
 use crate::host::{Host, binding, object_binding, object_class};
 
@@ -35,7 +35,8 @@ async fn a_worker_answers_and_sees_what_the_client_sent() {
     let (status, body) = host.get("/a/b?c=d").await;
     assert_eq!(status, StatusCode::OK);
     assert_eq!(body, r#"["http://worker.test/a/b?c=d",null,["host"]]"#);
-    let request = ingress_headers("https")
+    let tls = Some(("TLSv1.3", "AEAD-AES128-GCM-SHA256"));
+    let request = ingress_headers(&Ingress { tls, ..Ingress::default() })
         .into_iter()
         .fold(Request::get("/"), |request, (name, value)| request.header(name, value));
     let body = host.request(request).await.into_body();

@@ -70,7 +70,7 @@ pub(crate) fn table(
 }
 
 /// In KiB; `None` for kernel threads and for those that have just ended.
-fn proportional_size(pid: u32) -> Option<f64> {
+pub(crate) fn proportional_size(pid: u32) -> Option<f64> {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()

@@ -16,8 +16,9 @@ pub(crate) struct Options {
     /// Install the peer with apt-get where it is missing.
     #[arg(long)]
     pub(crate) install_peer: bool,
-    /// How many new IDs in turn [default: 50], warm requests on each path [default: 4000], builds
-    /// of each kind [default: 10] with half as many pushes and pulls, or deploys [default: 20].
+    /// How many new IDs in turn [default: 50], warm requests on each path [default: 4000], builds of
+    /// each kind [default: 10] with half as many pushes and pulls, deploys [default: 20], or requests
+    /// through a proxy in each round [default: 10000].
     #[arg(long)]
     pub(crate) count: Option<usize>,
     /// How many new IDs at once.
@@ -53,6 +54,8 @@ pub(crate) enum Part {
     /// From `berth deploy` to the first answer of new code, and the requests lost meanwhile; beside
     /// wrangler, which deploys to the same platform.
     Deploy,
+    /// The edge beside Debian's nginx as reverse proxy, in front of one backend.
+    Edge,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -95,6 +98,11 @@ impl Options {
     /// How many deploys of each kind.
     pub(crate) fn deploys(&self) -> usize {
         self.count.unwrap_or(20)
+    }
+
+    /// How many requests through a proxy in each round.
+    pub(crate) fn proxied(&self) -> usize {
+        self.count.unwrap_or(10_000)
     }
 
     /// How many warm requests on each path.

@@ -120,7 +120,7 @@ fn a_check_says_what_is_in_the_way() {
     let [listen, api, ..] = LISTEN;
     let holder = TcpListener::bind("127.0.0.1:0").expect("listen");
     let taken = holder.local_addr().expect("it has an address").to_string();
-    let project = data("tls_cert = \"gone.pem\"\ntls_key = \"gone.pem\"\n");
+    let project = data("tls_cert = [\"gone.pem\"]\ntls_key = [\"gone.pem\"]\n");
     let outcome = check(&project, &[], &["--listen", &taken, "--api", api]);
     outcome.assert_fails(CONFIG, &["2 things in the way"]);
     assert!(said(&outcome, "certificate").contains(".home/gone.pem"), "{outcome}");

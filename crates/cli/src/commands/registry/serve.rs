@@ -13,7 +13,7 @@ use model::InstanceType;
 use registry::{BindError, Credential, Listener, Options, Other, Registry, SigningKey};
 
 use super::{api_token, home, key};
-use crate::args::ServeArgs;
+use crate::args::{ServeArgs, follow, listener_tls};
 use crate::commands::snapshots::images_in_use;
 use crate::dev::signals::stop_token;
 use crate::error::{CliError, Kind};
@@ -31,7 +31,9 @@ pub(crate) async fn run(args: ServeArgs, printer: &Printer) -> Result<(), CliErr
     let key = key(&args.place)?;
     let _lock = lock(&home.join("registry/lock"))?;
     let scheme = args.tls.scheme();
-    let listener = Listener::bind(args.listen, args.tls.config()?).await;
+    let certificates = args.tls.certificates()?;
+    let _followed = follow(certificates.as_ref(), printer);
+    let listener = Listener::bind(args.listen, listener_tls(certificates.as_ref())?).await;
     let listener = listener.map_err(|error| not_bound(&error))?;
     let address =
         listener.local_addr().map_err(|error| CliError::failure("learn the address", error))?;

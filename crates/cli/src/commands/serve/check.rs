@@ -4,25 +4,31 @@
 use std::iter;
 use std::net::SocketAddr;
 
-use super::{bind_api, bind_workers};
+use super::bind_api;
 use crate::args::PlatformArgs;
 use crate::commands::doctor::{self, Finding, Verdict};
 use crate::error::{CliError, Kind};
 use crate::printer::Printer;
-use crate::serve::{Folders, Settings};
+use crate::serve::{Folders, Settings, bind_workers};
 
 /// The exit code is that of the first line that is in the way.
 pub(super) async fn run(settings: &Settings, printer: &Printer) -> Result<(), CliError> {
     let args = &settings.args;
     let data = args.place.data()?;
     // Each is held until both have been tried: they may be one and the same.
-    let (workers, api) = (bind_workers(args).await, bind_api(args, None).await);
-    let tried = [
+    let workers = bind_workers(args.listen, "--listen").await;
+    let tls = match args.edge.listen_tls {
+        Some(address) => Some((address, bind_workers(address, "--listen-tls").await)),
+        None => None,
+    };
+    let api = bind_api(args, None).await;
+    let mut tried = vec![
         ("certificate", certificate(args)),
         ("data directory", Folders::under(&data).check()),
         ("Workers", workers.map(|_| free(args.listen))),
         ("API", api.map(|_| free(args.api))),
     ];
+    tried.extend(tls.map(|(address, tls)| ("Workers with TLS", tls.map(|_| free(address)))));
     let machine = doctor::findings(&data).await;
     let missing = machine.iter().filter(|finding| finding.verdict == Verdict::Missing);
     let wrong = tried.iter().filter_map(|(_, tried)| tried.as_ref().err());
@@ -46,11 +52,15 @@ pub(super) async fn run(settings: &Settings, printer: &Printer) -> Result<(), Cl
 /// Whether clients may talk to the API in the way that was asked for.
 fn certificate(args: &PlatformArgs) -> Result<String, CliError> {
     args.tls.check(args.api.ip())?;
-    args.tls.config()?;
-    Ok(match args.tls.certificate() {
-        Some(file) => format!("TLS with {}", file.display()),
-        None if args.api.ip().is_loopback() => "none: the API is for this machine".to_owned(),
-        None => "none: plain HTTP, as it is asked for".to_owned(),
+    args.edge.check()?;
+    args.edge.certificates(args.tls.certificates()?.as_ref())?;
+    Ok(match args.tls.files() {
+        [file] => format!("TLS with {}", file.display()),
+        [first, ..] => {
+            format!("TLS with {} and {} more", first.display(), args.tls.files().len() - 1)
+        }
+        [] if args.api.ip().is_loopback() => "none: the API is for this machine".to_owned(),
+        [] => "none: plain HTTP, as it is asked for".to_owned(),
     })
 }
 
