@@ -28,9 +28,9 @@ const HEADER: &str = "\
 # Settings of `berth serve`, for berth.toml in its data directory or wherever --config says.
 #
 # An option counts before its variable of the environment, the variable before this file, and this
-# file before the default; lists are replaced, not joined. Each setting stands here with its default,
-# or with what it would look like: take the # before it away to change it. Paths are relative to the
-# file's folder. No secret belongs here.
+# file before the default; lists are replaced, not joined. Each setting stands here with its
+# default, or with what it would look like: take the # before it away to change it. Paths are
+# relative to the file's folder. No secret belongs here.
 ";
 
 /// What counts, and where it was said.
