@@ -112,8 +112,9 @@ mod tests {
     fn all_applications_share_the_accounts_limits() {
         let limits = AccountLimits { memory_mib: 3 * 4096, ..AccountLimits::default() };
         let other = of("b", InstanceType::Standard1, 2);
-        let one =
-            |count| check(&of("a", InstanceType::Standard1, count), &[other.clone()], &limits);
+        let one = |count| {
+            check(&of("a", InstanceType::Standard1, count), std::slice::from_ref(&other), &limits)
+        };
         assert_eq!(one(1), Ok(()));
         let failure = one(2).unwrap_err();
         assert!(failure.message().starts_with("SURPASSED_TOTAL_LIMITS"), "{failure:?}");

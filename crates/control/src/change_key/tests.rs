@@ -1,3 +1,5 @@
+//! Another key over records in memory, by a process that may die at any write.
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -99,9 +101,8 @@ fn a_change_that_is_killed_at_any_write_loses_no_secret_and_is_gone_on_with() {
 #[test]
 fn a_secret_that_nobody_can_read_keeps_the_old_key() {
     let (state, folder, key) = with_secrets();
-    let other = Sealer::with_key_file(&folder.path().join("other.key")).unwrap();
+    let _other = Sealer::with_key_file(&folder.path().join("other.key")).unwrap();
     fs_err::copy(folder.path().join("other.key"), &key).unwrap();
-    drop(other);
     let error = change_key(&state.store, &key).unwrap_err();
     assert!(error.contains("versions/0123/"), "{error}");
     assert!(Sealer::next_key_file(&key).exists());

@@ -91,7 +91,7 @@ fn an_unknown_path_and_another_account_are_named() {
     for (method, path) in [
         ("GET", "/accounts/local/workers/nonsense"),
         ("POST", "/accounts/local/workers/scripts/w/logs"),
-        ("GET", "/zones"),
+        ("GET", "/zones/1/dns_records"),
         ("DELETE", "/user"),
     ] {
         let (status, code, message) = error(&platform.ask(platform.token(), method, path, ""));
