@@ -218,8 +218,9 @@ pub(crate) fn parse_build_arg(text: &str) -> Result<(String, String), String> {
 }
 
 fn parse_time(text: &str) -> Result<Duration, String> {
-    ::project::config::parse_duration(text)
-        .ok_or_else(|| format!("`{text}` is no duration such as `500ms`, `5s`, `2m` or `1h`"))
+    ::project::config::parse_duration(text).ok_or_else(|| {
+        format!("`{text}` is no duration such as `500ms`, `5s`, `2m`, `1h` or `90d`")
+    })
 }
 
 fn split(text: &str, at: char, form: &str) -> Result<(String, String), String> {

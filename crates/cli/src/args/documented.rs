@@ -45,8 +45,10 @@ fn shell_lines(text: &str) -> Vec<(usize, String)> {
 /// The words of a simple command, up to what is the shell's.
 fn words(command: &str) -> Vec<String> {
     let (mut words, mut quote): (Vec<String>, Option<char>) = (Vec::new(), None);
-    let mut word: Option<String> = None;
+    let (mut word, mut depth): (Option<String>, _) = (None, 0);
     for letter in command.chars() {
+        // `$(date +%F)` is one word.
+        depth += i32::from(letter == '(') - i32::from(letter == ')');
         match (quote, letter) {
             (Some(open), letter) if letter == open => quote = None,
             (None, '"' | '\'') => {
@@ -54,7 +56,7 @@ fn words(command: &str) -> Vec<String> {
                 word.get_or_insert_default();
             }
             (None, '#' | '|' | '>' | '<' | '&' | ';') if word.is_none() => break,
-            (None, ' ') => words.extend(word.take()),
+            (None, ' ') if depth == 0 => words.extend(word.take()),
             (_, letter) => word.get_or_insert_default().push(letter),
         }
     }
@@ -146,6 +148,6 @@ fn the_limits_are_those_of_the_code() {
 
 #[test]
 fn words_are_a_shells() {
-    let words = words("berth build -t 'a b' \"$X\" # why");
-    assert_eq!(words, ["berth", "build", "-t", "a b", "$X"]);
+    let words = words("berth build -t 'a b' \"$X\" $(a b) # why");
+    assert_eq!(words, ["berth", "build", "-t", "a b", "$X", "$(a b)"]);
 }

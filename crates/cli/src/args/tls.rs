@@ -1,7 +1,7 @@
 //! Options of what listens: with TLS, or knowingly without.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::ArgAction;

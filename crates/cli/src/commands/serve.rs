@@ -67,25 +67,21 @@ async fn serve(args: PlatformArgs, printer: &Printer) -> Result<(), CliError> {
     let stop = stop_token()?;
     let certificates = args.tls.certificates()?;
     let _followed = follow(certificates.as_ref(), printer);
-    let edge = Listeners::bind(&args, certificates.as_ref(), &data).await?;
+    let edge = Listeners::bind(&args, certificates.as_ref(), &folders.data).await?;
     let (listener, addresses) = bind(&args, &edge, certificates.as_ref()).await?;
     let log = args.edge.access_log.as_deref().map(|path| AccessLog::open(path, printer));
     let (log, log_writer) = log.transpose()?.unzip();
     let toolchain = stop.run_until_cancelled(install_toolchain(printer, &folders.shared)).await;
     let toolchain = toolchain.ok_or_else(CliError::interrupted)??;
 
-    let store: Arc<dyn Store> = Arc::new(
-        Sqlite::open(&folders.database)
-            .map_err(|error| CliError::failure("open the records", error))?,
-    );
+    let store = records(&folders)?;
     let tokens = Tokens::new(Arc::clone(&store));
-    let applications = planned_applications(&store, args.stop_grace)
-        .map_err(|error| CliError::new(Kind::Failure, error))?;
     let routes = Routes::default();
     let config = NodeConfig {
         folders: folders.clone(),
         workerd: toolchain.workerd.clone(),
-        applications,
+        applications: planned_applications(&store, args.stop_grace)
+            .map_err(|error| CliError::new(Kind::Failure, error))?,
         egress_allow: args.egress_allow.clone(),
         mirrors: args.mirrors.by_host(),
         concurrency: args.edge.worker_concurrency.map(NonZeroUsize::get),
@@ -98,22 +94,18 @@ async fn serve(args: PlatformArgs, printer: &Printer) -> Result<(), CliError> {
     let hosts = hosts(addresses.api, &args.hosts);
     let sealer = Sealer::with_key_file(&folders.key)
         .map_err(|error| CliError::failure("open the secrets", error))?;
-    let api = Api::new(ApiConfig {
-        account: args.place.account.clone(),
-        registry_hosts: hosts.clone(),
-        registry: Arc::new(Issuer(key.clone())),
-        access: Access::Tokens(tokens.clone()),
-        serving: Some(Serving {
-            store,
-            sealer: Arc::new(sealer),
-            blobs: folders.blobs.clone(),
-            platform: node.clone(),
-            domain: args.domain.clone(),
-            port: addresses.edge,
-            stop_grace: args.stop_grace,
-            limits: args.limits.of_account(),
-        }),
-    });
+    let access = Access::Tokens(tokens.clone());
+    let platform = Serving {
+        store,
+        sealer: Arc::new(sealer),
+        blobs: folders.blobs.clone(),
+        platform: node.clone(),
+        domain: args.domain.clone(),
+        port: addresses.edge,
+        stop_grace: args.stop_grace,
+        limits: args.limits.of_account(),
+    };
+    let api = api(&args, &hosts, key.clone(), access, platform);
     api.remove_leftovers();
     let registry = registry(&folders, &hosts, key, args.limits.images)?;
     let (ready, is_ready) = watch::channel(false);
@@ -136,6 +128,28 @@ async fn serve(args: PlatformArgs, printer: &Printer) -> Result<(), CliError> {
         let _ = tokio::task::spawn_blocking(|| writer.finish()).await;
     }
     Ok(())
+}
+
+fn records(folders: &Folders) -> Result<Arc<dyn Store>, CliError> {
+    let store = Sqlite::open(&folders.database)
+        .map_err(|error| CliError::failure("open the records", error))?;
+    Ok(Arc::new(store))
+}
+
+fn api(
+    args: &PlatformArgs,
+    hosts: &[String],
+    key: SigningKey,
+    access: Access,
+    platform: Serving,
+) -> Api {
+    Api::new(ApiConfig {
+        account: args.place.account.clone(),
+        registry_hosts: hosts.to_vec(),
+        registry: Arc::new(Issuer(key)),
+        access,
+        serving: Some(platform),
+    })
 }
 
 async fn bind(

@@ -296,7 +296,11 @@ mod tests {
         }
         let settings = gather(&[], &file).unwrap();
         assert_eq!(shown(&settings.args), shown(&defaults()));
-        assert!(settings.describe().contains("listen, api, host, "), "{}", settings.describe());
+        assert!(
+            settings.describe().contains("listen, redirect_to_tls, api, host, "),
+            "{}",
+            settings.describe()
+        );
     }
 
     #[test]
@@ -339,7 +343,7 @@ mod tests {
                 "The value of \"egress_allow.[0]\" is wrong: `x` is no network",
             ),
             ("account = \"A/B\"", "my.toml:1:11"),
-            ("tls_cert = [\"\"]", "The value of \"tls_cert\" is wrong: it is empty."),
+            ("tls_cert = [\"\"]", "The value of \"tls_cert.[0]\" is wrong: it is empty."),
             ("plain_http = \"yes\"", "to be of type boolean"),
             ("check = true", "There is no setting \"check\"."),
             ("token = \"x\"", "There is no setting \"token\"."),

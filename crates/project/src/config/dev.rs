@@ -195,7 +195,7 @@ fn duration(node: &Node) -> Option<Duration> {
     parse_duration(node.as_str()?)
 }
 
-/// A number and a unit: `500ms`, `5s`, `2m` or `1h`.
+/// A number and a unit: `500ms`, `5s`, `2m`, `1h` or `90d`.
 #[must_use]
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let text = text.trim();
@@ -207,6 +207,7 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         "s" => 1.0,
         "m" => 60.0,
         "h" => 3600.0,
+        "d" => 86_400.0,
         _ => return None,
     };
     Duration::try_from_secs_f64(number * seconds).ok()

@@ -172,7 +172,7 @@ fn a_certificate_that_cannot_be_used_is_named_before_anything_starts() {
     let tls = [&serve[..], &["--listen-tls", "127.0.0.1:0"]].concat();
     let run = |args: Vec<&str>| Berth::new(&project, args).run();
     run([&tls[..], &pair].concat())
-        .assert_fails(1, &["use the certificate in", "tls.pem", "hint:"]);
+        .assert_fails(3, &["use the certificate in", "tls.pem", "hint:"]);
     run(tls.clone()).assert_fails(2, &["--listen-tls has no certificate", "hint:"]);
     let other = [&tls[..], &pair, &["--tls-cert", &certificate]].concat();
     run(other).assert_fails(2, &["--tls-cert is given 2 times, --tls-key 1 times", "hint:"]);
