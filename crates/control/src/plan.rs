@@ -34,6 +34,8 @@ pub struct WorkerPlan {
     pub classes: Vec<PlannedClass>,
     /// Its entry points that other Workers bind.
     pub entrypoints: Vec<String>,
+    /// Workers whose `tail()` is told of what happens in it: whichever have these names at the time.
+    pub tail_consumers: Vec<String>,
     /// Its cron triggers.
     pub crons: Vec<String>,
     /// Hosts and paths that it serves: see [`PlannedRoute`].

@@ -105,7 +105,7 @@ pub(crate) enum WorkersRoute {
     /// One script's, by its name.
     Script(String, ScriptRoute),
     /// `GET /workers/tails/by-consumer/<name>`
-    TailConsumers,
+    TailConsumers(String),
     /// `GET /storage/kv/namespaces`: there are none.
     KvNamespaces,
 }

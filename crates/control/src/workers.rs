@@ -71,14 +71,18 @@ impl Workers {
     ) -> Result<(Script, Version), Failure> {
         check_name(name)?;
         check_supported(&upload, deploy)?;
-        // What an upload binds must not change meanwhile either.
+        // What an upload names must not change meanwhile either.
+        let consumers = upload.metadata.tail_consumers.take().unwrap_or_default();
         let named = upload.metadata.bindings.iter().filter_map(|wire| wire["service"].as_str());
+        let named = named.chain(consumers.iter().map(|consumer| consumer.service.as_str()));
         let _turns = self.turns.of_all(named.chain([name])).await;
         let now = Timestamp::now();
         let read = self.state.find_script(name)?;
         let revision = read.as_ref().map(|read| read.revision);
         let mut script = read.map_or_else(|| Script::new(name, now), |read| read.value);
+        let consumers = self.consumers(name, &consumers)?;
         if deploy {
+            script.tail_consumers = consumers;
             migrate::apply(&mut script, &upload.metadata)?;
             // As with Cloudflare a deploy removes no secret; wrangler 4.86 counts on it.
             upload.metadata.keep_bindings.push("secret_text".into());
@@ -229,6 +233,15 @@ impl Workers {
         change: impl FnOnce(&mut Script) -> Result<(), Failure> + Send,
     ) -> Result<Script, Failure> {
         let _turn = self.turns.of(name).await;
+        self.change_in_turn(name, change).await
+    }
+
+    /// The same, for who has the right to it.
+    async fn change_in_turn(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut Script) -> Result<(), Failure> + Send,
+    ) -> Result<Script, Failure> {
         let Read { value: mut script, revision } = self.state.script(name)?;
         let before = script.clone();
         change(&mut script)?;
@@ -242,19 +255,13 @@ impl Workers {
         Ok(script)
     }
 
-    /// Removes a Worker with its versions and what its objects have stored; one that others bind only
-    /// by force.
+    /// Removes a Worker with its versions and what its objects have stored; one that others bind,
+    /// or have as a tail consumer, only by force.
     pub(crate) async fn remove(&self, name: &str, force: bool) -> Result<Script, Failure> {
         let _turn = self.turns.of(name).await;
         let Read { value: script, revision } = self.state.script(name)?;
-        if let Some(Caller { script, binding, .. }) = self.callers(name)?.first()
-            && !force
-        {
-            let message = format!(
-                "the Worker \"{script}\" binds this one as \"{binding}\": remove that binding first, or \
-                 delete by force"
-            );
-            return Err(Failure::new(http::StatusCode::BAD_REQUEST, 10064, message));
+        if !force {
+            self.check_unused(name)?;
         }
         let first = Transaction::new()
             .if_unchanged(key::script(name), Some(revision))
@@ -343,6 +350,7 @@ impl Workers {
             bindings: self.planned_bindings(script, version)?,
             classes: script.classes.iter().map(|class| planned_class(class, version)).collect(),
             entrypoints: self.entrypoints(&script.name)?,
+            tail_consumers: script.tail_consumers.clone(),
             crons: script.crons.iter().map(|cron| cron.cron.clone()).collect(),
             routes: patterns.map(|pattern| routes::parse(pattern)).collect::<Result<_, _>>()?,
             beside: None,
@@ -453,6 +461,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), Failure> {
 }
 
 mod bindings;
+mod consumers;
 mod others;
 mod stored_secrets;
 pub(crate) use others::Caller;

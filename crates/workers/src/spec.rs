@@ -48,6 +48,20 @@ pub struct WorkerSpec {
     /// Whether [`crate::WorkerProcess::watch`] has an effect. It costs what
     /// [`Self::attribute_logs`] costs, also while nobody watches.
     pub watchable: bool,
+    /// Workers whose `tail()` is told of what happens in this one. They cost what
+    /// [`Self::attribute_logs`] costs.
+    pub tail_consumers: Vec<TailConsumer>,
+    /// Its version, as [`Self::tail_consumers`] are told it.
+    pub version: Option<String>,
+}
+
+/// A Worker that is told of what happens in another one, or in itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TailConsumer {
+    /// Its name: lower-case letters, digits, `-` and `_`.
+    pub name: String,
+    /// A socket that leads to it; `None`: it is the Worker itself.
+    pub socket: Option<PathBuf>,
 }
 
 /// The socket for method calls of other Workers.

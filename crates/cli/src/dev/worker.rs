@@ -106,6 +106,9 @@ pub(crate) fn spec(
         // It costs workerd time for each event, so only when there are lines to attribute.
         watchable: false,
         attribute_logs: args.log_level > LogLevel::None,
+        // Consumers are other Workers, and there are none.
+        tail_consumers: Vec::new(),
+        version: None,
     }
 }
 

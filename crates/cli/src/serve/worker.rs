@@ -7,6 +7,7 @@ use image::Digest;
 use jiff::Timestamp;
 use workers::spec::{
     Assets, Binding, BindingValue, ContainerEngine, ContainerImages, DurableObjectNamespace, Module,
+    TailConsumer,
 };
 use workers::{WorkerSpec, toolchain};
 
@@ -23,7 +24,7 @@ pub(crate) struct Places {
     pub(crate) objects: PathBuf,
     /// Its static files, if it has any.
     pub(crate) assets: Option<PathBuf>,
-    /// The doors of the Workers that it binds.
+    /// The doors of the Workers that it binds, and of those that are told of what happens in it.
     pub(crate) doors: PathBuf,
     /// Whether somebody watches it: only then it bears the cost, unless it has objects, whose lines
     /// cost the same.
@@ -36,6 +37,10 @@ pub(crate) struct Places {
 pub(crate) fn spec(plan: &WorkerPlan, places: Places) -> WorkerSpec {
     let Places { objects, assets, doors, engine, watched } = places;
     let has_engine = engine.is_some();
+    let consumer = |name: &String| TailConsumer {
+        name: name.clone(),
+        socket: (*name != plan.script).then(|| doors::path(&doors, name, None)),
+    };
     let rules = plan.assets.as_ref().map(|assets| assets.rules.clone());
     WorkerSpec {
         name: plan.script.clone(),
@@ -53,6 +58,8 @@ pub(crate) fn spec(plan: &WorkerPlan, places: Places) -> WorkerSpec {
         private_network: false,
         attribute_logs: true,
         watchable: watched || !plan.classes.is_empty(),
+        tail_consumers: plan.tail_consumers.iter().map(consumer).collect(),
+        version: Some(plan.version.to_string()),
     }
 }
 

@@ -10,7 +10,7 @@ use crate::envelope::{Body, Failure, page, success};
 use crate::records::{Cron, Script, Version};
 use crate::route::{ScriptRoute, WorkersRoute};
 use crate::routes;
-use crate::upload::Upload;
+use crate::upload::{Upload, WireTailConsumer};
 use crate::wanted::is_nothing;
 use crate::workers::{Caller, Workers};
 
@@ -41,7 +41,13 @@ pub(super) async fn answer(
         }
         WorkersRoute::PatchLatest(name) => secrets::patch_latest(workers, &name, asked).await,
         WorkersRoute::Script(name, route) => one(deployed, &name, route, asked).await,
-        WorkersRoute::TailConsumers | WorkersRoute::KvNamespaces => Ok(page(&[])),
+        WorkersRoute::TailConsumers(name) => {
+            let tail = |producer: &String| {
+                json!({"producer": {"script": producer}, "consumer": {"script": name}})
+            };
+            Ok(page(&workers.producers(&name)?.iter().map(tail).collect::<Vec<_>>()))
+        }
+        WorkersRoute::KvNamespaces => Ok(page(&[])),
     }
 }
 
@@ -61,10 +67,7 @@ async fn one(
         ScriptRoute::Settings => settings(workers, name),
         ScriptRoute::PatchSettings => secrets::patch_settings(workers, name, asked).await,
         ScriptRoute::Content => content::answer(workers, name, &asked),
-        ScriptRoute::ScriptSettings => {
-            workers.state.script(name)?;
-            Ok(success(&json!({"logpush": false, "tail_consumers": null, "tags": []})))
-        }
+        ScriptRoute::ScriptSettings => script_settings(workers, name),
         ScriptRoute::PatchScriptSettings => patch_settings(workers, name, asked).await,
         ScriptRoute::Secrets => secrets::list(workers, name),
         ScriptRoute::PutSecret => secrets::put(workers, name, asked).await,
@@ -169,7 +172,18 @@ fn settings(workers: &Workers, name: &str) -> Result<Response<Body>, Failure> {
     })))
 }
 
-/// What holds for every version. Logs are always shown; nothing else can be set.
+/// What holds for every version.
+fn script_settings(workers: &Workers, name: &str) -> Result<Response<Body>, Failure> {
+    let consumers = workers.state.script(name)?.value.tail_consumers;
+    let wire = |service: &String| json!({"service": service});
+    let consumers = match consumers.is_empty() {
+        true => Value::Null,
+        false => consumers.iter().map(wire).collect(),
+    };
+    Ok(success(&json!({"logpush": false, "tail_consumers": consumers, "tags": []})))
+}
+
+/// Changes it: who is told of what happens. Logs are always shown; nothing else can be set.
 async fn patch_settings(
     workers: &Workers,
     name: &str,
@@ -177,9 +191,21 @@ async fn patch_settings(
 ) -> Result<Response<Body>, Failure> {
     workers.state.script(name)?;
     let wanted = body::object(asked.body).await?;
+    check_settings(&wanted)?;
+    if let Some(consumers) = wanted.get("tail_consumers") {
+        let consumers: Option<Vec<WireTailConsumer>> = serde_json::from_value(consumers.clone())
+            .map_err(|error| Failure::bad_request(format!("tail_consumers: {error}")))?;
+        workers.change_consumers(name, &consumers.unwrap_or_default()).await?;
+    }
+    Ok(success(&wanted))
+}
+
+/// Refuses what would be accepted and not done.
+fn check_settings(wanted: &Value) -> Result<(), Failure> {
+    let known = ["observability", "tail_consumers"];
     let mut fields = wanted.as_object().into_iter().flatten();
-    match fields.find(|(field, value)| *field != "observability" && !is_nothing(value)) {
-        None => Ok(success(&wanted)),
+    match fields.find(|(field, value)| !known.contains(&field.as_str()) && !is_nothing(value)) {
+        None => Ok(()),
         Some((field, _)) => {
             let message = format!("`{field}` is not done by `berth serve` yet");
             Err(Failure::validation(message))

@@ -38,6 +38,10 @@ pub(crate) struct Script {
     pub(crate) domains: Vec<String>,
     /// Whether it is served at `<name>.<domain>`.
     pub(crate) subdomain: bool,
+    /// Names of Workers whose `tail()` is told of what happens in it; as with Cloudflare no setting of
+    /// a version.
+    #[serde(default)]
+    pub(crate) tail_consumers: Vec<String>,
 }
 
 impl Script {
@@ -58,6 +62,7 @@ impl Script {
             routes: Vec::new(),
             domains: Vec::new(),
             subdomain: false,
+            tail_consumers: Vec::new(),
         }
     }
 

@@ -93,7 +93,7 @@ const WORKERS: &[Endpoint] = endpoints! {
     DELETE "/accounts/{account_id}/workers/services/{script_name}" Nothing "Delete a Worker with its objects" |p| workers(p, WorkersRoute::DeleteService(p[1].clone()));
     GET "/accounts/{account_id}/workers/workers/{script_name}" Nothing "A Worker with its address" |p| workers(p, WorkersRoute::Worker(p[1].clone()));
     PATCH "/accounts/{account_id}/workers/workers/{script_name}/versions/latest" Json "A version like the newest, with other secrets" |p| workers(p, WorkersRoute::PatchLatest(p[1].clone()));
-    GET "/accounts/{account_id}/workers/tails/by-consumer/{script_name}" Nothing "Workers whose tail consumer this one is" |p| workers(p, WorkersRoute::TailConsumers);
+    GET "/accounts/{account_id}/workers/tails/by-consumer/{script_name}" Nothing "Workers whose tail consumer this one is" |p| workers(p, WorkersRoute::TailConsumers(p[1].clone()));
     GET "/accounts/{account_id}/storage/kv/namespaces" Nothing "KV namespaces: there are none" |p| workers(p, WorkersRoute::KvNamespaces);
 };
 

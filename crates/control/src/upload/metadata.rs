@@ -36,9 +36,22 @@ pub(crate) struct Metadata {
     pub(crate) keep_assets: bool,
     #[serde(default)]
     pub(crate) annotations: BTreeMap<String, String>,
+    /// Workers that are told of what happens in this one.
+    #[serde(default)]
+    pub(crate) tail_consumers: Option<Vec<WireTailConsumer>>,
     /// Everything else.
     #[serde(flatten)]
     rest: BTreeMap<String, Value>,
+}
+
+/// One of `tail_consumers`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct WireTailConsumer {
+    pub(crate) service: String,
+    #[serde(default)]
+    pub(crate) environment: Option<String>,
+    #[serde(default)]
+    pub(crate) namespace: Option<String>,
 }
 
 /// Fields that ask for nothing which would not be so anyway: code is always taken over at once, one
@@ -166,14 +179,14 @@ mod tests {
     #[test]
     fn what_is_not_done_is_refused_by_name() {
         let plain = json!({"main_module": "i.js", "bindings": [], "logpush": false,
-            "tail_consumers": [], "observability": {"enabled": true},
+            "streaming_tail_consumers": [], "observability": {"enabled": true},
             "code_update_strategy": {"mode": "deferred", "max_delay": 300},
             "package_dependencies": [{"name": "p"}]});
         assert_eq!(checked(&plain), Ok(()));
         for (name, value) in [
             ("limits", json!({"cpu_ms": 50})),
             ("logpush", json!(true)),
-            ("tail_consumers", json!([{"service": "t"}])),
+            ("streaming_tail_consumers", json!([{"service": "t"}])),
             ("assets", json!({"config": {"base_path": "/docs"}})),
         ] {
             let mut metadata = plain.clone();

@@ -1,4 +1,4 @@
-//! Workers that bind each other.
+//! Workers that bind each other, or are told of each other's events.
 
 use http::StatusCode;
 
@@ -46,6 +46,8 @@ impl Workers {
             )
         } else if let Some(caller) = self.callers(&script.name)?.first() {
             format!("the Worker \"{}\" binds it, and reaches one version", caller.script)
+        } else if let Some(producer) = self.producers(&script.name)?.first() {
+            format!("it is a tail consumer of the Worker \"{producer}\", which reaches one version")
         } else {
             return Ok(());
         };
@@ -54,6 +56,22 @@ impl Workers {
             script.name
         );
         Err(Failure::new(StatusCode::BAD_REQUEST, 10023, message))
+    }
+
+    /// Whether no other Worker would miss this one.
+    pub(super) fn check_unused(&self, name: &str) -> Result<(), Failure> {
+        let why = if let Some(Caller { script, binding, .. }) = self.callers(name)?.first() {
+            format!("the Worker \"{script}\" binds this one as \"{binding}\": remove that binding")
+        } else if let Some(producer) = self.producers(name)?.first() {
+            format!(
+                "the Worker \"{producer}\" has this one as a tail consumer: take it out of its \
+                 `tail_consumers`"
+            )
+        } else {
+            return Ok(());
+        };
+        let message = format!("{why} first, or delete by force");
+        Err(Failure::new(StatusCode::BAD_REQUEST, 10064, message))
     }
 
     /// The entry points of a Worker that others bind.

@@ -8,7 +8,7 @@ use crate::cut_off::{CutOff, moments};
 use crate::fake::{Fake, state};
 use crate::plan::{ModuleKind, PlannedBinding, PlannedValue};
 use crate::records::BindingKind;
-use crate::upload::Metadata;
+use crate::upload::{Metadata, WireTailConsumer};
 
 struct Fixture {
     workers: Workers,
@@ -184,6 +184,58 @@ async fn a_worker_is_bound_by_others_once_it_is_there_and_opens_what_they_bind()
     let failure =
         fixture.workers.deploy("caller", vec![all(known.current.unwrap())], author()).await;
     assert!(failure.unwrap_err().message().contains("not found"));
+}
+
+/// The upload of a Worker `producer` with these tail consumers.
+fn producer(consumers: &[&str]) -> Value {
+    let wire = |service: &&str| json!({"service": service});
+    let consumers: Value = consumers.iter().map(wire).collect();
+    json!({"annotations": {"worker": "producer"}, "tail_consumers": consumers})
+}
+
+#[tokio::test]
+async fn a_tail_consumer_is_there_and_stays_until_nobody_names_it_or_it_goes_by_force() {
+    let fixture = Fixture::new();
+    let failure = fixture.upload("p", producer(&["w"]), true).await.unwrap_err();
+    let text = "Tail Worker does not exist on this account";
+    assert!(format!("{failure:?}").contains("10203") && failure.message().contains(text));
+    assert!(fixture.workers.state.scripts().unwrap().is_empty());
+    fixture.upload("one", json!({}), true).await.unwrap();
+    fixture.upload("p", producer(&["w", "producer"]), true).await.unwrap();
+    assert_eq!(fixture.plan_of("producer").tail_consumers, ["w", "producer"]);
+    assert_eq!(fixture.workers.producers("w").unwrap(), ["producer"]);
+    assert!(fixture.workers.producers("producer").unwrap().is_empty(), "nobody else's");
+
+    let failure = fixture.workers.remove("w", false).await.unwrap_err();
+    assert!(failure.message().contains("\"producer\" has this one as a tail"), "{failure:?}");
+    let second = fixture.upload("two", json!({}), false).await.unwrap();
+    let current = fixture.workers.state.script("w").unwrap().value.current.unwrap();
+    let half = |version: Uuid| Beside { version, share: ALL_REQUESTS / 2 };
+    let both = vec![half(current), half(second.id)];
+    let failure = fixture.workers.deploy("w", both, author()).await.unwrap_err();
+    assert!(failure.message().contains("a tail consumer of the Worker"), "{failure:?}");
+    fixture.workers.remove("w", true).await.unwrap();
+    fixture.upload("p", producer(&[]), true).await.unwrap();
+    assert!(fixture.plan_of("producer").tail_consumers.is_empty());
+}
+
+#[tokio::test]
+async fn tail_consumers_are_no_setting_of_a_version() {
+    let fixture = Fixture::new();
+    fixture.upload("one", json!({}), true).await.unwrap();
+    fixture.upload("p", producer(&[]), true).await.unwrap();
+    let first = fixture.upload("p", producer(&["w"]), false).await.unwrap();
+    fixture.workers.deploy("producer", vec![all(first.id)], author()).await.unwrap();
+    assert!(fixture.plan_of("producer").tail_consumers.is_empty(), "as with Cloudflare");
+    let change = async |consumers: &Value| {
+        let wanted: Vec<WireTailConsumer> = serde_json::from_value(consumers.clone()).unwrap();
+        fixture.workers.change_consumers("producer", &wanted).await
+    };
+    assert!(change(&json!([{"service": "nobody"}])).await.is_err());
+    change(&json!([{"service": "w"}])).await.unwrap();
+    assert_eq!(fixture.plan_of("producer").tail_consumers, ["w"]);
+    fixture.workers.change_bindings("producer", author(), |_, _| Ok(())).await.unwrap();
+    assert_eq!(fixture.plan_of("producer").tail_consumers, ["w"], "and stay");
 }
 
 #[tokio::test]

@@ -185,7 +185,7 @@ pub(super) fn check(report: &mut Report, scope: &Scope<'_>) {
     }
     for key in ["tail_consumers", "streaming_tail_consumers"] {
         if let Some(field) = scope.own(report, key) {
-            check::array(report, &field.path, field.node);
+            tail_consumers(report, &field);
         }
     }
     routes(report, scope);
@@ -211,6 +211,23 @@ fn is_empty(node: &Node) -> bool {
             object.entries.iter().all(|entry| entry.node.as_array().is_some_and(<[Node]>::is_empty))
         }
         _ => false,
+    }
+}
+
+/// Workers that are told of what happens in this one: by `berth serve`, to which they are deployed.
+fn tail_consumers(report: &mut Report, field: &Field<'_>) {
+    let items = check::array(report, &field.path, field.node).unwrap_or_default();
+    for (index, item) in items.iter().enumerate() {
+        let path = format!("{}[{index}]", field.path);
+        let Some(object) = item.as_object() else {
+            let message = format!("\"{path}\" should be an object but got {}.", item.json());
+            report.error(&item.span, message);
+            continue;
+        };
+        check::required_string(report, &path, object, "service", &item.span);
+        if let Some(entry) = check::value(object, "environment") {
+            check::string(report, &format!("{path}.environment"), &entry.node);
+        }
     }
 }
 

@@ -152,6 +152,14 @@ fn keys_without_a_local_meaning_are_accepted_silently() {
                 "\"workers_dev\": \"yes\"",
                 r#"Expected "workers_dev" to be of type boolean but got "yes"."#,
             ),
+            (
+                "\"tail_consumers\": [\"t\"]",
+                r#""tail_consumers[0]" should be an object but got "t"."#,
+            ),
+            (
+                "\"tail_consumers\": [{ \"environment\": \"production\" }]",
+                r#""tail_consumers[0].service" is a required field."#,
+            ),
             ("\"account_id\": 5", r#"Expected "account_id" to be of type string but got 5."#),
             ("\"routes\": \"x\"", r#"Expected "routes" to be an array but got "x"."#),
             (

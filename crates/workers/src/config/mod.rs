@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::spec::{
     Assets, Binding, BindingValue, ContainerImages, DurableObjectNamespace, EntrypointSocket,
-    Module, ModuleKind, RPC_SOCKET, WorkerSpec,
+    Module, ModuleKind, RPC_SOCKET, TailConsumer, WorkerSpec,
 };
 use capnp::Value;
 
@@ -88,6 +88,7 @@ pub fn ingress_headers(ingress: &Ingress<'_>) -> [(&'static str, String); 2] {
 const CONTROL: &str = include_str!("scripts/control.mjs");
 const TAIL: &str = include_str!("scripts/tail.mjs");
 const SECRETS: &str = include_str!("scripts/secrets.mjs");
+const CONSUMERS: &str = include_str!("scripts/consumers.mjs");
 
 /// The files of an assets folder that are rules, not assets.
 #[derive(Debug, Default)]
@@ -155,6 +156,14 @@ fn services(spec: &WorkerSpec, texts: &AssetTexts, files: &mut Vec<File>) -> Val
         for (index, socket) in others(spec).enumerate() {
             service(&other(index), "external", other_worker(socket));
         }
+        if !spec.tail_consumers.is_empty() {
+            service("consumers", "worker", consumers(spec, files));
+        }
+        for (index, TailConsumer { socket, .. }) in spec.tail_consumers.iter().enumerate() {
+            if let Some(socket) = socket {
+                service(&consumer(index), "external", other_worker(socket));
+            }
+        }
         if spec.private_network {
             service("internet", "network", any_network());
         }
@@ -215,6 +224,9 @@ fn worker(spec: &WorkerSpec, files: &mut Vec<File>) -> Value {
     }
     if attributes_logs(spec) {
         fields.push(("streamingTails", Value::texts(["tail"])));
+    }
+    if !spec.tail_consumers.is_empty() {
+        fields.push(("tails", Value::texts(["consumers"])));
     }
     Value::Struct(fields)
 }
@@ -331,6 +343,32 @@ fn control(files: &mut Vec<File>) -> Value {
 fn tail(files: &mut Vec<File>) -> Value {
     let host = Value::Struct(vec![("name", Value::text("HOST")), ("service", Value::text("host"))]);
     own_worker("tail.mjs", TAIL, vec!["streaming_tail_worker"], vec![host], files)
+}
+
+/// The service of one of the tail consumers that are other Workers.
+fn consumer(index: usize) -> String {
+    format!("consumer-{index}")
+}
+
+/// Our script that tells the tail consumers, each a member of its `env`.
+fn consumers(spec: &WorkerSpec, files: &mut Vec<File>) -> Value {
+    let mut origin = json!({ "scriptName": spec.name });
+    if let Some(version) = &spec.version {
+        origin["scriptVersion"] = json!({ "id": version });
+    }
+    let member = |name: &str, kind: &'static str, value: Value| {
+        Value::Struct(vec![("name", Value::text(name)), (kind, value)])
+    };
+    let bound = |(index, TailConsumer { name, socket }): (usize, &TailConsumer)| {
+        let service = match socket {
+            Some(_) => Value::text(consumer(index)),
+            None => designator("worker", None, None),
+        };
+        member(name, "service", service)
+    };
+    let mut bindings = vec![member("ORIGIN", "json", Value::text(origin.to_string()))];
+    bindings.extend(spec.tail_consumers.iter().enumerate().map(bound));
+    own_worker("consumers.mjs", CONSUMERS, vec![], bindings, files)
 }
 
 fn own_worker(

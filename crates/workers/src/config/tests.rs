@@ -85,6 +85,8 @@ fn spec() -> WorkerSpec {
         private_network: true,
         attribute_logs: true,
         watchable: false,
+        tail_consumers: vec![],
+        version: None,
     }
 }
 
@@ -137,6 +139,36 @@ fn other_workers_are_reached_and_reach_it() {
     };
     assert_eq!(sockets_of(&spec), 5);
     insta::assert_snapshot!(config(&spec, &AssetTexts::default()));
+}
+
+#[test]
+fn tail_consumers_are_told_by_a_script_of_ours_that_knows_whose_events_they_are() {
+    let consumer = |name: &str, socket: Option<&str>| TailConsumer {
+        name: name.to_owned(),
+        socket: socket.map(Into::into),
+    };
+    let spec = WorkerSpec {
+        bindings: vec![],
+        durable_objects: vec![],
+        assets: None,
+        container_engine: None,
+        private_network: false,
+        attribute_logs: false,
+        tail_consumers: vec![consumer("hello", None), consumer("logs", Some("/run/w/1.d/default"))],
+        version: Some("v1".to_owned()),
+        ..spec()
+    };
+    let config = config(&spec, &AssetTexts::default());
+    for part in [
+        "tails = [\"consumers\"]",
+        r#"(name = "ORIGIN", json = "{\"scriptName\":\"hello\",\"scriptVersion\":{\"id\":\"v1\"}}")"#,
+        r#"(name = "hello", service = (name = "worker"))"#,
+        r#"(name = "logs", service = "consumer-1")"#,
+        r#"(name = "consumer-1", external = (address = "unix:/run/w/1.d/default""#,
+    ] {
+        assert!(config.contains(part), "{part} is not in {config}");
+    }
+    assert!(!config.contains("streamingTails"), "nobody watches it");
 }
 
 #[test]

@@ -82,6 +82,8 @@ impl Host {
             private_network: false,
             attribute_logs: true,
             watchable: false,
+            tail_consumers: vec![],
+            version: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use workers::spec::{Module, ModuleKind};
+use workers::spec::{Module, ModuleKind, TailConsumer};
 use workers::{Event, Level, Origin, Trigger};
 
 use crate::host::{Host, object_binding, object_class, toolchain};
@@ -181,5 +181,51 @@ async fn without_attribution_lines_still_come() {
     host.deploy(spec).await.expect("the Worker starts");
     host.get("/").await;
     assert_eq!(host.event(log).await.1, "x");
+    host.process.stop().await;
+}
+
+#[tokio::test]
+async fn a_tail_consumer_is_told_what_happened_and_where_but_not_that_it_was_told() {
+    let mut host = Host::new().await;
+    let mut spec = host.spec(
+        r#"export default {
+          fetch(request) {
+            console.log("asked");
+            return new Response(null, { status: 201 });
+          },
+          tail(events, env, ctx) {
+            for (const { scriptName, scriptVersion, event, outcome, logs } of events) {
+              const { status } = event.response ?? {};
+              const lines = logs.map(({ message }) => message);
+              console.log(JSON.stringify([scriptName, scriptVersion.id, status, outcome, lines]));
+            }
+          },
+        };"#,
+    );
+    spec.tail_consumers = vec![TailConsumer { name: "test".to_owned(), socket: None }];
+    spec.version = Some("v1".to_owned());
+    host.deploy(spec).await.expect("the Worker starts");
+    let told = |event: &Event| log(event).filter(|(_, message, _)| message.starts_with('['));
+    for _ in 0..2 {
+        host.get("/").await;
+        assert_eq!(host.event(told).await.1, r#"["test","v1",201,"ok",[["asked"]]]"#);
+    }
+    host.process.stop().await;
+    let more: Vec<_> = host.events().iter().filter_map(told).collect();
+    assert!(more.is_empty(), "to be told is no event: {more:?}");
+}
+
+#[tokio::test]
+async fn a_tail_consumer_that_fails_is_told_of_once() {
+    let mut host = Host::new().await;
+    let code = "export default { fetch() { return new Response() } }";
+    let mut spec = host.spec(code);
+    let socket = Some("/nowhere/at/all.sock".into());
+    spec.tail_consumers = vec![TailConsumer { name: "gone".to_owned(), socket }];
+    host.deploy(spec).await.expect("the Worker starts");
+    assert_eq!(host.get("/").await.0.as_u16(), 200, "it serves all the same");
+    let (level, message, _) = host.event(log).await;
+    assert_eq!(level, Level::Error);
+    assert!(message.starts_with("The tail consumer \"gone\" fails"), "{message}");
     host.process.stop().await;
 }

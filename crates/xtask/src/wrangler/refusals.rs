@@ -23,7 +23,7 @@ fn run(stage: &mut Stage) -> Result<()> {
         return Ok(());
     }
     let id = "00000000000000000000000000000001";
-    let cases: [(&str, Value, &str, &'static str); 11] = [
+    let cases: [(&str, Value, &str, &'static str); 12] = [
         ("kv_namespaces", json!([{"binding": "B", "id": id}]), "kv_namespace", PRODUCT),
         ("r2_buckets", json!([{"binding": "B", "bucket_name": "b"}]), "r2_bucket", PRODUCT),
         (
@@ -38,10 +38,16 @@ fn run(stage: &mut Stage) -> Result<()> {
         ("limits", json!({"cpu_ms": 50}), "`limits`", "workerd measures no CPU time"),
         ("logpush", json!(true), "`logpush`", "logs are in the output of `berth serve`"),
         (
-            "tail_consumers",
+            "streaming_tail_consumers",
             json!([{"service": "other"}]),
-            "`tail_consumers`",
-            "`wrangler tail` shows a Worker's logs",
+            "`streaming_tail_consumers`",
+            "`tail_consumers` are told of each event when it is over",
+        ),
+        (
+            "tail_consumers",
+            json!([{"service": "nobody"}]),
+            "Tail Worker does not exist",
+            "a Worker must be there before another tells it of its events",
         ),
         (
             "durable_objects",

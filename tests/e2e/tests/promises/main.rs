@@ -66,6 +66,7 @@ mod serve_secrets;
 mod serve_services;
 mod serve_survival;
 mod serve_tail;
+mod serve_tail_consumers;
 mod serve_tls;
 mod serve_versions;
 mod sessions;
