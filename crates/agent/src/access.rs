@@ -85,14 +85,22 @@ impl Agent {
     /// What an instance has printed, oldest first: frames of the Docker Engine API.
     ///
     /// # Errors
-    /// It is not there: the log of an instance goes with it.
+    /// It is not there; one that has ended may have an [`Self::ended_log`].
     pub fn logs(
         &self,
         instance: InstanceId,
         wanted: &LogRequest,
     ) -> Result<mpsc::Receiver<Bytes>, AccessError> {
         let found = self.find(instance)?;
-        Ok(engine::log_of(self.api.node.log_dir(instance), found, wanted))
+        Ok(engine::log_of(self.api.node.find_log(instance), found, wanted))
+    }
+
+    /// What an instance had printed that has ended, if its log is kept; `wanted` may not ask for more
+    /// than there is.
+    #[must_use]
+    pub fn ended_log(&self, instance: &str, wanted: &LogRequest) -> Option<mpsc::Receiver<Bytes>> {
+        let folder = self.api.node.ended_logs.as_ref()?.find(instance)?;
+        Some(engine::log_in(folder, wanted))
     }
 
     /// Prepares a program, to be started soon; its id.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use image::{Image, Snapshots};
 use model::instance::{ExitStatus, State};
+use model::limits::SWITCH_GRACE;
 use model::{DurableObjectId, InstanceId, Placement};
 use runtime::{AdoptError, Runtime};
 use tokio::task::JoinSet;
@@ -17,10 +18,12 @@ use crate::certificate::CertificateAuthority;
 use crate::docker_api::{Api, Helpers, Volumes};
 use crate::egress::Rules;
 use crate::egress::policy::Network;
+use crate::ended_logs::EndedLogs;
 use crate::event::{AgentEvent, EventSender, Events, Stream, Subject};
 use crate::exec::Execs;
-use crate::instance::{Record, Request};
-use crate::node::{LAYERS, Node};
+use crate::instance::{Instance, Record, Request};
+use crate::node::{ENDED_LOGS, LAYERS, Node};
+use crate::output::add_to_log;
 use crate::sidecar::PeerLookup;
 use crate::slot::{Slot, Slots};
 use crate::socket::{EngineSocket, SocketError};
@@ -42,6 +45,8 @@ pub struct AgentConfig {
     pub egress_allow: Vec<Network>,
     /// Whether each cold start is timed and told of.
     pub timings: bool,
+    /// Whether the log of an instance that has ended is kept for a while; otherwise it goes with it.
+    pub keep_logs: bool,
 }
 
 /// The agent could not be opened. Texts complete "failed to …".
@@ -51,6 +56,11 @@ pub enum AgentError {
     #[error("open the agent's directory: {0}")]
     Directory(#[source] std::io::Error),
 }
+
+/// Instances of another version did not end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("instances of another version do not end: {0}")]
+pub struct NotEnded(pub usize);
 
 /// The key of no application.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -118,6 +128,7 @@ impl Agent {
         runtime: Runtime,
     ) -> Result<Self, AgentError> {
         fs_err::create_dir_all(&config.dir).map_err(AgentError::Directory)?;
+        let ended_logs = config.keep_logs.then(|| EndedLogs::open(config.dir.join(ENDED_LOGS)));
         let node = Arc::new(Node {
             runtime,
             certificate: Arc::new(CertificateAuthority::in_directory(&config.dir)),
@@ -128,6 +139,7 @@ impl Agent {
             peers: PeerLookup::open(),
             rules: Arc::new(Rules::new(config.egress_allow)),
             timings: config.timings,
+            ended_logs,
         });
         let first_events = node.events.subscribe();
         let agent = Self {
@@ -169,6 +181,42 @@ impl Agent {
     /// Adds an application, or changes the one with its unique key; running instances stay.
     pub fn set_application(&self, application: ApplicationRuntime) {
         self.api.applications.set(application);
+    }
+
+    /// The application with that unique key, as it is configured now.
+    #[must_use]
+    pub fn application(&self, unique_key: &str) -> Option<ApplicationRuntime> {
+        let slot = self.api.applications.by_key(unique_key)?;
+        Some((*slot.settings()).clone())
+    }
+
+    /// Changes applications, or adds them, and ends every instance of theirs that is of another
+    /// version: none is left when this returns, and none is started any more. Each has the grace of its
+    /// new version, and [`SWITCH_GRACE`] at most. The caller has ended the workerd process that owns
+    /// them before.
+    ///
+    /// # Errors
+    /// Some have not ended.
+    pub async fn switch_applications(
+        &self,
+        applications: Vec<ApplicationRuntime>,
+    ) -> Result<(), NotEnded> {
+        let mut ends = JoinSet::new();
+        for application in applications {
+            let (key, version) = (application.unique_key.clone(), application.version);
+            let grace = application.application.stop_grace.min(SWITCH_GRACE);
+            self.api.applications.switch(application);
+            for slot in self.api.slots.all() {
+                if slot.application.settings().unique_key == key {
+                    let slots = Arc::clone(&self.api.slots);
+                    ends.spawn(async move { end_another(&slots, &slot, version, grace).await });
+                }
+            }
+        }
+        match ends.join_all().await.into_iter().filter(|ended| !ended).count() {
+            0 => Ok(()),
+            left => Err(NotEnded(left)),
+        }
     }
 
     /// Gives an application the images that its objects choose from; nothing happens if there is none
@@ -336,6 +384,9 @@ impl Agent {
         };
         let mut lines = Vec::new();
         for (stream, bytes) in [Stream::Stdout, Stream::Stderr].into_iter().zip(&output) {
+            if self.api.node.ended_logs.is_some() && !bytes.is_empty() {
+                add_to_log(&self.api.node.log_dir(record.instance), stream, bytes);
+            }
             for line in String::from_utf8_lossy(bytes).lines() {
                 let (subject, line) = (subject.clone(), line.to_owned());
                 lines.push(line.clone());
@@ -348,7 +399,7 @@ impl Agent {
             expected: matches!(record.state, State::Stopping { .. } | State::Killing),
             last_lines: lines.split_off(lines.len().saturating_sub(LAST_LINES)),
         });
-        let _ = fs_err::remove_dir_all(self.api.node.log_dir(record.instance));
+        self.api.node.give_up_log(record.instance);
     }
 
     /// Sandboxes that no record speaks of, or whose record was not taken up: no orphan stays.
@@ -385,6 +436,33 @@ async fn stop(slot: &Slot, grace: Duration) {
         let patience = grace.saturating_add(KILL_PATIENCE);
         let _ = tokio::time::timeout(patience, instance.until(State::is_over)).await;
     }
+}
+
+/// Ends what is in a place, unless it is of this version; whether nothing of another one is left.
+async fn end_another(slots: &Slots, slot: &Slot, version: u32, grace: Duration) -> bool {
+    let another = || slot.current.get().filter(|instance| is_of_another(instance, version));
+    let Some(instance) = another() else { return true };
+    match instance.state() {
+        // Nothing runs yet that could be asked to end.
+        State::Created | State::Waiting { .. } | State::Starting => {
+            if let Err(error) = slots.remove(slot, &instance).await {
+                tracing::error!(%error, "an instance of another version stays");
+            }
+        }
+        _ => stop(slot, grace).await,
+    }
+    // It may have come to run just before it was to be removed.
+    if another().is_some() {
+        stop(slot, grace).await;
+    }
+    another().is_none()
+}
+
+/// Whether an instance may run, and as another version than this; what is only prepared is of none.
+fn is_of_another(instance: &Instance, version: u32) -> bool {
+    let published = instance.published();
+    let is_nothing = published.state.is_over() || matches!(published.state, State::Prepared { .. });
+    !is_nothing && published.version != version
 }
 
 fn summary(slot: &Slot) -> Option<InstanceSummary> {

@@ -5,6 +5,7 @@ mod plain;
 mod rate;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
@@ -91,6 +92,8 @@ fn untagged(image: &str) -> &str {
 #[derive(Debug)]
 pub(crate) struct ApplicationSlot {
     settings: RwLock<Arc<ApplicationRuntime>>,
+    /// Instances of versions before this one are not started any more.
+    oldest: AtomicU32,
     kind: Kind,
     capacity: Mutex<Capacity<Admission>>,
     rate: StartRate,
@@ -138,6 +141,7 @@ impl ApplicationSlot {
     fn new(settings: ApplicationRuntime, kind: Kind, rate: StartRate) -> Self {
         Self {
             settings: RwLock::new(Arc::new(settings)),
+            oldest: AtomicU32::new(0),
             kind,
             capacity: Mutex::default(),
             rate,
@@ -149,6 +153,11 @@ impl ApplicationSlot {
     /// The application as it is configured now.
     pub(crate) fn settings(&self) -> Arc<ApplicationRuntime> {
         Arc::clone(&self.settings.read().expect("no holder of this lock panics"))
+    }
+
+    /// The oldest version of which instances may still be started.
+    pub(crate) fn oldest(&self) -> u32 {
+        self.oldest.load(Ordering::SeqCst)
     }
 
     /// What it is beyond its configuration, if it is a container of its own.
@@ -331,6 +340,15 @@ impl Applications {
         }
         self.push(ApplicationSlot::new(application, Kind::Configured, self.rate));
     }
+
+    /// The same, and what was created of a version before it is not started any more.
+    pub(crate) fn switch(&self, application: ApplicationRuntime) {
+        let (key, version) = (application.unique_key.clone(), application.version);
+        self.set(application);
+        if let Some(slot) = self.by_key(&key) {
+            slot.oldest.store(version, Ordering::SeqCst);
+        }
+    }
 }
 
 impl OpenApplications {
@@ -454,6 +472,19 @@ mod tests {
         assert!(first.is_open() && Arc::ptr_eq(&first, &all.find_or_open(&name("s-a")).unwrap()));
         all.remove("s-a");
         assert!(all.find(&name("s-a")).is_none());
+    }
+
+    #[test]
+    fn a_switch_leaves_no_start_to_versions_before_it_until_it_is_gone_back_from() {
+        let version = |version| ApplicationRuntime { version, ..application("a", 1) };
+        let all = Applications::new(vec![version(1)], StartRate::default());
+        let slot = all.by_key("a").unwrap();
+        all.set(version(2));
+        assert_eq!((slot.settings().version, slot.oldest()), (2, 0), "a rollout's old ones may");
+        all.switch(version(3));
+        assert_eq!((slot.settings().version, slot.oldest()), (3, 3));
+        all.switch(version(2));
+        assert_eq!((slot.settings().version, slot.oldest()), (2, 2));
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub use template::{Template, TemplateError};
 pub use transfer::Transfer;
 
 pub(crate) use api::fuzz;
-pub(crate) use logs::of_instance as log_of;
+pub(crate) use logs::{in_folder as log_in, of_instance as log_of};
 pub(crate) use template::fuzz as fuzz_template;
 
 /// The newest version of the Engine API that is spoken, and the oldest.
@@ -163,6 +163,8 @@ impl Engine {
             start_rate: rate,
             egress_allow: config.images.egress_allow().to_vec(),
             timings: false,
+            // A container of people's keeps its log until it is removed.
+            keep_logs: false,
         };
         let agent = Agent::open_with(agent_config, applications, runtime).await?;
         let inner = Arc::new(Inner {

@@ -17,6 +17,7 @@ mod application;
 mod certificate;
 mod docker_api;
 mod egress;
+mod ended_logs;
 pub mod engine;
 mod event;
 mod exec;
@@ -32,7 +33,9 @@ mod socket;
 mod timings;
 
 pub use access::{AccessError, ExecRequest, LogRequest, RunningExec};
-pub use agent::{Agent, AgentConfig, AgentError, InstanceSummary, StopAll, UnknownApplication};
+pub use agent::{
+    Agent, AgentConfig, AgentError, InstanceSummary, NotEnded, StopAll, UnknownApplication,
+};
 pub use application::{ApplicationRuntime, Staged, StartRate};
 pub use egress::BuildEgress;
 pub use egress::policy::{Denied, Network, NetworkError};

@@ -11,11 +11,15 @@ use runtime::Runtime;
 
 use crate::certificate::CertificateAuthority;
 use crate::egress::Rules;
+use crate::ended_logs::EndedLogs;
 use crate::event::EventSender;
 use crate::sidecar::PeerLookup;
 
 /// The folder of [`Node::layers_dir`].
 pub(crate) const LAYERS: &str = "layers";
+
+/// The folder of [`Node::ended_logs`].
+pub(crate) const ENDED_LOGS: &str = "logs";
 
 /// The folder of [`Node::state_dir`].
 pub(crate) const STATE: &str = "state";
@@ -33,12 +37,29 @@ pub(crate) struct Node {
     pub(crate) rules: Arc<Rules>,
     /// Whether cold starts are timed.
     pub(crate) timings: bool,
+    /// The logs of instances that have ended, where they are kept.
+    pub(crate) ended_logs: Option<EndedLogs>,
 }
 
 impl Node {
     /// Where an instance's log files are.
     pub(crate) fn log_dir(&self, instance: InstanceId) -> PathBuf {
         self.dir.join("instances").join(instance.to_string())
+    }
+
+    /// Where the log of an instance is that may have ended.
+    pub(crate) fn find_log(&self, instance: InstanceId) -> PathBuf {
+        let kept = self.ended_logs.as_ref().and_then(|logs| logs.find(&instance.to_string()));
+        kept.unwrap_or_else(|| self.log_dir(instance))
+    }
+
+    /// Lets go of the log of an instance that is gone: it is kept for a while, or removed.
+    pub(crate) fn give_up_log(&self, instance: InstanceId) {
+        let log = self.log_dir(instance);
+        match &self.ended_logs {
+            Some(logs) => logs.keep(instance, &log),
+            None => _ = fs_err::remove_dir_all(log),
+        }
     }
 
     /// Where the layers are that an instance alone has.

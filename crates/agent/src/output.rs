@@ -90,6 +90,17 @@ impl OutputPump {
     }
 }
 
+/// Blocking: adds to a log what a program had printed that ended while nobody read it.
+pub(crate) fn add_to_log(directory: &Path, stream: Stream, bytes: &[u8]) {
+    let mut splitter = LineSplitter::new();
+    let mut lines = splitter.push(bytes);
+    lines.extend(splitter.finish());
+    let added = LogFile::open(directory).and_then(|mut log| log.write(stream, &lines));
+    if let Err(error) = added {
+        tracing::warn!(%error, "the last output of an instance is not in its log");
+    }
+}
+
 /// Who is told of lines.
 #[derive(Debug)]
 pub(crate) struct Readers {

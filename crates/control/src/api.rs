@@ -27,7 +27,7 @@ use store::Store;
 
 use crate::account;
 use crate::blobs::Blobs;
-use crate::containers::{Containers, Drivers, Preparations};
+use crate::containers::Containers;
 use crate::envelope::{Body, Failure, success};
 use crate::limits::AccountLimits;
 use crate::platform::Platform;
@@ -37,7 +37,6 @@ use crate::route::{AccountRoute, OpenRoute, Route};
 use crate::seal::Sealer;
 use crate::state::State;
 use crate::tokens::{self, Tokens};
-use crate::turns::Turns;
 use crate::workers::{Author, Workers};
 
 /// What the API is opened with.
@@ -166,20 +165,11 @@ impl Api {
                 sealer: serving.sealer,
                 blobs: Blobs::in_folder(&serving.blobs),
             };
-            let platform = serving.platform;
-            Deployed {
-                port: serving.port,
-                workers: Workers::new(state.clone(), Arc::clone(&platform), serving.domain),
-                containers: Containers {
-                    state,
-                    platform,
-                    stop_grace: serving.stop_grace,
-                    limits: serving.limits,
-                    turns: Turns::default(),
-                    drivers: Drivers::default(),
-                    preparations: Preparations::default(),
-                },
-            }
+            let (platform, grace) = (serving.platform, serving.stop_grace);
+            let containers =
+                Containers::new(state.clone(), Arc::clone(&platform), grace, serving.limits);
+            let workers = Workers::new(state, platform, serving.domain, containers.clone());
+            Deployed { workers, containers, port: serving.port }
         });
         Self {
             account: config.account,
@@ -349,11 +339,15 @@ impl Api {
         if token.allows(wanted) {
             return Ok(token);
         }
-        let message = format!(
-            "Authentication error: the token \"{}\" does not allow {}",
-            token.name,
-            wanted.name()
-        );
-        Err(Failure::new(StatusCode::FORBIDDEN, 10000, message))
+        Err(not_allowed(&token, wanted))
     }
+}
+
+fn not_allowed(token: &Token, wanted: Scope) -> Failure {
+    let message = format!(
+        "Authentication error: the token \"{}\" does not allow {}",
+        token.name,
+        wanted.name()
+    );
+    Failure::new(StatusCode::FORBIDDEN, 10000, message)
 }

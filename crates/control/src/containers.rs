@@ -3,6 +3,7 @@
 mod instances;
 mod preparations;
 mod rollouts;
+mod switch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +22,11 @@ use crate::state::{Read, State, applications, bytes, key};
 use crate::turns::Turns;
 use crate::wanted::{check, chooses_images, merge, plan, with_limits};
 
-pub(crate) use preparations::{Preparation, Preparations};
-pub(crate) use rollouts::{Action, Drivers};
+pub(crate) use preparations::Preparation;
+use preparations::Preparations;
+pub(crate) use rollouts::Action;
+use rollouts::Drivers;
+pub(crate) use switch::{Switch, Wanted, is_atomic};
 
 /// Container applications of an account.
 #[derive(Clone)]
@@ -34,17 +38,28 @@ pub(crate) struct Containers {
     /// What all instances together may use.
     pub(crate) limits: AccountLimits,
     /// One change of an application at a time, and one of their names.
-    pub(crate) turns: Turns,
+    turns: Turns,
     /// Who carries rollouts out.
-    pub(crate) drivers: Drivers,
+    drivers: Drivers,
     /// Images that clients wait for.
-    pub(crate) preparations: Preparations,
+    preparations: Preparations,
 }
 
 /// The turn for a name: no two applications have one.
 const NAMES: &str = "names";
 
 impl Containers {
+    pub(crate) fn new(
+        state: State,
+        platform: Arc<dyn Platform>,
+        stop_grace: Duration,
+        limits: AccountLimits,
+    ) -> Self {
+        let (turns, drivers) = (Turns::default(), Drivers::default());
+        let preparations = Preparations::default();
+        Self { state, platform, stop_grace, limits, turns, drivers, preparations }
+    }
+
     /// Lets the instances of every application start, and goes on with rollouts that were cut off.
     pub(crate) async fn start_all(&self) -> Result<(), Failure> {
         self.tell_registries();
@@ -68,12 +83,30 @@ impl Containers {
                  Durable Objects",
             )
         })?;
+        let namespace = namespace.to_owned();
         let _turn = self.turns.of(NAMES).await;
-        self.check_namespace(namespace)?;
+        self.check_namespace(&namespace)?;
+        let record = self.new_record(wanted, namespace, &self.state.applications()?)?;
+        self.check_by_itself(&record)?;
+        // An image that cannot be had leaves no application behind.
+        self.set(&record, None).await?;
+        let key = key::application(&record.id);
+        let write = Transaction::new().if_absent(key.as_str()).put(key.as_str(), bytes(&record));
+        self.state.commit(&write)?;
+        Ok(record)
+    }
+
+    /// A new application of a namespace, which makes sense beside all others; nothing is written yet.
+    fn new_record(
+        &self,
+        wanted: Value,
+        namespace: String,
+        all: &[ApplicationRecord],
+    ) -> Result<ApplicationRecord, Failure> {
         let now = Timestamp::now();
         let mut record = ApplicationRecord {
             id: match chooses_images(&wanted) {
-                true => namespace.to_owned(),
+                true => namespace,
                 false => Uuid::new_v4().to_string(),
             },
             created_at: now,
@@ -85,8 +118,7 @@ impl Containers {
             settled: None,
         };
         record.settled = Some(record.configuration());
-        let all = self.state.applications()?;
-        self.check_limits(&record, &all, None)?;
+        self.check_limits(&record, all, None)?;
         if all.iter().any(|other| other.name() == record.name()) {
             let message = format!("APPLICATION_EXISTS: \"{}\" is there already", record.name());
             return Err(Failure::new(http::StatusCode::CONFLICT, 1000, message));
@@ -98,11 +130,6 @@ impl Containers {
             );
             return Err(Failure::bad_request(message));
         }
-        // An image that cannot be had leaves no application behind.
-        self.set(&record, None).await?;
-        let key = key::application(&record.id);
-        let write = Transaction::new().if_absent(key.as_str()).put(key.as_str(), bytes(&record));
-        self.state.commit(&write)?;
         Ok(record)
     }
 
@@ -119,6 +146,7 @@ impl Containers {
         let Read { value: mut record, revision } = self.state.application(id)?;
         let (name, namespace) = (json!(record.name()), json!(record.namespace()));
         let chooses = chooses_images(&record.wanted);
+        let configuration = record.wanted["configuration"].clone();
         merge(&mut record.wanted, changes);
         if chooses_images(&record.wanted) != chooses {
             return Err(Failure::bad_request(
@@ -136,6 +164,9 @@ impl Containers {
             ));
         }
         record.wanted = with_limits(record.wanted);
+        if record.wanted["configuration"] != configuration {
+            self.check_by_itself(&record)?;
+        }
         record.updated_at = Timestamp::now();
         let rollout = self.state.active_rollout(&record)?;
         self.check_limits(&record, &self.state.applications()?, rollout.as_ref())?;

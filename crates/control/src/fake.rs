@@ -1,5 +1,6 @@
 //! A platform for tests: it carries nothing out, and remembers what it was asked.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub(crate) struct Fake {
     pub(crate) fails_from: Mutex<Option<u32>>,
     /// Workers and images whose text holds this do not start.
     pub(crate) broken: Mutex<Option<String>>,
+    /// Workers whose text holds this start when they are tried, and not when they are to serve.
+    pub(crate) unsteady: Mutex<Option<String>>,
 }
 
 impl Fake {
@@ -83,9 +86,12 @@ impl Fake {
     }
 
     fn check_worker(&self, plan: &WorkerPlan) -> Result<(), PlatformError> {
-        let texts = plan.modules.iter().map(|module| String::from_utf8_lossy(&module.contents));
-        texts.into_iter().try_for_each(|text| self.check(&text))
+        texts(plan).try_for_each(|text| self.check(&text))
     }
+}
+
+fn texts(plan: &WorkerPlan) -> impl Iterator<Item = Cow<'_, str>> {
+    plan.modules.iter().map(|module| String::from_utf8_lossy(&module.contents))
 }
 
 impl Platform for Fake {
@@ -98,6 +104,21 @@ impl Platform for Fake {
 
     fn run_worker<'a>(&'a self, plan: &'a WorkerPlan) -> Answer<'a, Result<(), PlatformError>> {
         Box::pin(async {
+            if let Some(unsteady) = &*self.unsteady.lock().unwrap()
+                && texts(plan).any(|text| text.contains(unsteady.as_str()))
+            {
+                return Err(PlatformError(format!("{unsteady}: unsteady")));
+            }
+            for application in &plan.containers {
+                let namespace = application.namespace_id.clone();
+                self.applications.lock().unwrap().insert(namespace, application.clone());
+                let is_other = |one: &mut InstanceView| one.version != application.version;
+                let ended: Vec<_> = self.running.lock().unwrap().extract_if(.., is_other).collect();
+                if !ended.is_empty() {
+                    let ids = ended.into_iter().map(|one| one.id).collect();
+                    self.stopped.lock().unwrap().push(ids);
+                }
+            }
             self.serving.lock().unwrap().insert(plan.tag.clone(), plan.clone());
             Ok(())
         })

@@ -32,6 +32,9 @@ pub struct WorkerPlan {
     pub bindings: Vec<PlannedBinding>,
     /// Its Durable Object classes.
     pub classes: Vec<PlannedClass>,
+    /// Applications whose instances switch together with its code: before it starts, all instances of
+    /// other versions of them have ended.
+    pub containers: Vec<ApplicationPlan>,
     /// Its entry points that other Workers bind.
     pub entrypoints: Vec<String>,
     /// Workers whose `tail()` is told of what happens in it: whichever have these names at the time.

@@ -66,7 +66,8 @@ pub trait Platform: Send + Sync {
     ) -> Answer<'a, Result<Duration, PlatformError>>;
 
     /// Puts a version into the place of what serves under its script's tag; returns once it serves.
-    /// If it does not start, what served before serves on.
+    /// [`WorkerPlan::containers`] are changed after the end of what served before, and before the version
+    /// starts. If it does not start, what served before serves on, with containers as they were.
     fn run_worker<'a>(&'a self, plan: &'a WorkerPlan) -> Answer<'a, Result<(), PlatformError>>;
 
     /// What happens in a Worker, from now on: objects in the form of Cloudflare's `trace-v1`, without
@@ -112,7 +113,8 @@ pub trait Platform: Send + Sync {
     /// What happened to instances lately, the oldest first, and what happens.
     fn events(&self) -> (Vec<InstanceEvent>, InstanceEvents);
 
-    /// What an instance has printed, and prints if that is wanted.
+    /// What an instance has printed, and prints if that is wanted; also of one that has ended, while its
+    /// log is kept.
     fn log(&self, instance: &str, wanted: &LogPlan) -> Result<Log, PlatformError>;
 
     /// Prepares a program to be run in an instance, and started soon; its id.

@@ -11,7 +11,8 @@ use multer::{Constraints, Multipart, SizeLimit};
 use crate::envelope::Failure;
 use crate::plan::{ModuleKind, PlannedModule};
 pub(crate) use metadata::{
-    Metadata, MigrationStep, Migrations, WireAssets, WireContainer, WireExport, WireTailConsumer,
+    Atomic, Metadata, MigrationStep, Migrations, WireAssets, WireContainer, WireExport,
+    WireTailConsumer,
 };
 
 /// Most bytes of all modules: Cloudflare's limit of a paid account is 10 MB compressed; source maps

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::bindings::of_upload;
 use crate::blobs::BlobId;
+use crate::containers::{Containers, Switch};
 use crate::envelope::Failure;
 use crate::plan::{BesidePlan, PlannedClass, PlannedModule, WorkerPlan};
 use crate::platform::Platform;
@@ -20,6 +21,7 @@ use crate::tails::Tails;
 use crate::turns::Turns;
 use crate::upload::{Upload, WireContainer, WireExport};
 use crate::{assets, migrate, routes};
+use atomic::described;
 
 /// Who asks for a change, and how.
 #[derive(Debug, Clone)]
@@ -37,6 +39,8 @@ pub(crate) struct Author {
 pub(crate) struct Workers {
     pub(crate) state: State,
     pub(crate) platform: Arc<dyn Platform>,
+    /// Applications, some of which switch together with their Worker's code.
+    containers: Containers,
     /// Below this domain each Worker has a host of its own.
     pub(crate) domain: String,
     /// Who watches them.
@@ -46,8 +50,14 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    pub(crate) fn new(state: State, platform: Arc<dyn Platform>, domain: String) -> Self {
-        Self { state, platform, domain, tails: Tails::default(), turns: Turns::default() }
+    pub(crate) fn new(
+        state: State,
+        platform: Arc<dyn Platform>,
+        domain: String,
+        containers: Containers,
+    ) -> Self {
+        let (tails, turns) = (Tails::default(), Turns::default());
+        Self { state, platform, containers, domain, tails, turns }
     }
 
     /// Starts what should run. What does not start is told of, and the rest runs.
@@ -92,6 +102,8 @@ impl Workers {
         let before = before.unwrap_or_default();
         let bindings = of_upload(&script, &upload.metadata, before, &self.state.sealer)?;
         let containers = containers(&script, &upload)?;
+        let atomic = upload.metadata.atomic()?;
+        let switched = self.wanted_of_containers(&script, &containers, atomic, deploy)?;
         let modules = self.keep_modules(&upload.modules)?;
         let metadata = upload.metadata;
         let before = previous.as_ref().and_then(|version| version.assets.as_ref());
@@ -109,13 +121,19 @@ impl Workers {
             modules,
             bindings,
             containers,
+            atomic: None,
             assets,
             startup_time_ms: 0,
         };
         self.check_stored_secrets(&version)?;
         self.check_others(&script.name, &version).await?;
         version.startup_time_ms = self.try_out(&script, &version).await?;
-        self.add(script, revision, version, author, deploy).await
+        let switch = match &switched {
+            Some(wanted) => self.containers.switch(wanted, &described(&script, &version)).await?,
+            None => Switch::default(),
+        };
+        version.atomic = switched.map(|_| switch.configurations());
+        self.add(script, revision, version, author, deploy.then_some(&switch)).await
     }
 
     /// A version like the newest but for its bindings, deployed.
@@ -137,7 +155,8 @@ impl Workers {
         }
         let mut version = copy(&script, newest, &author);
         change(&script, &mut version.bindings)?;
-        self.add(script, Some(revision), version, author, true).await
+        let switch = self.switch(&script, &version).await?;
+        self.add(script, Some(revision), version, author, Some(&switch)).await
     }
 
     /// A version like the newest but for its bindings, which nothing serves yet.
@@ -154,31 +173,32 @@ impl Workers {
         let newest = self.state.newest_version(&script)?.ok_or_else(none)?;
         let mut version = Version { annotations, ..copy(&script, newest, &author) };
         change(&script, &mut version.bindings)?;
-        self.add(script, Some(revision), version, author, false).await
+        self.add(script, Some(revision), version, author, None).await
     }
 
-    /// Writes a version down, and lets it serve.
+    /// Writes a version down, and lets it serve if it is said what containers become with it.
     async fn add(
         &self,
         mut script: Script,
         revision: Option<Revision>,
         version: Version,
         author: Author,
-        deploy: bool,
+        deploy: Option<&Switch>,
     ) -> Result<(Script, Version), Failure> {
+        let before = self.state.find_script(&script.name)?.map(|read| read.value);
         script.versions = version.number;
         script.modified_on = version.created_on;
         let mut write = Transaction::new()
             .if_unchanged(key::script(&script.name), revision)
             .put(key::version(&script.tag, version.id), bytes(&version));
-        if deploy {
-            write = deployed(write, &mut script, version.id, None, author);
+        if let Some(switch) = deploy {
+            write = switch.write(deployed(write, &mut script, version.id, None, author));
         }
         write = write.put(key::script(&script.name), bytes(&script));
         self.state.commit(&write)?;
-        if deploy {
+        if let Some(switch) = deploy {
             self.open_others(&version).await;
-            self.run(&script.name).await?;
+            self.follow(&script.name, before.as_ref(), switch).await?;
         }
         Ok((script, version))
     }
@@ -216,13 +236,18 @@ impl Workers {
             self.check_others(name, version).await?;
             self.try_out(&script, version).await?;
         }
+        let switch = match versions.as_slice() {
+            [one] => self.switch(&script, one).await?,
+            _ => Switch::default(),
+        };
+        let before = script.clone();
         let write = Transaction::new().if_unchanged(key::script(name), Some(revision));
-        let write = deployed(write, &mut script, first, beside, author);
+        let write = switch.write(deployed(write, &mut script, first, beside, author));
         self.state.commit(&write.put(key::script(name), bytes(&script)))?;
         for version in &versions {
             self.open_others(version).await;
         }
-        self.run(name).await?;
+        self.follow(name, Some(&before), &switch).await?;
         self.state.deployments(&script)?.into_iter().next().ok_or_else(Failure::conflict)
     }
 
@@ -349,6 +374,10 @@ impl Workers {
             compatibility_flags: version.compatibility_flags.clone(),
             bindings: self.planned_bindings(script, version)?,
             classes: script.classes.iter().map(|class| planned_class(class, version)).collect(),
+            containers: match &version.atomic {
+                Some(namespaces) => self.containers.plans_of(namespaces)?,
+                None => Vec::new(),
+            },
             entrypoints: self.entrypoints(&script.name)?,
             tail_consumers: script.tail_consumers.clone(),
             crons: script.crons.iter().map(|cron| cron.cron.clone()).collect(),
@@ -460,6 +489,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), Failure> {
     Err(Failure::new(http::StatusCode::BAD_REQUEST, 10016, message))
 }
 
+mod atomic;
 mod bindings;
 mod consumers;
 mod others;

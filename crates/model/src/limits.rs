@@ -5,6 +5,10 @@ use std::time::Duration;
 /// Time between SIGTERM and SIGKILL when an instance stops (features D6).
 pub const STOP_GRACE: Duration = Duration::from_secs(15 * 60);
 
+/// The longest of those times where code and containers switch together: requests wait for it, and the
+/// edge keeps them for half a minute.
+pub const SWITCH_GRACE: Duration = Duration::from_secs(10);
+
 /// `containers[].max_instances` when unset (features BA8).
 pub const MAX_INSTANCES_DEFAULT: u32 = 20;
 
@@ -77,6 +81,15 @@ pub const LOG_FILE_BYTES: u64 = 10 * 1024 * 1024;
 
 /// Log files kept for each instance, the current one included.
 pub const LOG_FILES: u32 = 3;
+
+/// How long the log of an instance that has ended is kept, where logs are kept.
+pub const ENDED_LOG_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Most logs of instances that have ended: the oldest go first.
+pub const ENDED_LOGS: usize = 1000;
+
+/// Most bytes of all of them together.
+pub const ENDED_LOG_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// Longest line of output that is shown as one; longer ones are cut into pieces.
 pub const LOG_LINE_BYTES: usize = 16 * 1024;

@@ -17,6 +17,7 @@ pub mod toolchain;
 pub use config::{FileError, Ingress, ingress_headers};
 pub use event::{Event, Level, Origin, Trigger};
 pub use process::{
-    DeployError, OpenError, Options, ScheduledError, ScheduledOutcome, StartError, WorkerProcess,
+    Between, DeployError, OpenError, Options, ScheduledError, ScheduledOutcome, StartError,
+    WorkerProcess,
 };
 pub use spec::WorkerSpec;

@@ -86,6 +86,21 @@ pub(crate) fn of_instance(
     instance: Instance,
     request: &LogRequest,
 ) -> mpsc::Receiver<Bytes> {
+    let printed = Some(instance.printed());
+    let program = request.follow.then(|| Program { printed, life: None, instance: Some(instance) });
+    framed(directory, program, request)
+}
+
+/// The same of one that has ended.
+pub(crate) fn in_folder(directory: PathBuf, request: &LogRequest) -> mpsc::Receiver<Bytes> {
+    framed(directory, None, request)
+}
+
+fn framed(
+    directory: PathBuf,
+    program: Option<Program>,
+    request: &LogRequest,
+) -> mpsc::Receiver<Bytes> {
     let wanted = Wanted {
         streams: [true, true],
         timestamps: request.timestamps,
@@ -95,8 +110,6 @@ pub(crate) fn of_instance(
         raw: false,
     };
     let log = Log { directory, wanted, current: None };
-    let printed = Some(instance.printed());
-    let program = request.follow.then(|| Program { printed, life: None, instance: Some(instance) });
     let (send, receive) = mpsc::channel(PIECES);
     tokio::spawn(show(log, program, send));
     receive

@@ -10,3 +10,4 @@ mod interception;
 mod lifecycle;
 mod snapshots;
 mod support;
+mod switch;

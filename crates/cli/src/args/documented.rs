@@ -125,6 +125,10 @@ fn the_limits_are_those_of_the_code() {
             format!("{} minutes", limits::STOP_GRACE.as_secs() / 60),
         ),
         row(
+            "The same where code and containers switch together, at most",
+            format!("{} seconds", limits::SWITCH_GRACE.as_secs()),
+        ),
+        row(
             "A request waits for a program that does not listen yet",
             format!("{} seconds after its start", limits::CONNECT_HOLD_WINDOW.as_secs()),
         ),
@@ -133,6 +137,15 @@ fn the_limits_are_those_of_the_code() {
         row(
             "Output that is kept of an instance",
             format!("{} files of {} MiB", limits::LOG_FILES, mib(limits::LOG_FILE_BYTES)),
+        ),
+        row(
+            "Logs of instances that have ended, of `berth serve`",
+            format!(
+                "{} day, the last {}, {} GiB of all",
+                limits::ENDED_LOG_TTL.as_secs() / 86_400,
+                limits::ENDED_LOGS,
+                mib(limits::ENDED_LOG_BYTES) / 1024
+            ),
         ),
         row(
             "A snapshot, if nothing else is said",

@@ -121,6 +121,7 @@ impl Ready {
             main: bundle.modules.first().map(|_| bundle.main.as_str()),
             migrations: migrations::wanted(&config.deploy.migrations, made),
             assets,
+            berth: applications::switch(&config, &images),
             message: args.message.as_deref(),
             tag: args.tag.as_deref(),
         };
@@ -128,8 +129,13 @@ impl Ready {
         let uploaded = script::upload(client, &config, &metadata, &bundle).await?;
         let took = began.elapsed().as_secs_f64();
         printer.success(format_args!("Uploaded {} ({took:.2} s)", config.name));
-        if args.containers_rollout != ContainersRollout::None && !config.containers.is_empty() {
-            let mode = args.containers_rollout;
+        let mode = args.containers_rollout;
+        if config.berth.atomic {
+            for container in &config.containers {
+                let name = &container.application.name;
+                printer.success(format_args!("Switched the containers {name} with the code"));
+            }
+        } else if mode != ContainersRollout::None && !config.containers.is_empty() {
             applications::apply(client, &config, &images, mode, printer).await?;
         }
         let triggers = triggers::set(client, &config).await?;

@@ -20,7 +20,8 @@ pub(crate) async fn run(args: &RollbackArgs, printer: &Printer) -> Result<(), Cl
         })?,
     };
     let question = format!(
-        "Let version {version} of the Worker \"{}\" serve? Its containers stay as they are.",
+        "Let version {version} of the Worker \"{}\" serve? Its containers stay as they are, unless they \
+         switch together with its code.",
         worker.name
     );
     if !args.force && !confirm(&question, printer)? {

@@ -11,6 +11,26 @@ use crate::args::ContainersRollout;
 use crate::error::CliError;
 use crate::printer::Printer;
 
+/// Whether the containers switch together with the code, and what they become then, in the words of an
+/// upload; nothing where there are none.
+pub(crate) fn switch(config: &Config, images: &BTreeMap<String, String>) -> Option<Value> {
+    if config.containers.is_empty() {
+        return None;
+    }
+    if !config.berth.atomic {
+        return Some(json!({"atomic": false}));
+    }
+    let whole = |container: &Container| {
+        let name = &container.application.name;
+        let image = images.get(name).map(String::as_str).unwrap_or_default();
+        let mut wanted = wanted(container, image);
+        wanted["name"] = json!(name);
+        wanted
+    };
+    let all: Vec<Value> = config.containers.iter().map(whole).collect();
+    Some(json!({ "atomic": all }))
+}
+
 /// Makes or changes the application of every container; `images` names theirs.
 pub(crate) async fn apply(
     client: &Client,

@@ -14,6 +14,8 @@ pub(crate) struct Given<'a> {
     pub(crate) migrations: Option<Value>,
     /// The token of the static files, and the texts of their rules.
     pub(crate) assets: Option<Assets>,
+    /// Whether the containers switch together with the code, and what they become.
+    pub(crate) berth: Option<Value>,
     /// `--message`.
     pub(crate) message: Option<&'a str>,
     /// `--tag`.
@@ -55,6 +57,9 @@ pub(crate) fn metadata(config: &Config, given: Given<'_>) -> Value {
     }
     if let Some(assets) = given.assets {
         set("assets", assets_of(config, assets));
+    }
+    if let Some(berth) = given.berth {
+        set("berth", berth);
     }
     let annotations = [("workers/message", given.message), ("workers/tag", given.tag)];
     let annotations: BTreeMap<_, _> =
@@ -172,6 +177,7 @@ mod tests {
             main: Some("i.js"),
             migrations,
             assets: Some(assets),
+            berth: crate::deploy::applications::switch(&config, &BTreeMap::new()),
             message: Some("m"),
             tag: None,
         };
@@ -194,10 +200,29 @@ mod tests {
             "assets": {"jwt": "t", "config": {"html_handling": "auto-trailing-slash",
                 "not_found_handling": "none", "run_worker_first": ["/x"], "_headers": "h"}},
             "annotations": {"workers/message": "m"},
+            "berth": {"atomic": false},
             "limits": {"cpu_ms": 5},
             "logpush": true,
         });
         assert_eq!(metadata(&config, given), expected);
+    }
+
+    #[test]
+    fn containers_that_switch_with_the_code_come_with_it() {
+        let config = config(
+            r#"{"name": "a", "main": "i.js", "compatibility_date": "2026-08-01",
+            "berth": {"atomic": true}, "migrations": [{"tag": "v1", "new_sqlite_classes": ["K"]}],
+            "durable_objects": {"bindings": [{"name": "C", "class_name": "K"}]},
+            "containers": [{"class_name": "K", "image": "./Dockerfile", "max_instances": 3}]}"#,
+        );
+        let images = BTreeMap::from([("a-k".to_owned(), "r/a-k@sha256:0".to_owned())]);
+        let berth = crate::deploy::applications::switch(&config, &images).unwrap();
+        let application = &berth["atomic"][0];
+        assert_eq!(application["name"], json!("a-k"));
+        assert_eq!(application["max_instances"], json!(3));
+        assert_eq!(application["configuration"]["image"], json!("r/a-k@sha256:0"));
+        let given = Given { berth: Some(berth.clone()), ..Given::default() };
+        assert_eq!(metadata(&config, given)["berth"], berth);
     }
 
     #[test]

@@ -1,9 +1,9 @@
 //! The project that is deployed, and what of it the platform does not do at all.
 
-use ::project::config::{Config, Purpose};
+use ::project::config::{Config, Purpose, RolloutKind};
 use model::ApplicationImages;
 
-use crate::args::DeployArgs;
+use crate::args::{ContainersRollout, DeployArgs};
 use crate::dev::project::load;
 use crate::error::{CliError, Kind};
 use crate::printer::Printer;
@@ -17,7 +17,31 @@ pub(crate) fn read(args: &DeployArgs, printer: &Printer) -> Result<Config, CliEr
         config.vars.insert(name.clone(), value.clone().into());
     }
     check(&config)?;
+    check_switch(&config, args)?;
     Ok(config)
+}
+
+/// Where containers switch together with the code there are no steps, and none stays as it is.
+fn check_switch(config: &Config, args: &DeployArgs) -> Result<(), CliError> {
+    if !config.berth.atomic {
+        return Ok(());
+    }
+    let text = |what: &str| {
+        format!("`berth.atomic`: the containers switch together with the code, and {what}")
+    };
+    if args.containers_rollout == ContainersRollout::None {
+        let text = text("`--containers-rollout none` leaves them as they are");
+        return Err(CliError::new(Kind::Config, text).hint("leave one of the two out"));
+    }
+    let mut containers = config.containers.iter();
+    match containers.find(|container| container.rollout.kind != RolloutKind::FullAuto) {
+        None => Ok(()),
+        Some(container) => {
+            let name = &container.application.name;
+            let text = text(&format!("the `rollout_kind` of \"{name}\" says otherwise"));
+            Err(CliError::new(Kind::Config, text).hint("leave one of the two out"))
+        }
+    }
 }
 
 fn check(config: &Config) -> Result<(), CliError> {

@@ -78,6 +78,7 @@ impl Containers {
             start_rate: StartRate::per_second(config.berth.start_rate),
             egress_allow: egress_allow(config),
             timings: args.timings,
+            keep_logs: false,
         };
         let agent = Agent::open(agent_config, runtime.clone())
             .await

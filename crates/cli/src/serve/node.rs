@@ -120,6 +120,7 @@ impl Node {
             start_rate: StartRate::default(),
             egress_allow: config.egress_allow,
             timings: false,
+            keep_logs: true,
         };
         let agent = Agent::open(agent_config, runtime.clone())
             .await
@@ -306,19 +307,14 @@ impl Platform for Node {
                 }
                 None => None,
             };
-            let image = match &plan.image {
-                Some(image) => Some(self.image_of(namespace, plan.version, image).await?),
-                None => None,
-            };
+            let image = self.image_of_plan(plan).await?;
             // Nobody changes the choices between this look and its effect.
             let all = self.choices.lock().expect("no holder of this lock panics");
             let choices = all.get(namespace).cloned().unwrap_or_default();
             let application = ApplicationRuntime { staged, choices, ..of_plan(plan, image) };
             self.agent.set_application(application);
             drop(all);
-            let versions = plan.staged.iter().map(|staged| staged.version).chain([plan.version]);
-            let mut images = self.images.lock().expect("no holder of this lock panics");
-            images.keep(namespace, &versions.collect::<Vec<_>>());
+            self.keep_images(std::slice::from_ref(plan));
             Ok(())
         })
     }
@@ -399,11 +395,17 @@ fn remove_tried(folders: &Folders) {
     }
 }
 
-/// Whether what serves need not be replaced: routes and triggers alone may differ.
+/// Whether what serves need not be replaced: routes and triggers alone may differ, and of containers what
+/// is no other version of theirs.
 fn runs_the_same(serving: &WorkerPlan, wanted: &WorkerPlan) -> bool {
+    let versions = |plan: &WorkerPlan| {
+        let version = |one: &ApplicationPlan| (one.namespace_id.clone(), one.version);
+        plan.containers.iter().map(version).collect::<Vec<_>>()
+    };
     let (routes, beside) = (wanted.routes.clone(), wanted.beside.clone());
-    let with_routes = WorkerPlan { routes, beside, ..serving.clone() };
-    with_routes == *wanted
+    let containers = wanted.containers.clone();
+    let with_routes = WorkerPlan { routes, beside, containers, ..serving.clone() };
+    with_routes == *wanted && versions(serving) == versions(wanted)
 }
 
 fn failed(attempt: &str, error: &dyn std::error::Error) -> PlatformError {

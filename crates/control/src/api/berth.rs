@@ -54,8 +54,12 @@ fn log(containers: &Containers, id: &str, asked: Asked) -> Result<Response<Body>
         tail: parameter(&asked, "tail", "a number")?,
         since: parameter::<Timestamp>(&asked, "since", "a time such as 2026-01-31T12:00:00Z")?,
     };
-    containers.find_instance(id)?;
-    let log = containers.platform.log(id, &plan).map_err(refused)?;
+    // One that has ended is in no list any more, and may have a log nevertheless.
+    let log = match (containers.platform.log(id, &plan), containers.find_instance(id)) {
+        (Ok(log), _) => log,
+        (Err(_), Err(missing)) => return Err(missing),
+        (Err(error), Ok(_)) => return Err(refused(error)),
+    };
     Ok(handshake.accept(asked.head, asked.body, move |connection| async move {
         if let Some(connection) = connection {
             send_log(connection, log).await;

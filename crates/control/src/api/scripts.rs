@@ -5,12 +5,12 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Asked, Deployed, assets, body, content, secrets, tails, user, versions};
+use super::{Asked, Deployed, assets, body, content, not_allowed, secrets, tails, user, versions};
 use crate::envelope::{Body, Failure, page, success};
-use crate::records::{Cron, Script, Version};
+use crate::records::{Cron, Scope, Script, Version};
 use crate::route::{ScriptRoute, WorkersRoute};
 use crate::routes;
-use crate::upload::{Upload, WireTailConsumer};
+use crate::upload::{Atomic, Upload, WireTailConsumer};
 use crate::wanted::is_nothing;
 use crate::workers::{Caller, Workers};
 
@@ -119,6 +119,12 @@ fn references(workers: &Workers, name: &str) -> Result<Response<Body>, Failure> 
 async fn put(workers: &Workers, name: &str, asked: Asked) -> Result<Response<Body>, Failure> {
     let author = asked.author("wrangler");
     let upload = Upload::read(&asked.head.headers, asked.body).await?;
+    // Containers that switch together with the code are changed by it.
+    if matches!(upload.metadata.atomic()?, Atomic::Applications(_))
+        && !asked.token.allows(Scope::ContainersWrite)
+    {
+        return Err(not_allowed(&asked.token, Scope::ContainersWrite));
+    }
     let (script, version) = workers.upload(name, upload, author, true).await?;
     Ok(success(&uploaded(&script, &version)))
 }

@@ -33,6 +33,7 @@ fn with_secrets() -> (State, tempfile::TempDir, std::path::PathBuf) {
             modules: Vec::new(),
             bindings: vec![secret("A"), secret("B")],
             containers: Vec::new(),
+            atomic: None,
             assets: None,
             startup_time_ms: 0,
         };

@@ -110,6 +110,7 @@ impl Containers {
         check(&json!({ "configuration": target }))?;
         let _turn = self.turns.of(id).await;
         let Read { value: mut record, revision } = self.state.application(id)?;
+        self.check_by_itself(&record)?;
         if chooses_images(&record.wanted) {
             return Err(refused(
                 "the images of `scheduling_policy: \"durable_object\"` come with the Worker's versions",
@@ -150,12 +151,7 @@ impl Containers {
             .put(key::application(id), bytes(&record))
             .put(key::rollout(id, rollout.number), bytes(&rollout));
         if let Some(before) = before {
-            let before = Rollout {
-                status: RolloutStatus::Replaced,
-                reason: "another rollout came before it was done".into(),
-                updated_at: record.updated_at,
-                ..before
-            };
+            let before = before.replaced(record.updated_at);
             write = write.put(key::rollout(id, before.number), bytes(&before));
         }
         self.state.commit(&write)?;

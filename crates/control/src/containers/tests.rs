@@ -29,15 +29,7 @@ fn target(image: &str, steps: &[u32]) -> Value {
 
 /// What a process has that has just started.
 fn containers(state: State, fake: Arc<Fake>) -> Containers {
-    Containers {
-        limits: AccountLimits::default(),
-        state,
-        platform: fake,
-        stop_grace: Duration::ZERO,
-        turns: Turns::default(),
-        drivers: Drivers::default(),
-        preparations: Preparations::default(),
-    }
+    Containers::new(state, fake, Duration::ZERO, AccountLimits::default())
 }
 
 impl Fixture {

@@ -119,6 +119,12 @@ impl Rollout {
         }
     }
 
+    /// The same, when another one came before it was done.
+    pub(crate) fn replaced(self, at: Timestamp) -> Self {
+        let reason = "another rollout came before it was done".into();
+        Self { status: RolloutStatus::Replaced, reason, updated_at: at, ..self }
+    }
+
     /// The steps that are done.
     pub(crate) fn steps_done(&self) -> usize {
         self.runs.iter().filter(|run| run.completed_at.is_some()).count()

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Binding, BindingKind, VersionAssets};
@@ -33,6 +34,10 @@ pub(crate) struct Version {
     /// Classes that own containers.
     #[serde(default)]
     pub(crate) containers: Vec<ClassContainer>,
+    /// Where containers switch together with the code: what the instances of each application run with
+    /// this version, whole, by the namespace whose objects own them.
+    #[serde(default)]
+    pub(crate) atomic: Option<BTreeMap<String, Value>>,
     /// Its static files.
     #[serde(default)]
     pub(crate) assets: Option<VersionAssets>,

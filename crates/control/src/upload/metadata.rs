@@ -39,6 +39,9 @@ pub(crate) struct Metadata {
     /// Workers that are told of what happens in this one.
     #[serde(default)]
     pub(crate) tail_consumers: Option<Vec<WireTailConsumer>>,
+    /// What Cloudflare's API has no word for.
+    #[serde(default)]
+    berth: Option<WireBerth>,
     /// Everything else.
     #[serde(flatten)]
     rest: BTreeMap<String, Value>,
@@ -52,6 +55,26 @@ pub(crate) struct WireTailConsumer {
     pub(crate) environment: Option<String>,
     #[serde(default)]
     pub(crate) namespace: Option<String>,
+}
+
+/// What Berth alone knows of a version.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireBerth {
+    /// See [`Atomic`].
+    #[serde(default)]
+    atomic: Value,
+}
+
+/// Whether containers switch together with the code.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Atomic {
+    /// Nothing is said of it.
+    Unsaid,
+    /// They do not.
+    No,
+    /// They do, and become this: each application as the API takes it, with its name.
+    Applications(Vec<Value>),
 }
 
 /// Fields that ask for nothing which would not be so anyway: code is always taken over at once, one
@@ -148,6 +171,23 @@ impl Metadata {
             .map_err(|error| Failure::bad_request(format!("metadata: {error}")))
     }
 
+    /// Whether the containers switch together with the code.
+    ///
+    /// # Errors
+    /// They are to, and the upload does not say what they become.
+    pub(crate) fn atomic(&self) -> Result<Atomic, Failure> {
+        match self.berth.as_ref().map(|berth| &berth.atomic) {
+            None | Some(Value::Null) => Ok(Atomic::Unsaid),
+            Some(Value::Bool(false)) => Ok(Atomic::No),
+            Some(Value::Array(applications)) => Ok(Atomic::Applications(applications.clone())),
+            Some(_) => Err(Failure::validation(
+                "the containers are to switch together with the code (`berth.atomic`), and this upload \
+                 does not say what they become: deploy the project with `berth deploy`. wrangler speaks \
+                 of containers after it has uploaded the code, too late for that",
+            )),
+        }
+    }
+
     /// Refuses what would be accepted and not done.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let asks = |(name, value): &(&String, &Value)| {
@@ -174,6 +214,22 @@ mod tests {
 
     fn checked(metadata: &Value) -> Result<(), Failure> {
         Metadata::parse(metadata.to_string().as_bytes()).unwrap().check()
+    }
+
+    #[test]
+    fn containers_switch_with_the_code_where_the_upload_says_what_they_become() {
+        let atomic = |berth: Value| {
+            let metadata = json!({"main_module": "i.js", "berth": berth});
+            Metadata::parse(metadata.to_string().as_bytes()).and_then(|metadata| metadata.atomic())
+        };
+        assert_eq!(atomic(Value::Null), Ok(Atomic::Unsaid));
+        assert_eq!(atomic(json!({})), Ok(Atomic::Unsaid));
+        assert_eq!(atomic(json!({"atomic": false})), Ok(Atomic::No));
+        let list = vec![json!({"name": "a"})];
+        assert_eq!(atomic(json!({ "atomic": list })), Ok(Atomic::Applications(list)));
+        let failure = atomic(json!({"atomic": true})).unwrap_err();
+        assert!(failure.message().contains("`berth deploy`"), "{failure:?}");
+        assert!(atomic(json!({"atomics": true})).unwrap_err().message().contains("atomics"));
     }
 
     #[test]

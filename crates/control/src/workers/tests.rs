@@ -1,27 +1,30 @@
 //! Workers, over a platform that carries nothing out.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::*;
 use crate::bindings::place;
-use crate::cut_off::{CutOff, moments};
+use crate::cut_off::{CutOff, Side, moments};
 use crate::fake::{Fake, state};
+use crate::limits::AccountLimits;
 use crate::plan::{ModuleKind, PlannedBinding, PlannedValue};
 use crate::records::BindingKind;
 use crate::upload::{Metadata, WireTailConsumer};
 
-struct Fixture {
-    workers: Workers,
-    fake: Arc<Fake>,
+pub(super) struct Fixture {
+    pub(super) workers: Workers,
+    pub(super) fake: Arc<Fake>,
     _folder: Arc<tempfile::TempDir>,
 }
 
-fn author() -> Author {
+pub(super) fn author() -> Author {
     Author { name: "ci".into(), source: "wrangler", message: None }
 }
 
 impl Fixture {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let (state, folder) = state();
         Self::over(state, Arc::new(folder))
     }
@@ -29,19 +32,37 @@ impl Fixture {
     /// A process that has just started.
     fn over(state: State, folder: Arc<tempfile::TempDir>) -> Self {
         let fake = Arc::new(Fake::default());
-        let workers = Workers::new(state, fake.clone(), "localhost".into());
+        let limits = AccountLimits::default();
+        let containers = Containers::new(state.clone(), fake.clone(), Duration::ZERO, limits);
+        let workers = Workers::new(state, fake.clone(), "localhost".into(), containers);
         Self { workers, fake, _folder: folder }
+    }
+
+    /// Another process on the same folder, which has started nothing yet.
+    pub(super) fn next(&self) -> Self {
+        Self::over(self.workers.state.clone(), self._folder.clone())
     }
 
     /// What a process finds that starts now.
     async fn again(&self) -> Self {
-        let again = Self::over(self.workers.state.clone(), self._folder.clone());
+        let again = self.next();
         again.workers.state.remove_unnamed_content().unwrap();
         again.workers.start_all().await.unwrap();
         again
     }
 
-    async fn upload(&self, code: &str, more: Value, deploy: bool) -> Result<Version, Failure> {
+    /// A process over the same folder that dies at one of its writes.
+    pub(super) fn that_dies(&self, moment: (usize, Side)) -> (Arc<CutOff>, Self) {
+        let (store, state) = CutOff::of(&self.workers.state, moment);
+        (store, Self::over(state, self._folder.clone()))
+    }
+
+    pub(super) async fn upload(
+        &self,
+        code: &str,
+        more: Value,
+        deploy: bool,
+    ) -> Result<Version, Failure> {
         let mut metadata = json!({"main_module": "i.js"});
         for (name, value) in more.as_object().unwrap() {
             metadata[name] = value.clone();
@@ -65,7 +86,7 @@ impl Fixture {
     }
 
     /// The code that serves, and what its `env` holds.
-    fn serving(&self) -> Option<(String, Vec<PlannedBinding>)> {
+    pub(super) fn serving(&self) -> Option<(String, Vec<PlannedBinding>)> {
         let serving = self.fake.serving.lock().unwrap();
         let plan = serving.values().next()?;
         let code = String::from_utf8(plan.modules[0].contents.clone()).unwrap();
@@ -259,7 +280,7 @@ async fn two_versions_serve_until_the_next_deploy_and_the_older_one_comes_first(
     assert_eq!(fixture.plan_of("w").beside, None);
 }
 
-fn all(version: Uuid) -> Beside {
+pub(super) fn all(version: Uuid) -> Beside {
     Beside { version, share: ALL_REQUESTS }
 }
 
@@ -269,8 +290,7 @@ async fn a_deploy_that_dies_at_any_write_leaves_the_old_version_or_the_new_one()
     for moment in moments() {
         let fixture = Fixture::new();
         fixture.upload("one", json!({}), true).await.unwrap();
-        let (store, state) = CutOff::of(&fixture.workers.state, moment);
-        let dies = Fixture::over(state, fixture._folder.clone());
+        let (store, dies) = fixture.that_dies(moment);
         let deployed = dies.upload("two", json!({}), true).await;
         if !store.is_dead() {
             deployed.unwrap();
@@ -294,8 +314,7 @@ async fn a_removal_that_dies_at_any_write_leaves_the_worker_or_nothing() {
     for moment in moments() {
         let fixture = Fixture::new();
         fixture.upload("one", json!({}), true).await.unwrap();
-        let (store, state) = CutOff::of(&fixture.workers.state, moment);
-        let dies = Fixture::over(state, fixture._folder.clone());
+        let (store, dies) = fixture.that_dies(moment);
         let removed = dies.workers.remove("w", false).await;
         if !store.is_dead() {
             removed.unwrap();

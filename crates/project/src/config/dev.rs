@@ -108,10 +108,11 @@ pub(super) fn berth(report: &mut Report, scope: &Scope<'_>) -> Berth {
         start_rate: STARTS_PER_SECOND,
         registry_mirrors: BTreeMap::new(),
         egress_allow: Vec::new(),
+        atomic: false,
     };
     let Some(field) = scope.top("berth") else { return berth };
     let Some(object) = check::object(report, "berth", field.node) else { return berth };
-    let keys = ["stop_grace", "start_rate", "registry_mirrors", "egress_allow"];
+    let keys = ["stop_grace", "start_rate", "registry_mirrors", "egress_allow", "atomic"];
     report.unexpected_fields("berth", object, &keys);
     if let Some(entry) = check::value(object, "stop_grace") {
         match duration(&entry.node) {
@@ -139,7 +140,18 @@ pub(super) fn berth(report: &mut Report, scope: &Scope<'_>) -> Berth {
     }
     berth.registry_mirrors = registry_mirrors(report, object);
     berth.egress_allow = egress_allow(report, object);
+    berth.atomic = atomic(report, object);
     berth
+}
+
+fn atomic(report: &mut Report, object: &Object) -> bool {
+    let Some(entry) = check::value(object, "atomic") else { return false };
+    entry.node.as_bool().unwrap_or_else(|| {
+        let got = entry.node.json();
+        let text = format!("\"berth.atomic\" must be true or false, but got {got}.");
+        report.error(&entry.node.span, text);
+        false
+    })
 }
 
 fn registry_mirrors(report: &mut Report, object: &Object) -> BTreeMap<String, String> {

@@ -344,4 +344,6 @@ pub struct Berth {
     /// `egress_allow`: networks (`192.168.1.0/24`, `10.0.0.7`) that instances with internet may reach
     /// although they are private or the machine's own.
     pub egress_allow: Vec<String>,
+    /// `atomic`: whether the containers of a Worker that is deployed switch together with its code.
+    pub atomic: bool,
 }

@@ -380,6 +380,8 @@ fn berths_own_keys_are_read() {
     assert_eq!(config.containers[0].application.stop_grace, Duration::from_millis(1500));
     assert_eq!(config.berth.registry_mirrors["docker.io"], "http://127.0.0.1:5000");
     assert_eq!(config.berth.egress_allow, ["192.168.1.0/24", "::1"]);
+    assert!(!config.berth.atomic);
+    assert!(worker(r#""berth": { "atomic": true }"#).clean().berth.atomic);
     for (value, wanted) in
         [("5", 5_000), ("\"5s\"", 5_000), ("\"2m\"", 120_000), ("\"1h\"", 3_600_000), ("0.5", 500)]
     {
@@ -402,6 +404,10 @@ fn berths_own_keys_are_read() {
         (
             r#"{ "stop_grace": -1 }"#,
             "\"berth.stop_grace\" must be a duration such as \"500ms\", \"5s\", \"2m\" or \"1h\", but got -1.",
+        ),
+        (
+            r#"{ "atomic": "yes" }"#,
+            "\"berth.atomic\" must be true or false, but got \"yes\".",
         ),
         (
             r#"{ "egress_allow": ["10.0.0.0/33"] }"#,

@@ -1,7 +1,9 @@
 //! One Worker's workerd process over its life: deployed, supervised, replaced, stopped.
 
 use std::os::unix::ffi::OsStrExt;
+use std::fmt;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -85,6 +87,9 @@ pub enum StartError {
         /// What it said: `Uncaught SyntaxError: …`, places mapped to the sources.
         output: Vec<String>,
     },
+    /// What had to be done before it was not done: [`Between::forth`] says why.
+    #[error("{0}")]
+    NotReady(String),
     /// workerd did not listen in time.
     #[error("workerd did not listen within {} s", after.as_secs())]
     Timeout {
@@ -112,6 +117,28 @@ pub enum DeployError {
     /// [`WorkerProcess::stop`] was called.
     #[error("the Worker host has been stopped")]
     Stopped,
+}
+
+/// What is done while no process runs: after the old one has ended, and before the new one starts.
+pub struct Between {
+    /// The new version starts only if it is done; otherwise this says why not.
+    pub forth: Pin<Box<dyn Future<Output = Result<(), String>> + Send>>,
+    /// Undoes it, before the old version starts again in place of a new one that did not.
+    pub back: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Between {
+    /// Nothing is done.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Self { forth: Box::pin(std::future::ready(Ok(()))), back: Box::pin(std::future::ready(())) }
+    }
+}
+
+impl fmt::Debug for Between {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Between").finish_non_exhaustive()
+    }
 }
 
 /// Why `scheduled()` did not run.
@@ -188,8 +215,22 @@ impl WorkerProcess {
         spec: WorkerSpec,
         drained: impl Future<Output = ()> + Send + 'static,
     ) -> Result<(), DeployError> {
+        self.deploy_after(spec, drained, Between::nothing()).await
+    }
+
+    /// The same, with something done between the two processes. Requests wait for that as well.
+    ///
+    /// # Errors
+    /// The new version does not start, or what is to be done before it is not done.
+    pub async fn deploy_after(
+        &self,
+        spec: WorkerSpec,
+        drained: impl Future<Output = ()> + Send + 'static,
+        between: Between,
+    ) -> Result<(), DeployError> {
         let (done, answer) = oneshot::channel();
-        let command = Command::Deploy { spec: Box::new(spec), drained: Box::pin(drained), done };
+        let (spec, drained) = (Box::new(spec), Box::pin(drained));
+        let command = Command::Deploy { spec, drained, between, done };
         self.commands.send(command).await.map_err(|_| DeployError::Stopped)?;
         answer.await.unwrap_or(Err(DeployError::Stopped))
     }

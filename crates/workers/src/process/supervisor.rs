@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 
 use super::control::watch;
 use super::launch::Running;
-use super::{DeployError, Options, StartError};
+use super::{Between, DeployError, Options, StartError};
 use crate::cron::{self, Runs, Schedule};
 use crate::event::Event;
 use crate::log::Events;
@@ -28,6 +28,7 @@ pub(super) enum Command {
     Deploy {
         spec: Box<WorkerSpec>,
         drained: Drained,
+        between: Between,
         done: oneshot::Sender<Result<(), DeployError>>,
     },
     Watch {
@@ -96,9 +97,9 @@ impl Supervisor {
             let restart = self.restart;
             tokio::select! {
                 command = commands.recv() => match command {
-                    Some(Command::Deploy { spec, drained, done }) => {
+                    Some(Command::Deploy { spec, drained, between, done }) => {
                         // The one who asked may not care for the answer.
-                        let _ = done.send(self.deploy(*spec, drained).await);
+                        let _ = done.send(self.deploy(*spec, drained, between).await);
                     }
                     Some(Command::Watch { watched, done }) => {
                         self.watched = watched;
@@ -120,7 +121,12 @@ impl Supervisor {
         }
     }
 
-    async fn deploy(&mut self, spec: WorkerSpec, drained: Drained) -> Result<(), DeployError> {
+    async fn deploy(
+        &mut self,
+        spec: WorkerSpec,
+        drained: Drained,
+        Between { forth, back }: Between,
+    ) -> Result<(), DeployError> {
         let schedules = schedules(&spec).map_err(DeployError::NotStarted)?;
         self.unpublish();
         if let Some(running) = self.running.take() {
@@ -130,13 +136,20 @@ impl Supervisor {
         }
         self.pause = PAUSES.0;
         self.restart = None;
-        match self.start(&spec).await {
+        let started = match forth.await {
+            Ok(()) => self.start(&spec).await,
+            Err(reason) => Err(StartError::NotReady(reason)),
+        };
+        match started {
             Ok(()) => {
                 self.current = Some(spec);
                 self.schedule(schedules);
                 Ok(())
             }
-            Err(error) => self.roll_back(error).await,
+            Err(error) => {
+                back.await;
+                self.roll_back(error).await
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use workers::{DeployError, Event, OpenError, Options, StartError, WorkerProcess};
+use workers::{Between, DeployError, Event, OpenError, Options, StartError, WorkerProcess};
 
 use crate::host::{DEADLINE, Host, send};
 
@@ -87,6 +87,47 @@ async fn a_broken_new_version_leaves_the_one_before_it_serving() {
     let text = std::error::Error::source(&error).expect("a cause").to_string();
     assert!(text.contains("invalid cron expression \"nonsense\""), "{text}");
     assert_eq!(host.get("/").await.1, "ok");
+    host.process.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_done_between_two_processes_sees_neither_and_is_undone_where_the_new_one_fails() {
+    let host = Host::serving(OK).await;
+    let old = host.process.pid().expect("a process");
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let between = |done: Result<(), String>| {
+        let (process, forth, back) = (host.process.clone(), tell.clone(), tell.clone());
+        Between {
+            forth: Box::pin(async move {
+                let old_runs = std::path::Path::new(&format!("/proc/{old}")).exists();
+                let nothing_runs = process.pid().is_none() && !old_runs;
+                forth.send(("forth", nothing_runs)).expect("somebody listens");
+                done
+            }),
+            back: Box::pin(async move {
+                back.send(("back", true)).expect("somebody listens");
+            }),
+        }
+    };
+    let drained = || std::future::ready(());
+    let new = host.spec("export default { fetch: () => new Response('new') }");
+    let deployed = host.process.deploy_after(new.clone(), drained(), between(Ok(()))).await;
+    deployed.expect("the Worker starts");
+    assert_eq!(host.get("/").await.1, "new");
+    assert_eq!((told.recv().await, told.try_recv().ok()), (Some(("forth", true)), None));
+
+    let broken = host.process.deploy_after(host.spec("throw 1"), drained(), between(Ok(()))).await;
+    assert!(matches!(broken, Err(DeployError::RolledBack(_))), "{broken:?}");
+    assert_eq!(host.get("/").await.1, "new");
+    assert_eq!(told.recv().await.map(|(what, _)| what), Some("forth"));
+    assert_eq!(told.recv().await.map(|(what, _)| what), Some("back"));
+
+    let not_done = between(Err("it does not end".to_owned()));
+    let error = host.process.deploy_after(host.spec(OK), drained(), not_done).await;
+    let Err(DeployError::RolledBack(StartError::NotReady(why))) = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!((why.as_str(), host.get("/").await.1.as_str()), ("it does not end", "new"));
     host.process.stop().await;
 }
 

@@ -159,11 +159,15 @@ fn stopped_instances_are_replaced_by_the_next_request(fixture: &Fixture) {
     let before = fixture.instance();
     assert_eq!(fixture.says(&["stop", "--grace", "1s", &before]), format!("{before}\n"));
     assert!(e2e::Process::of_instance(&before).is_empty(), "its program has ended");
+    let printed = fixture.says(&["logs", "--follow", &before]);
+    assert!(printed.starts_with("Server listening on :8080\n"), "its log is kept: {printed}");
     fixture.berth(&["stop", "nobody"]).assert_fails(1, &["there is no instance nobody"]);
     let second = fixture.instance();
     assert_ne!(second, before);
     assert_eq!(fixture.says(&["restart", NAME, "--grace", "1s"]), format!("{second}\n"));
     assert_ne!(fixture.instance(), second);
+    let again = fixture.says(&["logs", &before]);
+    assert_eq!(again, printed, "also when another one has taken its place");
 }
 
 fn events_tell_what_has_happened(fixture: &Fixture, first: &str) {

@@ -51,6 +51,7 @@ mod scaling;
 mod serve_access;
 mod serve_acme;
 mod serve_assets;
+mod serve_atomic;
 mod serve_audit;
 mod serve_backup;
 mod serve_commands;

@@ -16,6 +16,10 @@ impl Runner {
     pub(super) async fn start(&mut self) -> Result<(), Rejected> {
         self.asked_to_start = Instant::now();
         self.stopwatch.note(Phase::AskedToStart);
+        // A call of code that was replaced together with the image, read after it had ended.
+        if self.version < self.application.oldest() {
+            return Err(Rejected::NotThere);
+        }
         if self.state != State::Created {
             // For the answer alone: there is nothing that may be taken or waited for.
             return self.apply(Event::Start).await;

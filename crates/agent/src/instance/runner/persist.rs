@@ -40,7 +40,7 @@ impl Runner {
             None => {}
         }
         if matches!(self.state, State::Removed { .. }) && self.running.is_some() {
-            let _ = fs_err::remove_dir_all(self.node.log_dir(self.subject.instance));
+            self.node.give_up_log(self.subject.instance);
             if self.layered {
                 let _ = fs_err::remove_dir_all(self.node.layers_dir(self.subject.instance));
             }

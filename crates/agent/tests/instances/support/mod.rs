@@ -181,6 +181,7 @@ async fn open(setup: &Setup, dir: &Path, store: &Path, cgroup: &str) -> (Runtime
         start_rate: setup.start_rate,
         egress_allow: setup.egress_allow.iter().map(|text| text.parse().unwrap()).collect(),
         timings: false,
+        keep_logs: false,
     };
     let agent = soon("opening the agent", Agent::open(config, runtime.clone())).await.unwrap();
     (runtime, agent)

@@ -28,7 +28,10 @@ impl Node {
             tail: wanted.tail,
             since: wanted.since,
         };
-        self.agent.logs(self.instance(id)?, &wanted).map_err(refused)
+        match self.instance(id) {
+            Ok(instance) => self.agent.logs(instance, &wanted).map_err(refused),
+            Err(missing) => self.agent.ended_log(id, &wanted).ok_or(missing),
+        }
     }
 
     pub(super) fn create_exec_in(

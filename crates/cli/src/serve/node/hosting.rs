@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
+use agent::ApplicationRuntime;
 use control::PlatformError;
 use control::plan::WorkerPlan;
 use edge::Site;
 use uuid::Uuid;
-use workers::{DeployError, Event, WorkerProcess};
+use workers::{Between, DeployError, Event, WorkerProcess};
 
 use super::{GRACE, HOLD, Node, TAG_DIGITS, failed};
 use crate::args::LogLevel;
@@ -15,6 +16,7 @@ use crate::dev::lines;
 use crate::engines::Engines;
 use crate::error::chain;
 use crate::ingress;
+use crate::serve::applications::of_plan;
 use crate::serve::doors::Doors;
 use crate::serve::worker::{Places, spec};
 use crate::serve::{assets, objects};
@@ -137,6 +139,8 @@ impl Node {
         hosted: &mut Hosted,
         plan: &WorkerPlan,
     ) -> Result<(), PlatformError> {
+        // Images that cannot be had change nothing.
+        let between = self.between(plan).await?;
         let engine = hosted.engines.next(&self.agent, hosted.process.upstream());
         let engine = engine.map_err(|error| PlatformError(error.to_string()))?;
         let places = Places {
@@ -168,16 +172,44 @@ impl Node {
         let choices = self.choices_of(plan).await?;
         // The process before may start containers until it ends.
         let before = self.add_choices(&choices);
-        let deployed = hosted.process.deploy(spec(plan, places), drained).await;
+        let spec = spec(plan, places);
+        let deployed = hosted.process.deploy_after(spec, drained, between).await;
         hosted.engines.deployed(deployed.is_ok());
         self.set_choices(if deployed.is_ok() { choices } else { before });
         deployed.map_err(|error| not_started(&error))?;
+        self.keep_images(&plan.containers);
         *hosted.version.lock().expect("no holder of this lock panics") = plan.version;
         assets::remove_others(&self.assets_of(hosted.place, &plan.tag), plan.assets.as_ref());
         if hosted.place == Place::First {
             objects::remove_deleted(&self.folders.objects.join(&plan.tag), &plan.classes);
         }
         Ok(())
+    }
+
+    /// What becomes of the containers that switch together with a version's code: between two processes
+    /// nobody starts an instance, and nobody reaches one.
+    async fn between(&self, plan: &WorkerPlan) -> Result<Between, PlatformError> {
+        let mut after = Vec::new();
+        for application in &plan.containers {
+            let image = self.image_of_plan(application).await?;
+            after.push(of_plan(application, image));
+        }
+        if after.is_empty() {
+            return Ok(Between::nothing());
+        }
+        let before = after.iter().filter_map(|one| self.agent.application(&one.unique_key));
+        let before: Vec<ApplicationRuntime> = before.collect();
+        let (forth, back) = (self.agent.clone(), self.agent.clone());
+        Ok(Between {
+            forth: Box::pin(async move {
+                forth.switch_applications(after).await.map_err(|error| error.to_string())
+            }),
+            back: Box::pin(async move {
+                if let Err(error) = back.switch_applications(before).await {
+                    tracing::error!(%error, "containers go back");
+                }
+            }),
+        })
     }
 
     /// Where the static files of a Worker's process are.

@@ -1,7 +1,7 @@
 //! The images that instances start from: of applications, and those that objects choose from.
 
 use control::PlatformError;
-use control::plan::WorkerPlan;
+use control::plan::{ApplicationPlan, WorkerPlan};
 use image::{Image, PullOptions, Reference};
 use tokio_util::sync::CancellationToken;
 
@@ -66,6 +66,26 @@ impl Node {
         for (namespace, images) in all {
             self.agent.set_choices(&namespace, images.clone());
             choices.insert(namespace, images);
+        }
+    }
+
+    /// The image that an application's instances run, unless their objects choose.
+    pub(super) async fn image_of_plan(
+        &self,
+        plan: &ApplicationPlan,
+    ) -> Result<Option<Image>, PlatformError> {
+        match &plan.image {
+            Some(image) => Ok(Some(self.image_of(&plan.namespace_id, plan.version, image).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Forgets images that these applications do not start any more.
+    pub(super) fn keep_images(&self, plans: &[ApplicationPlan]) {
+        let mut images = self.images.lock().expect("no holder of this lock panics");
+        for plan in plans {
+            let staged = plan.staged.iter().map(|staged| staged.version);
+            images.keep(&plan.namespace_id, &staged.chain([plan.version]).collect::<Vec<_>>());
         }
     }
 
