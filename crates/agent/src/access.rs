@@ -41,6 +41,8 @@ pub struct ExecRequest {
     pub tty: bool,
     /// Whether its standard input is its caller's.
     pub stdin: bool,
+    /// Variables beside those of the instance's own program, `NAME=VALUE`.
+    pub env: Vec<String>,
 }
 
 /// Why an instance cannot be reached so.
@@ -72,6 +74,13 @@ impl RunningExec {
     pub fn resize(&self, rows: u16, columns: u16) {
         if let Err(error) = self.0.resize(columns, rows) {
             tracing::debug!(%error, "resize");
+        }
+    }
+
+    /// Sends it a signal of that number; nothing happens if it has ended.
+    pub fn signal(&self, number: i32) {
+        if let Err(error) = self.0.signal(number) {
+            tracing::debug!(%error, number, "signal");
         }
     }
 
@@ -119,6 +128,7 @@ impl Agent {
             attach_stderr: true,
             tty: request.tty,
             cmd: request.command,
+            env: Some(request.env),
             ..CreateExec::default()
         };
         Ok(self.api.execs.create(found, request)?)

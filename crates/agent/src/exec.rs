@@ -237,6 +237,12 @@ impl ExecRecord {
         }
     }
 
+    /// Sends its program a signal; one that has ended needs none.
+    pub(crate) fn signal(&self, number: i32) -> std::io::Result<()> {
+        let program = self.program.lock().expect("no holder of this lock panics").clone();
+        program.map_or(Ok(()), |program| program.signal(number))
+    }
+
     /// Keeps an eye on a program that runs now.
     fn follow(self: &Arc<Self>, mut exec: Exec) -> Attached {
         let (stdin, stdout, stderr) = (exec.stdin.take(), exec.stdout.take(), exec.stderr.take());

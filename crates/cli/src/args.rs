@@ -27,7 +27,7 @@ pub(crate) use account::{DeleteArgs, EnvArgs, LoginArgs, WhoamiArgs};
 pub(crate) use build::{BuildArgs, CacheTo, ImageBuilder, Network, ProgressKind, SecretFrom};
 pub(crate) use containers::{
     ApplicationsPlace, ContainersArgs, ContainersCommand, EventsArgs, ExecArgs, LogsArgs,
-    RolloutArgs, RolloutsCommand, SnapshotsCommand, SnapshotsPlace,
+    RolloutArgs, RolloutsCommand, SnapshotsCommand, SnapshotsPlace, SshArgs,
 };
 pub(crate) use deploy::{ContainersRollout, DeployArgs};
 pub(crate) use images::{

@@ -9,6 +9,7 @@ mod content;
 mod scripts;
 mod secret_stores;
 mod secrets;
+mod ssh;
 mod tails;
 mod user;
 mod versions;
@@ -35,6 +36,7 @@ use crate::records::{Scope, Token};
 use crate::registries::{self, RegistryCredentials};
 use crate::route::{AccountRoute, OpenRoute, Route};
 use crate::seal::Sealer;
+use crate::ssh::{Ssh, SshHostKey};
 use crate::state::State;
 use crate::tokens::{self, Tokens};
 use crate::workers::{Author, Workers};
@@ -61,6 +63,8 @@ pub struct Serving {
     pub store: Arc<dyn Store>,
     /// What encrypts the secrets among them.
     pub sealer: Arc<Sealer>,
+    /// What the platform proves itself by to SSH clients.
+    pub ssh_host_key: SshHostKey,
     /// The folder of the Workers' modules.
     pub blobs: PathBuf,
     /// Who runs it all.
@@ -166,8 +170,9 @@ impl Api {
                 blobs: Blobs::in_folder(&serving.blobs),
             };
             let (platform, grace) = (serving.platform, serving.stop_grace);
+            let ssh = Ssh::new(serving.ssh_host_key);
             let containers =
-                Containers::new(state.clone(), Arc::clone(&platform), grace, serving.limits);
+                Containers::new(state.clone(), Arc::clone(&platform), grace, serving.limits, ssh);
             let workers = Workers::new(state, platform, serving.domain, containers.clone());
             Deployed { workers, containers, port: serving.port }
         });
@@ -233,6 +238,9 @@ impl Api {
             Route::Open(OpenRoute::Tail(id)) => {
                 return tails::open(&self.deployed(&head)?.workers, &id, head, body).await;
             }
+            Route::Open(OpenRoute::Ssh(id)) => {
+                return ssh::open(&self.deployed(&head)?.containers, &id, head, body);
+            }
             Route::Open(OpenRoute::Document) => return Ok(crate::openapi::answer()),
             Route::User(route) => {
                 let token = self.authenticate(&head.headers, scope)?;
@@ -255,7 +263,7 @@ impl Api {
             );
             return Err(Failure::new(StatusCode::FORBIDDEN, 9109, message));
         }
-        let written = match (&self.platform, audit::entry(&asked)) {
+        let written = match (&self.platform, audit::entry(&asked, &route)) {
             (Some(deployed), Some(entry)) => {
                 crate::audit::write(&deployed.workers.state, &entry)?;
                 Some((&deployed.workers.state, entry))

@@ -18,6 +18,7 @@ use crate::limits::{self, AccountLimits, Use};
 use crate::plan::ApplicationPlan;
 use crate::platform::Platform;
 use crate::records::{ApplicationRecord, Rollout};
+use crate::ssh::Ssh;
 use crate::state::{Read, State, applications, bytes, key};
 use crate::turns::Turns;
 use crate::wanted::{check, chooses_images, merge, plan, with_limits};
@@ -43,6 +44,8 @@ pub(crate) struct Containers {
     drivers: Drivers,
     /// Images that clients wait for.
     preparations: Preparations,
+    /// Who is on the way into an instance.
+    pub(crate) ssh: Ssh,
 }
 
 /// The turn for a name: no two applications have one.
@@ -54,10 +57,11 @@ impl Containers {
         platform: Arc<dyn Platform>,
         stop_grace: Duration,
         limits: AccountLimits,
+        ssh: Ssh,
     ) -> Self {
         let (turns, drivers) = (Turns::default(), Drivers::default());
         let preparations = Preparations::default();
-        Self { state, platform, stop_grace, limits, turns, drivers, preparations }
+        Self { state, platform, stop_grace, limits, turns, drivers, preparations, ssh }
     }
 
     /// Lets the instances of every application start, and goes on with rollouts that were cut off.

@@ -339,6 +339,10 @@ pub struct ExecPlan {
     /// Whether its standard input is its caller's.
     #[serde(default)]
     pub stdin: bool,
+    /// Variables beside those of the instance's own program, `NAME=VALUE`; requests of the API name
+    /// none.
+    #[serde(skip)]
+    pub env: Vec<String>,
 }
 
 /// An instance that ended badly, or did not even start.

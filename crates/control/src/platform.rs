@@ -47,6 +47,9 @@ pub trait Program: Send + Sync {
     /// Its terminal has that size from now on; nothing happens if it has none.
     fn resize(&self, rows: u16, columns: u16);
 
+    /// Sends it a signal of that number; nothing happens if it has ended.
+    fn signal(&self, number: i32);
+
     /// Its exit code, once it has ended.
     fn ended(&self) -> Answer<'_, i32>;
 }

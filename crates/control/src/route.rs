@@ -37,6 +37,8 @@ pub(crate) enum OpenRoute {
     Document,
     /// `GET /tails/<id>`: a WebSocket, by whose address alone a Worker is watched.
     Tail(String),
+    /// `GET /ssh/<id>`: a WebSocket of the bytes of SSH to an instance, with a ticket as its token.
+    Ssh(String),
     /// `POST /workers/assets/upload`, with the hash of a single file: it has the token of an upload.
     UploadAssets(Option<String>),
 }
@@ -161,6 +163,8 @@ pub(crate) enum ContainersRoute {
     Dashboard,
     /// What `wrangler containers instances` shows.
     Instances(String),
+    /// `GET /containers/instances/<id>/ssh`: a ticket for [`OpenRoute::Ssh`].
+    SshTicket(String),
     PrepareImage,
     /// Those of others.
     Registries,
@@ -212,9 +216,11 @@ impl Route {
         match self {
             Self::Account(_, AccountRoute::AuditLog) => Scope::Admin,
             // A program that somebody runs may change whatever the instance may.
-            Self::Account(_, AccountRoute::Berth(BerthRoute::StartExec(_))) => {
-                Scope::ContainersWrite
-            }
+            Self::Account(
+                _,
+                AccountRoute::Berth(BerthRoute::StartExec(_))
+                | AccountRoute::Containers(ContainersRoute::SshTicket(_)),
+            ) => Scope::ContainersWrite,
             _ if method == Method::GET => Scope::Read,
             Self::User(_) | Self::Open(_) | Self::Zones(_) => Scope::Read,
             // Whoever may look at a Worker may watch it.
@@ -267,6 +273,8 @@ mod tests {
             let needed = scope(method, &format!("{berth}/{path}"));
             assert_eq!(needed, Ok(Scope::ContainersWrite), "it is a shell");
         }
+        let ticket = "/client/v4/accounts/a/containers/instances/i/ssh";
+        assert_eq!(scope(Method::GET, ticket), Ok(Scope::ContainersWrite), "it leads to one");
         let log = "/client/v4/accounts/a/logs/audit";
         assert_eq!(scope(Method::GET, log), Ok(Scope::Admin), "it names who else has a token");
     }

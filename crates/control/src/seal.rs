@@ -1,11 +1,12 @@
 //! Secrets at rest: encrypted with a key that is not in the database.
 
-use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
+
+use crate::private_file;
 
 /// Bytes of a key.
 const KEY_LEN: usize = 32;
@@ -171,15 +172,7 @@ fn read_key(path: &Path) -> Result<LessSafeKey, SealError> {
 fn make_key(path: &Path, random: &SystemRandom) -> Result<(), SealError> {
     let mut key = [0; KEY_LEN];
     random.fill(&mut key).map_err(|_| SealError::Random)?;
-    let folder = path.parent().unwrap_or(path);
-    // Its mode is 0600 from the beginning.
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(&key)?;
-    file.as_file().sync_all()?;
-    match file.persist_noclobber(path) {
-        Err(error) if error.error.kind() != ErrorKind::AlreadyExists => Err(error.error.into()),
-        _ => Ok(fs_err::File::open(folder)?.sync_all()?),
-    }
+    Ok(private_file::make(path, &key)?)
 }
 
 /// Bytes as lower-case hex digits.

@@ -17,7 +17,7 @@ use crate::platform::{InstanceEvents, Log, Session};
 /// The WebSockets' protocol.
 pub(crate) const PROTOCOL: &str = "berth-v1";
 /// Bytes of output in one message.
-const CHUNK: usize = 16 * 1024;
+pub(crate) const CHUNK: usize = 16 * 1024;
 /// Longest message that a client may send.
 const MOST_BYTES: usize = 1024 * 1024;
 
@@ -134,7 +134,10 @@ pub(crate) async fn serve_program(
     }
 }
 
-async fn socket<S: AsyncRead + AsyncWrite + Unpin>(connection: S) -> WebSocketStream<S> {
+/// A WebSocket whose handshake has been answered.
+pub(crate) async fn socket<S: AsyncRead + AsyncWrite + Unpin>(
+    connection: S,
+) -> WebSocketStream<S> {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MOST_BYTES))
         .max_frame_size(Some(MOST_BYTES));

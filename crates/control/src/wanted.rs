@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::envelope::Failure;
 use crate::plan::{ApplicationPlan, StagedPlan};
 use crate::records::{ApplicationRecord, Rollout, RolloutKind};
+use crate::ssh::keys;
 
 /// Instances that may run when nobody says how many (`spec/wrangler.md` §3.6).
 const MAX_INSTANCES: u64 = 20;
@@ -44,14 +45,11 @@ const CONFIGURATION: [&str; 10] = [
 ];
 
 /// Fields that are carried out only where they ask for nothing.
-const NOT_YET: [(&str, &str); 7] = [
+const NOT_YET: [(&str, &str); 4] = [
     ("/instances", "instances that start without a request"),
     ("/constraints/regions", "placement in a region"),
     ("/constraints/cities", "placement in a city"),
     ("/constraints/jurisdiction", "a jurisdiction"),
-    ("/configuration/wrangler_ssh/enabled", "SSH into instances"),
-    ("/configuration/authorized_keys", "SSH into instances"),
-    ("/configuration/trusted_user_ca_keys", "SSH into instances"),
 ];
 
 /// Refuses what would be accepted and not done.
@@ -79,7 +77,8 @@ pub(crate) fn check(wanted: &Value) -> Result<(), Failure> {
         }
     }
     known(wanted, "", &FIELDS)?;
-    known(&wanted["configuration"], "configuration.", &CONFIGURATION)
+    known(&wanted["configuration"], "configuration.", &CONFIGURATION)?;
+    keys::check(&wanted["configuration"])
 }
 
 fn known(object: &Value, place: &str, fields: &[&str]) -> Result<(), Failure> {
@@ -387,7 +386,8 @@ mod tests {
             (json!({"instances": 1}), "instances"),
             (json!({"rollout_active_grace_period": -1}), "rollout_active_grace_period"),
             (json!({"constraints": {"jurisdiction": "eu"}}), "constraints.jurisdiction"),
-            (json!({"configuration": {"wrangler_ssh": {"enabled": true}}}), "wrangler_ssh.enabled"),
+            (json!({"configuration": {"wrangler_ssh": {"enabled": 1}}}), "wrangler_ssh.enabled"),
+            (json!({"configuration": {"authorized_keys": ["x"]}}), "authorized_keys[0]"),
             (json!({"configuration": {"command": ["x"]}}), "configuration.command"),
             (json!({"jobs": true}), "jobs"),
         ] {

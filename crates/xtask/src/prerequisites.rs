@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::{repository, say};
 
 /// Programs that the tests run, and the Debian packages that bring them.
-pub(crate) const OF_THE_TESTS: [(&str, &str); 23] = [
+pub(crate) const OF_THE_TESTS: [(&str, &str); 25] = [
     ("apt-get", "apt"),
     ("buildah", "buildah"),
     ("bzip2", "bzip2"),
@@ -28,6 +28,8 @@ pub(crate) const OF_THE_TESTS: [(&str, &str); 23] = [
     ("rustc", "rustc"),
     ("setpriv", "util-linux"),
     ("skopeo", "skopeo"),
+    ("ssh", "openssh-client"),
+    ("ssh-keygen", "openssh-client"),
     ("strace", "strace"),
     ("tar", "tar"),
     ("unshare", "util-linux"),

@@ -152,7 +152,7 @@ impl Client {
     ) -> Result<Socket, ApiError> {
         // `https` becomes `wss`.
         let url = format!("{}{path}", self.url.replacen("http", "ws", 1));
-        let opened = socket::open(&url, protocol, Some(&self.token)).await;
+        let opened = socket::open(&url, Some(protocol), Some(&self.token)).await;
         opened.map_err(|error| match error {
             SocketError::Refused { status, code, message } => {
                 let (method, path) = ("GET".to_owned(), path.to_owned());

@@ -45,13 +45,13 @@ pub(crate) enum SocketError {
     Handshake(#[source] Box<Error>),
 }
 
-/// Opens a WebSocket that speaks `protocol`.
+/// Opens a WebSocket that speaks `protocol`, or bytes without one.
 ///
 /// # Errors
 /// The address is none, nobody answers there, or not so.
 pub(crate) async fn open(
     url: &str,
-    protocol: &'static str,
+    protocol: Option<&'static str>,
     token: Option<&Secret>,
 ) -> Result<Socket, SocketError> {
     let wrong = || SocketError::Url { url: url.to_owned() };
@@ -77,8 +77,9 @@ pub(crate) async fn open(
         None => SocketError::Handshake(Box::new(error)),
     };
     let mut request = url.into_client_request().map_err(failed)?;
-    let protocol = HeaderValue::from_static(protocol);
-    request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    if let Some(protocol) = protocol.map(HeaderValue::from_static) {
+        request.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
     if let Some(token) = token {
         let bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
         let bearer = bearer.map_err(|_| SocketError::Token)?;

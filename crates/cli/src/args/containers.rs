@@ -79,6 +79,8 @@ pub(crate) enum ContainersCommand {
     },
     /// Run a program in an instance, with its user, folder and variables.
     Exec(ExecArgs),
+    /// Open a shell in an instance, or run a command there, by the system's `ssh`.
+    Ssh(SshArgs),
     /// Print what has happened to instances.
     Events(EventsArgs),
     /// How new images come to the instances of an application.
@@ -131,6 +133,26 @@ pub(crate) struct ExecArgs {
     pub(crate) instance: String,
     /// The program and its arguments.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct SshArgs {
+    /// Carry the bytes of SSH over standard input and output: for `ProxyCommand` of `ssh`.
+    #[arg(long, conflicts_with_all = ["tty", "identity_file", "command"])]
+    pub(crate) stdio: bool,
+    /// Ask for a terminal although there is a command.
+    #[arg(short, long)]
+    pub(crate) tty: bool,
+    /// The private key to show [default: those that `ssh` has].
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) identity_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) place: ApplicationsPlace,
+    /// The instance's id.
+    pub(crate) instance: String,
+    /// A command for the instance's shell, and its arguments [default: a shell].
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) command: Vec<String>,
 }
 

@@ -102,10 +102,11 @@ impl<W: Write> Gather<'_, W> {
         Ok(())
     }
 
-    /// What secrets are encrypted with, and what signs credentials.
+    /// What secrets are encrypted with, what signs credentials, and what SSH clients know the platform by.
     pub(super) fn keys(&mut self) -> Result<(), CliError> {
         let registry = self.folders.data.join("registry/key");
-        for path in [self.folders.key.clone(), self.folders.next_key.clone(), registry] {
+        let Folders { key, next_key, ssh_host_key, .. } = self.folders;
+        for path in [key.clone(), next_key.clone(), ssh_host_key.clone(), registry] {
             self.file_if_there(&path).map_err(failed)?;
         }
         Ok(())

@@ -3,6 +3,7 @@
 mod exec;
 mod instances;
 mod rollouts;
+mod ssh;
 mod streams;
 
 use std::path::Path;
@@ -23,6 +24,7 @@ const PROTOCOL: &str = "berth-v1";
 pub(crate) async fn run(command: ContainersCommand, printer: &Printer) -> Result<u8, CliError> {
     let done = match command {
         ContainersCommand::Exec(args) => return exec::run(&args).await,
+        ContainersCommand::Ssh(args) => return ssh::run(&args).await,
         ContainersCommand::List { json, place } => list(&place, json, printer).await,
         ContainersCommand::Info { application, json, place } => {
             info(&place, &application, json, printer).await

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ArgMatches;
-use control::{Access, Api, ApiConfig, Scope, Sealer, Serving, Tokens, planned_applications};
+use control::{
+    Access, Api, ApiConfig, Scope, Sealer, Serving, SshHostKey, Tokens, planned_applications,
+};
 use edge::Certificates;
 use http::{Method, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
@@ -92,12 +94,12 @@ async fn serve(args: PlatformArgs, printer: &Printer) -> Result<(), CliError> {
     let key = SigningKey::open(&folders.data.join("registry/key"))
         .map_err(|error| CliError::failure("open the registry's signing key", error))?;
     let hosts = hosts(addresses.api, &args.hosts);
-    let sealer = Sealer::with_key_file(&folders.key)
-        .map_err(|error| CliError::failure("open the secrets", error))?;
+    let (sealer, ssh_host_key) = keys(&folders)?;
     let access = Access::Tokens(tokens.clone());
     let platform = Serving {
         store,
         sealer: Arc::new(sealer),
+        ssh_host_key,
         blobs: folders.blobs.clone(),
         platform: node.clone(),
         domain: args.domain.clone(),
@@ -134,6 +136,14 @@ fn records(folders: &Folders) -> Result<Arc<dyn Store>, CliError> {
     let store = Sqlite::open(&folders.database)
         .map_err(|error| CliError::failure("open the records", error))?;
     Ok(Arc::new(store))
+}
+
+fn keys(folders: &Folders) -> Result<(Sealer, SshHostKey), CliError> {
+    let sealer = Sealer::with_key_file(&folders.key)
+        .map_err(|error| CliError::failure("open the secrets", error))?;
+    let ssh_host_key = SshHostKey::with_file(&folders.ssh_host_key)
+        .map_err(|error| CliError::failure("open the SSH host key", error))?;
+    Ok((sealer, ssh_host_key))
 }
 
 fn api(

@@ -32,7 +32,7 @@ pub(crate) async fn run(args: &TailArgs, printer: &Printer) -> Result<(), CliErr
     let tail: Value = worker.client.ask(wanted).await.map_err(failed(&attempt))?;
     let url = tail["url"].as_str().unwrap_or_default();
     let watching = async {
-        let opened = open_socket(url, PROTOCOL, None).await;
+        let opened = open_socket(url, Some(PROTOCOL), None).await;
         let socket = opened.map_err(|error: SocketError| CliError::failure(&attempt, error))?;
         printer.info(format_args!("Watching {}; Ctrl-C ends it", worker.name));
         let is_terminal = std::io::stdout().is_terminal();

@@ -107,6 +107,7 @@ async fn change(
     wanted: Value,
     mode: ContainersRollout,
 ) -> Result<Done, ApiError> {
+    let wanted = without_old_keys(known, wanted);
     if !differs(known, &comparable(&wanted)) {
         return Ok(Done::Unchanged);
     }
@@ -163,6 +164,24 @@ fn wanted(container: &Container, image: &str) -> Value {
         "observability": {"logs": {"enabled": container.observability.enabled}},
         "rollout_active_grace_period": container.rollout.active_grace_period.as_secs(),
     })
+}
+
+/// A change keeps what it does not name: keys that the configuration has no more are taken away by
+/// name, so that they let nobody in any more.
+fn without_old_keys(known: &Value, mut wanted: Value) -> Value {
+    let nothing = [
+        ("wrangler_ssh", Value::Null),
+        ("authorized_keys", json!([])),
+        ("trusted_user_ca_keys", json!([])),
+    ];
+    let known = known["configuration"].as_object();
+    for (field, nothing) in nothing {
+        let was_there = known.and_then(|known| known.get(field)).is_some_and(|it| *it != nothing);
+        if was_there && wanted["configuration"].get(field).is_none() {
+            wanted["configuration"][field] = nothing;
+        }
+    }
+    wanted
 }
 
 /// The same as the API shows it: a type of instance by its numbers.
@@ -245,6 +264,21 @@ mod tests {
         ] {
             assert!(differs(&shown, &comparable(&change)), "{change}");
         }
+    }
+
+    #[test]
+    fn a_key_that_is_in_the_configuration_no_more_is_taken_away() {
+        let key = json!([{"name": "me", "public_key": "ssh-ed25519 A"}]);
+        let known = json!({"configuration": {"image": "i", "authorized_keys": key,
+            "wrangler_ssh": {"enabled": true}, "trusted_user_ca_keys": []}});
+        let plain = json!({"configuration": {"image": "i"}});
+        let wanted = without_old_keys(&known, plain.clone());
+        let expected = json!({"image": "i", "authorized_keys": [], "wrangler_ssh": null});
+        assert_eq!(wanted["configuration"], expected);
+        assert!(differs(&known, &wanted) && !differs(&wanted, &wanted));
+        let kept = json!({"configuration": {"authorized_keys": key}});
+        assert_eq!(without_old_keys(&known, kept)["configuration"]["authorized_keys"], key);
+        assert_eq!(without_old_keys(&plain, plain.clone()), plain);
     }
 
     #[test]

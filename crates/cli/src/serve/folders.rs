@@ -23,6 +23,8 @@ pub(crate) struct Folders {
     pub(crate) key: PathBuf,
     /// The next key, while they are encrypted with it.
     pub(crate) next_key: PathBuf,
+    /// What the platform proves itself by to SSH clients.
+    pub(crate) ssh_host_key: PathBuf,
     /// Modules and static files of Workers by their hashes.
     pub(crate) blobs: PathBuf,
     /// Static files as they are served, a folder for each Worker.
@@ -52,6 +54,7 @@ impl Folders {
             database: data.join("db/control.sqlite"),
             next_key: control::Sealer::next_key_file(&data.join("db/secrets.key")),
             key: data.join("db/secrets.key"),
+            ssh_host_key: data.join("db/ssh_host_key"),
             blobs: data.join("workers/modules"),
             assets: data.join("workers/assets"),
             objects: data.join("objects"),

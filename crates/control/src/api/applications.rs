@@ -3,7 +3,7 @@
 use http::Response;
 use serde_json::{Value, json};
 
-use super::{Asked, Deployed, body};
+use super::{Asked, Deployed, body, ssh};
 use crate::containers::{Action, Containers, Preparation};
 use crate::envelope::{Body, Failure, page, success};
 use crate::external_registries;
@@ -69,6 +69,7 @@ pub(super) async fn answer(
             Ok(page(&all.iter().map(|app| shown(containers, app)).collect::<Vec<_>>()))
         }
         ContainersRoute::Instances(id) => instances(containers, &id),
+        ContainersRoute::SshTicket(id) => ssh::ticket(containers, &id, &asked.head),
         ContainersRoute::Registries => {
             let all = state.external_registries()?;
             Ok(page(&all.iter().map(external_registries::shown).collect::<Vec<_>>()))

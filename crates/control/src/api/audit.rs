@@ -12,6 +12,7 @@ use super::Asked;
 use crate::audit::{self, Page, Wanted};
 use crate::envelope::{Body, Failure, cursor_page};
 use crate::records::AuditEntry;
+use crate::route::{AccountRoute, ContainersRoute};
 use crate::state::State;
 
 /// What is shown where nobody says since when.
@@ -20,9 +21,11 @@ const SHOWN: Duration = Duration::from_hours(24 * 7);
 const LIMIT: (usize, usize) = (100, 1000);
 
 /// What is written down of a request before it is answered; nothing of one that only looks.
-pub(super) fn entry(asked: &Asked) -> Option<AuditEntry> {
+pub(super) fn entry(asked: &Asked, route: &AccountRoute) -> Option<AuditEntry> {
     let Asked { head, token, .. } = asked;
-    (head.method != Method::GET).then(|| AuditEntry {
+    // Who asks for a ticket is about to change whatever the instance may.
+    let is_ticket = matches!(route, AccountRoute::Containers(ContainersRoute::SshTicket(_)));
+    (head.method != Method::GET || is_ticket).then(|| AuditEntry {
         id: Uuid::new_v4(),
         at: Timestamp::now(),
         token_id: token.id.clone(),

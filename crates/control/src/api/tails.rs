@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 
 use http::request::Parts;
-use http::{Response, StatusCode, header};
+use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::websocket::Handshake;
+use super::websocket::{Handshake, address};
 use super::{Asked, body};
 use crate::envelope::{Body, Failure, page, success};
 use crate::tails::{self, Filters, PROTOCOL, Tail};
@@ -57,10 +57,7 @@ pub(super) fn delete(workers: &Workers, name: &str, id: &str) -> Result<Response
 
 /// A tail with the address at which its watcher reaches us as it has just done.
 fn shown(tail: &Tail, head: &Parts) -> Value {
-    let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    let host = host.or(head.uri.authority().map(|authority| authority.as_str()));
-    let scheme = if head.extensions.get::<super::Tls>().is_some() { "wss" } else { "ws" };
-    let url = format!("{scheme}://{}/client/v4/tails/{}", host.unwrap_or("localhost"), tail.id);
+    let url = address(head, &format!("/tails/{}", tail.id));
     json!({"id": tail.id, "url": url, "expires_at": tail.expires_at})
 }
 

@@ -12,9 +12,9 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use crate::envelope::{Body, Failure};
 
-/// A request that asks for a WebSocket of a protocol that we speak.
+/// A request that asks for a WebSocket of a protocol that we speak, or of none.
 pub(super) struct Handshake {
-    protocol: &'static str,
+    protocol: Option<&'static str>,
     accept: String,
 }
 
@@ -24,17 +24,23 @@ impl Handshake {
     /// # Errors
     /// It asks for no WebSocket, or not for this protocol.
     pub(super) fn parse(head: &Parts, protocol: &'static str) -> Result<Self, Failure> {
-        let header = |name: header::HeaderName| {
-            head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
-        };
-        let key = header(header::SEC_WEBSOCKET_KEY);
-        let offered = header(header::SEC_WEBSOCKET_PROTOCOL).split(',').map(str::trim);
-        let is_websocket = header(header::UPGRADE).eq_ignore_ascii_case("websocket");
-        if !is_websocket || key.is_empty() || !offered.into_iter().any(|name| name == protocol) {
-            let message = format!("this is a WebSocket with the protocol `{protocol}`");
-            return Err(Failure::new(StatusCode::UPGRADE_REQUIRED, 1000, message));
+        let offered = header(head, header::SEC_WEBSOCKET_PROTOCOL).split(',').map(str::trim);
+        let is_offered = offered.into_iter().any(|name| name == protocol);
+        match accept_key(head).filter(|_| is_offered) {
+            Some(accept) => Ok(Self { protocol: Some(protocol), accept }),
+            None => Err(refused(&format!("this is a WebSocket with the protocol `{protocol}`"))),
         }
-        Ok(Self { protocol, accept: derive_accept_key(key.as_bytes()) })
+    }
+
+    /// The same, of a WebSocket that speaks no protocol by name.
+    ///
+    /// # Errors
+    /// It asks for no WebSocket.
+    pub(super) fn of_bytes(head: &Parts) -> Result<Self, Failure> {
+        match accept_key(head) {
+            Some(accept) => Ok(Self { protocol: None, accept }),
+            None => Err(refused("this is a WebSocket")),
+        }
     }
 
     /// Accepts it, and gives the connection to `serve`: `None` if the client has gone before.
@@ -54,9 +60,34 @@ impl Handshake {
         let headers = response.headers_mut();
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(self.protocol));
+        if let Some(protocol) = self.protocol {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
+        }
         let accept = HeaderValue::from_str(&self.accept).expect("base64 is plain ASCII");
         headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
         response
     }
+}
+
+fn header(head: &Parts, name: header::HeaderName) -> &str {
+    head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// What a request for a WebSocket is answered with; `None` if it is none.
+fn accept_key(head: &Parts) -> Option<String> {
+    let key = header(head, header::SEC_WEBSOCKET_KEY);
+    let is_websocket = header(head, header::UPGRADE).eq_ignore_ascii_case("websocket");
+    (is_websocket && !key.is_empty()).then(|| derive_accept_key(key.as_bytes()))
+}
+
+fn refused(message: &str) -> Failure {
+    Failure::new(StatusCode::UPGRADE_REQUIRED, 1000, message)
+}
+
+/// The address of a WebSocket below `/client/v4`, as a client reaches us as it has just done.
+pub(super) fn address(head: &Parts, path: &str) -> String {
+    let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+    let host = host.or(head.uri.authority().map(|authority| authority.as_str()));
+    let scheme = if head.extensions.get::<super::Tls>().is_some() { "wss" } else { "ws" };
+    format!("{scheme}://{}/client/v4{path}", host.unwrap_or("localhost"))
 }

@@ -5,14 +5,25 @@ use std::time::Duration;
 use super::Containers;
 use crate::envelope::Failure;
 use crate::plan::InstanceView;
+use crate::records::ApplicationRecord;
 
 impl Containers {
     /// An instance of one of the applications.
     pub(crate) fn find_instance(&self, id: &str) -> Result<InstanceView, Failure> {
-        let applications = self.state.applications()?;
-        let namespaces = applications.iter().filter_map(|application| application.namespace());
-        let mut all = namespaces.flat_map(|namespace| self.platform.instances(namespace));
-        all.find(|one| one.id == id).ok_or_else(|| Failure::no_instance(id))
+        self.find_with_application(id).map(|(_, found)| found)
+    }
+
+    /// The same, and whose it is.
+    pub(crate) fn find_with_application(
+        &self,
+        id: &str,
+    ) -> Result<(ApplicationRecord, InstanceView), Failure> {
+        let found = self.state.applications()?.into_iter().find_map(|application| {
+            let all = self.platform.instances(application.namespace()?);
+            let one = all.into_iter().find(|one| one.id == id)?;
+            Some((application, one))
+        });
+        found.ok_or_else(|| Failure::no_instance(id))
     }
 
     /// Ends an instance within `grace`; its object's next request starts another.

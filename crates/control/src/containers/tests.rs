@@ -4,6 +4,7 @@ use super::*;
 use crate::cut_off::{CutOff, Side, moments};
 use crate::fake::{Fake, state};
 use crate::records::{Class, RolloutStatus, Script};
+use crate::ssh::SshHostKey;
 use model::DurableObjectId;
 
 /// An application of one namespace, which runs the image `one`.
@@ -29,7 +30,8 @@ fn target(image: &str, steps: &[u32]) -> Value {
 
 /// What a process has that has just started.
 fn containers(state: State, fake: Arc<Fake>) -> Containers {
-    Containers::new(state, fake, Duration::ZERO, AccountLimits::default())
+    let ssh = Ssh::new(SshHostKey::of_tests());
+    Containers::new(state, fake, Duration::ZERO, AccountLimits::default(), ssh)
 }
 
 impl Fixture {
@@ -100,6 +102,22 @@ fn manual(image: &str) -> Value {
     let mut wanted = target(image, &[50, 100]);
     wanted["kind"] = json!("full_manual");
     wanted
+}
+
+#[tokio::test]
+async fn ssh_keys_are_kept_as_they_are_wanted_and_wrong_ones_change_nothing() {
+    let fixture = Fixture::new().await;
+    let keys = json!([{"name": "me", "public_key": SshHostKey::of_tests().public()}]);
+    let settings = json!({"enabled": true, "port": 2222});
+    let change = json!({"configuration": {"wrangler_ssh": settings, "authorized_keys": keys}});
+    let changed = fixture.containers.modify(&fixture.id, &change).await.unwrap();
+    assert_eq!(changed.wanted["configuration"]["authorized_keys"], keys);
+    let wrong = json!([{"name": "me", "public_key": "ssh-rsa AAAA"}]);
+    let wrong = json!({"configuration": {"authorized_keys": wrong}});
+    let failure = fixture.containers.modify(&fixture.id, &wrong).await.unwrap_err();
+    assert!(failure.message().contains("Please provide an ED25519 public key"), "{failure:?}");
+    let kept = fixture.containers.state.application(&fixture.id).unwrap().value.configuration();
+    assert_eq!((&kept["authorized_keys"], &kept["wrangler_ssh"]), (&keys, &settings));
 }
 
 #[tokio::test]

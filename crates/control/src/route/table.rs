@@ -80,6 +80,7 @@ const USER: &[Endpoint] = endpoints! {
     GET "/zones/{zone_id}/workers/routes" Nothing "Routes of a zone's hosts" |p| Route::Zones(ZonesRoute::Routes(p[0].clone()));
     GET "/openapi.json" Nothing "This document" |_| Route::Open(OpenRoute::Document);
     GET "/tails/{tail_id}" Nothing "Watch a Worker (WebSocket, `trace-v1`)" |p| Route::Open(OpenRoute::Tail(p[0].clone()));
+    GET "/ssh/{instance_id}" Nothing "SSH to an instance (WebSocket of its bytes), with a ticket" |p| Route::Open(OpenRoute::Ssh(p[0].clone()));
     POST "/accounts/{account_id}/workers/assets/upload" Form "Upload static files, with a session's token" |_| Route::Open(OpenRoute::UploadAssets(None));
     POST "/accounts/{account_id}/workers/assets/upload/{hash}" Bytes "Upload one static file, with a session's token" |p| Route::Open(OpenRoute::UploadAssets(Some(p[1].clone())));
     GET "/accounts/{account_id}/logs/audit" Nothing "Who has changed what" |p| account(p, AccountRoute::AuditLog);
@@ -145,6 +146,7 @@ const CONTAINERS: &[Endpoint] = endpoints! {
     DELETE "/accounts/{account_id}/containers/applications/{application_id}/rollouts/{rollout_id}" Nothing "Forget a rollout that is over" |p| containers(p, ContainersRoute::DeleteRollout(p[1].clone(), p[2].clone()));
     GET "/accounts/{account_id}/containers/dash/applications" Nothing "List applications with their health" |p| containers(p, ContainersRoute::Dashboard);
     GET "/accounts/{account_id}/containers/dash/applications/{application_id}/instances" Nothing "List instances and their objects" |p| containers(p, ContainersRoute::Instances(p[1].clone()));
+    GET "/accounts/{account_id}/containers/instances/{instance_id}/ssh" Nothing "A ticket for SSH to an instance, and where" |p| containers(p, ContainersRoute::SshTicket(p[1].clone()));
     POST "/accounts/{account_id}/containers/image-preparations" Json "Get an image ahead of its first start" |p| containers(p, ContainersRoute::PrepareImage);
 };
 

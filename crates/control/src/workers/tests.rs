@@ -11,6 +11,7 @@ use crate::fake::{Fake, state};
 use crate::limits::AccountLimits;
 use crate::plan::{ModuleKind, PlannedBinding, PlannedValue};
 use crate::records::BindingKind;
+use crate::ssh::{Ssh, SshHostKey};
 use crate::upload::{Metadata, WireTailConsumer};
 
 pub(super) struct Fixture {
@@ -33,7 +34,8 @@ impl Fixture {
     fn over(state: State, folder: Arc<tempfile::TempDir>) -> Self {
         let fake = Arc::new(Fake::default());
         let limits = AccountLimits::default();
-        let containers = Containers::new(state.clone(), fake.clone(), Duration::ZERO, limits);
+        let ssh = Ssh::new(SshHostKey::of_tests());
+        let containers = Containers::new(state.clone(), fake.clone(), Duration::ZERO, limits, ssh);
         let workers = Workers::new(state, fake.clone(), "localhost".into(), containers);
         Self { workers, fake, _folder: folder }
     }

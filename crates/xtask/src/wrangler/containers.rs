@@ -54,8 +54,8 @@ fn looks(stage: &mut Stage, id: &str) {
     if stage.is_newest() {
         let search = ["containers", "instances", id, "--search", "nobody", "--json"];
         let _ = stage.succeeds(&search, &["[]"]);
-        let why = "there is no SSH server yet";
-        stage.refused(&["containers", "ssh", id], &["Could not route"], why);
+        let why = "the id is an application's; the promise `serve_ssh` enters an instance";
+        stage.refused(&["containers", "ssh", id], &["not found"], why);
     }
 }
 

@@ -65,6 +65,7 @@ mod serve_registries;
 mod serve_rollouts;
 mod serve_secrets;
 mod serve_services;
+mod serve_ssh;
 mod serve_survival;
 mod serve_tail;
 mod serve_tail_consumers;

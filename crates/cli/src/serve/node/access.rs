@@ -15,6 +15,10 @@ impl Program for Running {
         self.0.resize(rows, columns);
     }
 
+    fn signal(&self, number: i32) {
+        self.0.signal(number);
+    }
+
     fn ended(&self) -> Answer<'_, i32> {
         Box::pin(self.0.ended())
     }
@@ -39,8 +43,12 @@ impl Node {
         id: &str,
         exec: &ExecPlan,
     ) -> Result<String, PlatformError> {
-        let request =
-            ExecRequest { command: exec.command.clone(), tty: exec.tty, stdin: exec.stdin };
+        let request = ExecRequest {
+            command: exec.command.clone(),
+            tty: exec.tty,
+            stdin: exec.stdin,
+            env: exec.env.clone(),
+        };
         self.agent.create_exec(self.instance(id)?, request).map_err(refused)
     }
 
