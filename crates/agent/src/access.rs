@@ -109,7 +109,7 @@ impl Agent {
     #[must_use]
     pub fn ended_log(&self, instance: &str, wanted: &LogRequest) -> Option<mpsc::Receiver<Bytes>> {
         let folder = self.api.node.ended_logs.as_ref()?.find(instance)?;
-        Some(engine::log_in(folder, wanted))
+        Some(engine::log_in_folder(folder, wanted))
     }
 
     /// Prepares a program, to be started soon; its id.

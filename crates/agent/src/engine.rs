@@ -63,7 +63,7 @@ pub use template::{Template, TemplateError};
 pub use transfer::Transfer;
 
 pub(crate) use api::fuzz;
-pub(crate) use logs::{in_folder as log_in, of_instance as log_of};
+pub(crate) use logs::{in_folder as log_in_folder, of_instance as log_of};
 pub(crate) use template::fuzz as fuzz_template;
 
 /// The newest version of the Engine API that is spoken, and the oldest.

@@ -135,9 +135,7 @@ pub(crate) async fn serve_program(
 }
 
 /// A WebSocket whose handshake has been answered.
-pub(crate) async fn socket<S: AsyncRead + AsyncWrite + Unpin>(
-    connection: S,
-) -> WebSocketStream<S> {
+pub(crate) async fn socket<S: AsyncRead + AsyncWrite + Unpin>(connection: S) -> WebSocketStream<S> {
     let config = WebSocketConfig::default()
         .max_message_size(Some(MOST_BYTES))
         .max_frame_size(Some(MOST_BYTES));

@@ -6,8 +6,8 @@ use control::plan::{ModuleKind, PlannedClass, PlannedModule, PlannedValue, Worke
 use image::Digest;
 use jiff::Timestamp;
 use workers::spec::{
-    Assets, Binding, BindingValue, ContainerEngine, ContainerImages, DurableObjectNamespace, Module,
-    TailConsumer,
+    Assets, Binding, BindingValue, ContainerEngine, ContainerImages, DurableObjectNamespace,
+    Module, TailConsumer,
 };
 use workers::{WorkerSpec, toolchain};
 

@@ -42,9 +42,7 @@ pub(super) async fn answer(
         WorkersRoute::PatchLatest(name) => secrets::patch_latest(workers, &name, asked).await,
         WorkersRoute::Script(name, route) => one(deployed, &name, route, asked).await,
         WorkersRoute::TailConsumers(name) => {
-            let tail = |producer: &String| {
-                json!({"producer": {"script": producer}, "consumer": {"script": name}})
-            };
+            let tail = |producer: &String| json!({"producer": {"script": producer}, "consumer": {"script": name}});
             Ok(page(&workers.producers(&name)?.iter().map(tail).collect::<Vec<_>>()))
         }
         WorkersRoute::KvNamespaces => Ok(page(&[])),

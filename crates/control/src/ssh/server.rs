@@ -5,8 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use russh::keys::{Certificate, PublicKey};
-use russh::server::{Auth, ChannelOpenHandle, Config, Handler, Msg, Session, run_stream};
+use russh::keys::Certificate;
+use russh::server::{
+    Auth, ChannelOpenHandle, Config, Handler, Msg, PublicKeyOffer, Session, VerifiedPublicKey,
+    run_stream,
+};
 use russh::{Channel, ChannelId, MethodKind, MethodSet, Pty};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -114,8 +117,9 @@ impl Handler for Client {
     async fn auth_publickey_offered(
         &mut self,
         user: &str,
-        key: &PublicKey,
+        offer: PublicKeyOffer<'_>,
     ) -> Result<Auth, Self::Error> {
+        let key = offer.public_key;
         let keys = &self.entrance.keys;
         // Of a certificate only the key is shown here.
         match user == USER && (keys.know(key) || keys.have_authorities()) {
@@ -124,7 +128,12 @@ impl Handler for Client {
         }
     }
 
-    async fn auth_publickey(&mut self, user: &str, key: &PublicKey) -> Result<Auth, Self::Error> {
+    async fn auth_publickey(
+        &mut self,
+        user: &str,
+        key: VerifiedPublicKey<'_>,
+    ) -> Result<Auth, Self::Error> {
+        let key = key.public_key;
         if user != USER || !self.entrance.keys.know(key) {
             return Ok(self.refused("the user or the key is unknown"));
         }

@@ -405,10 +405,7 @@ fn berths_own_keys_are_read() {
             r#"{ "stop_grace": -1 }"#,
             "\"berth.stop_grace\" must be a duration such as \"500ms\", \"5s\", \"2m\" or \"1h\", but got -1.",
         ),
-        (
-            r#"{ "atomic": "yes" }"#,
-            "\"berth.atomic\" must be true or false, but got \"yes\".",
-        ),
+        (r#"{ "atomic": "yes" }"#, "\"berth.atomic\" must be true or false, but got \"yes\"."),
         (
             r#"{ "egress_allow": ["10.0.0.0/33"] }"#,
             "\"berth.egress_allow\" must be a list of networks such as \"192.168.1.0/24\" or \"10.0.0.7\", but got \"10.0.0.0/33\".",

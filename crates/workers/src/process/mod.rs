@@ -1,7 +1,7 @@
 //! One Worker's workerd process over its life: deployed, supervised, replaced, stopped.
 
-use std::os::unix::ffi::OsStrExt;
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::time::{Duration, SystemTime};

@@ -247,9 +247,9 @@ fn a_key_that_is_taken_away_lets_nobody_in(fixture: &Fixture, mine: &Path) {
 
 #[test]
 fn bi3_a_certificate_of_a_trusted_authority_lets_its_principals_in() {
-    let fixture = Fixture::deployed(|fixture| {
-        json!({"trusted_user_ca_keys": [{"public_key": fixture.public_key("authority")}]})
-    });
+    let fixture = Fixture::deployed(
+        |fixture| json!({"trusted_user_ca_keys": [{"public_key": fixture.public_key("authority")}]}),
+    );
     let authority = fixture.key("authority");
     let certified = |name: &str, principal: &str, more: &[&str]| {
         let key = fixture.key(name);

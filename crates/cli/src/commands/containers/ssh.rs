@@ -19,7 +19,7 @@ use super::client;
 use crate::api::{Client, Request, Socket, escaped, failed, open_socket};
 use crate::args::SshArgs;
 use crate::docker::terminal::{self, Streams};
-use crate::error::{CliError, Kind};
+use crate::error::CliError;
 
 const ATTEMPT: &str = "reach the instance by SSH";
 /// The user that the platform lets in, as Cloudflare.
