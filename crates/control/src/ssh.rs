@@ -91,11 +91,9 @@ async fn carry(connection: impl AsyncRead + AsyncWrite + Unpin, stream: DuplexSt
     let receiving = async {
         while let Some(Ok(message)) = from.next().await {
             match message {
-                Message::Binary(bytes) => {
-                    if input.write_all(&bytes).await.is_err() {
-                        // What the server has still said is on its way.
-                        std::future::pending::<()>().await;
-                    }
+                Message::Binary(bytes) if input.write_all(&bytes).await.is_err() => {
+                    // What the server has still said is on its way.
+                    std::future::pending::<()>().await;
                 }
                 Message::Close(_) => return,
                 _ => {}

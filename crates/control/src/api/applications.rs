@@ -44,9 +44,8 @@ pub(super) async fn answer(
         ContainersRoute::Rollouts(id) => {
             state.application(&id)?;
             let all = state.rollouts(&id)?;
-            let all: Result<Vec<_>, _> =
-                all.iter().map(|one| rollout(containers, &id, one)).collect();
-            Ok(page(&all?))
+            let all = all.iter().map(|one| rollout(containers, &id, one));
+            Ok(page(&all.collect::<Result<Vec<_>, _>>()?))
         }
         ContainersRoute::CreateRollout(id) => {
             let started = containers.roll_out(&id, &body::object(asked.body).await?).await?;

@@ -84,7 +84,8 @@ mod tests {
         let tickets = Tickets::default();
         let first = tickets.make("a", Timestamp::UNIX_EPOCH);
         let later = Timestamp::UNIX_EPOCH + Duration::from_secs(1);
-        let last = (0..MOST).map(|_| tickets.make("a", later)).last().unwrap();
-        assert!(!tickets.take(&first, "a", later) && tickets.take(&last, "a", later));
+        let later_ones: Vec<_> = (0..MOST).map(|_| tickets.make("a", later)).collect();
+        let last = later_ones.last().unwrap();
+        assert!(!tickets.take(&first, "a", later) && tickets.take(last, "a", later));
     }
 }
