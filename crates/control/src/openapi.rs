@@ -104,7 +104,7 @@ fn operation(endpoint: &Endpoint) -> Value {
 }
 
 /// What a token must allow; `None` where none is asked for.
-fn scope(endpoint: &Endpoint) -> Option<Scope> {
+pub(crate) fn scope(endpoint: &Endpoint) -> Option<Scope> {
     match table::example(endpoint) {
         Route::Open(_) => None,
         route => Some(route.scope(&endpoint.method)),

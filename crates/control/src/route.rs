@@ -1,5 +1,7 @@
 //! Which endpoint a path means, and what a token must allow for it.
 
+#[cfg(test)]
+mod documented;
 pub(crate) mod table;
 
 use http::{Method, StatusCode};

@@ -7,6 +7,7 @@ use fs_err as fs;
 use model::{InstanceType, LARGEST_ASSET, MOST_ASSETS, limits};
 
 use super::Args;
+use crate::serve::default_file;
 
 fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -95,6 +96,27 @@ fn every_command_is_in_the_reference() {
         }
     }
     assert!(missing.is_empty(), "not in docs/cli.md: {missing:?}");
+}
+
+const SETTINGS: &str = "\
+# Settings of `berth serve`
+
+What `berth serve --print-config` prints; [how settings are said](self-host.md#settings). What a project says of
+itself is in its wrangler.jsonc: Cloudflare's keys, and [a few of Berth's](cli.md#configuration-of-berths-own).
+
+```toml
+";
+
+#[test]
+fn every_setting_is_in_the_reference() {
+    let path = repository().join("docs/config.md");
+    let (is, settings) = (fs::read_to_string(&path).unwrap_or_default(), default_file());
+    let wanted = format!("{SETTINGS}{}\n```\n", settings.trim_end());
+    if is != wanted && std::env::var_os("CI").is_none() {
+        fs::write(&path, &wanted).unwrap();
+        panic!("docs/config.md was not what `--print-config` prints; it is written anew");
+    }
+    assert_eq!(is, wanted);
 }
 
 #[test]

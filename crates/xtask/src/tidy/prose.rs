@@ -16,9 +16,8 @@ fn check_document(file: &File, root: &Path) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, line) in file.text.lines().enumerate() {
         let mut found = |what: String| findings.push(Finding::new(&file.path, index + 1, what));
-        for link in links(line).filter(|link| !link.contains(':') && !link.starts_with('#')) {
-            let target = link.split('#').next().unwrap_or_default();
-            if !folder.join(target).exists() {
+        for link in links(line).filter(|link| !link.contains(':')) {
+            if !leads_somewhere(link, file, &folder) {
                 found(format!("the link to {link} leads nowhere"));
             }
         }
@@ -40,6 +39,27 @@ fn check_document(file: &File, root: &Path) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// Whether there is such a file, and in it, if it is a document, such a heading.
+fn leads_somewhere(link: &str, from: &File, folder: &Path) -> bool {
+    let (target, part) = link.split_once('#').map_or((link, None), |(to, part)| (to, Some(part)));
+    let path = folder.join(target);
+    let has = |text: &str, part: &str| text.lines().filter_map(anchor).any(|one| one == part);
+    match part {
+        Some(part) if target.is_empty() => has(&from.text, part),
+        Some(part) if target.ends_with(".md") => {
+            fs_err::read_to_string(path).is_ok_and(|text| has(&text, part))
+        }
+        _ => path.exists(),
+    }
+}
+
+/// What a heading is called in a link, as GitHub does it.
+fn anchor(line: &str) -> Option<String> {
+    let title = line.strip_prefix('#')?.trim_start_matches('#').strip_prefix(' ')?;
+    let kept = title.chars().filter(|char| char.is_alphanumeric() || " -_".contains(*char));
+    Some(kept.collect::<String>().to_lowercase().replace(' ', "-"))
 }
 
 /// Targets of `[text](target)`.
@@ -67,7 +87,10 @@ mod tests {
 
     #[test]
     fn a_link_must_lead_somewhere() {
-        assert_eq!(found("see [it](../examples/hello), [here](#x), [there](https://x)"), [""; 0]);
+        let text =
+            "# Of `it`, and X\n[it](../examples/hello), [up](#of-it-and-x), [there](https://x)";
+        assert_eq!(found(text), [""; 0]);
+        assert_eq!(found("[here](#x)"), ["the link to #x leads nowhere"]);
         assert_eq!(found("[it](gone.md#part)"), ["the link to gone.md#part leads nowhere"]);
     }
 
