@@ -7,7 +7,7 @@ use super::{Asked, Deployed, body, ssh};
 use crate::containers::{Action, Containers, Preparation};
 use crate::envelope::{Body, Failure, page, success};
 use crate::external_registries;
-use crate::plan::InstanceView;
+use crate::plan::{InstanceStatus, InstanceView};
 use crate::records::{ApplicationRecord, Rollout, RolloutStatus};
 use crate::route::ContainersRoute;
 
@@ -114,9 +114,9 @@ fn instances_of(containers: &Containers, record: &ApplicationRecord) -> Vec<Inst
 fn shown(containers: &Containers, record: &ApplicationRecord) -> Value {
     let mut value = record.wanted.clone();
     let instances = instances_of(containers, record);
-    let count = |status: &str| instances.iter().filter(|one| one.status == status).count();
-    let running = count("running");
-    let live = instances.len() - count("stopped") - count("failed");
+    let count = |status| instances.iter().filter(|one| one.status == status).count();
+    let running = count(InstanceStatus::Running);
+    let live = instances.len() - count(InstanceStatus::Stopped) - count(InstanceStatus::Failed);
     value["id"] = json!(record.id);
     value["created_at"] = json!(record.created_at);
     value["updated_at"] = json!(record.updated_at);
@@ -124,8 +124,8 @@ fn shown(containers: &Containers, record: &ApplicationRecord) -> Value {
     value["instances"] = json!(live);
     value["image"] = json!(record.image);
     value["health"] = json!({"instances": {"active": live, "healthy": running,
-        "failed": count("failed"), "starting": count("placed"), "scheduling": 0,
-        "durable_objects_active": running, "assigned": running, "stopped": count("stopped")}});
+        "failed": count(InstanceStatus::Failed), "starting": count(InstanceStatus::Placed), "scheduling": 0,
+        "durable_objects_active": running, "assigned": running, "stopped": count(InstanceStatus::Stopped)}});
     value
 }
 
@@ -151,7 +151,7 @@ fn instances(containers: &Containers, id: &str) -> Result<Response<Body>, Failur
 fn rollout(containers: &Containers, id: &str, rollout: &Rollout) -> Result<Value, Failure> {
     let record = containers.state.application(id)?.value;
     let instances = instances_of(containers, &record);
-    let live = instances.iter().filter(|one| matches!(one.status, "running" | "placed"));
+    let live = instances.iter().filter(|one| one.status.is_live());
     let (new, old): (Vec<_>, Vec<_>) =
         live.partition(|one| one.version == rollout.target_version());
     let steps = (0..rollout.steps.len()).map(|number| step(rollout, number));
