@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use model::{Application, AssetRules, DurableObjectId, Share};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -274,7 +275,7 @@ pub struct InstanceView {
 }
 
 /// What an instance does, by the names that Cloudflare has for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InstanceStatus {
     /// It is about to start.
@@ -351,8 +352,9 @@ pub struct LogPlan {
 }
 
 /// A program to be run in an instance beside its own.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ExecWish")]
 pub struct ExecPlan {
     /// The program, and its arguments.
     pub command: Vec<String>,
