@@ -284,7 +284,7 @@ mod tests {
     fn every_reference_leads_somewhere_and_no_name_has_two_meanings() {
         let document = document();
         let mut found = 0;
-        references(&document, &mut |target| {
+        references(&document, &mut |target: &str| {
             let pointer = target.strip_prefix('#').unwrap_or_else(|| panic!("{target}"));
             assert!(document.pointer(pointer).is_some(), "{target}");
             found += 1;

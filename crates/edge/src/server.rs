@@ -221,7 +221,7 @@ impl Connections {
     ) -> Result<Response<Download>, Infallible> {
         let (head, body) = request.into_parts();
         let peer = match &self.front.trust {
-            Some(trust) => believed(peer, &head.headers, trust.as_ref()),
+            Some(trust) => believed(peer, &head.headers, &**trust),
             None => peer,
         };
         if let Some(port) = self.front.redirect.filter(|_| peer.scheme == Scheme::Http) {

@@ -69,7 +69,7 @@ mod tests {
 
     use super::*;
 
-    fn headers(name: &http::HeaderName, lines: &[&[u8]]) -> HeaderMap {
+    fn headers(name: http::HeaderName, lines: &[&[u8]]) -> HeaderMap {
         let value = |line: &&[u8]| HeaderValue::from_bytes(line).unwrap();
         lines.iter().map(|line| (name.clone(), value(line))).collect()
     }
@@ -115,7 +115,7 @@ mod tests {
         ];
         for (address, lines, client) in cases {
             let peer = Peer::new(ip(address), None);
-            let found = believed(peer, &headers(&X_FORWARDED_FOR, lines), is_trusted);
+            let found = believed(peer, &headers(X_FORWARDED_FOR, lines), is_trusted);
             assert_eq!(found.client, ip(client), "{address} {lines:?}");
             assert_eq!(found.address, ip(address), "it is still who is connected");
         }
@@ -135,7 +135,7 @@ mod tests {
         ];
         for (address, lines, scheme) in cases {
             let peer = Peer::new(ip(address), None);
-            let found = believed(peer, &headers(&X_FORWARDED_PROTO, lines), is_trusted);
+            let found = believed(peer, &headers(X_FORWARDED_PROTO, lines), is_trusted);
             assert_eq!(found.scheme, *scheme, "{address} {lines:?}");
         }
     }

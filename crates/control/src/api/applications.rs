@@ -112,7 +112,8 @@ fn instances_of(containers: &Containers, record: &ApplicationRecord) -> Vec<Inst
 /// An application: what was wanted, and what is.
 fn shown(containers: &Containers, record: &ApplicationRecord) -> ApplicationView {
     let instances = instances_of(containers, record);
-    let count = |status| instances.iter().filter(|one| one.status == status).count();
+    let count =
+        |status: InstanceStatus| instances.iter().filter(|one| one.status == status).count();
     let (running, placed) = (count(InstanceStatus::Running), count(InstanceStatus::Placed));
     let (stopped, failed) = (count(InstanceStatus::Stopped), count(InstanceStatus::Failed));
     let live = instances.len() - stopped - failed;
