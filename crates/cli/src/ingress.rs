@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use edge::Headers;
+use edge::{Headers, Scheme};
 use http::header::ACCEPT_ENCODING;
 use http::{HeaderName, HeaderValue, Version};
 use workers::{Ingress, ingress_headers};
@@ -13,6 +13,7 @@ pub(crate) fn headers() -> Headers {
         let encoding = arrival.headers.get(ACCEPT_ENCODING);
         let ingress = Ingress {
             http: protocol(arrival.version),
+            https: arrival.scheme == Scheme::Https,
             tls: arrival.tls.map(|session| (session.version, session.cipher)),
             accept_encoding: encoding.and_then(|value| value.to_str().ok()),
         };

@@ -16,7 +16,7 @@ pub(crate) fn success(result: &impl Serialize) -> Response<Body> {
 }
 
 /// A list that is whole.
-pub(crate) fn page(result: &[Value]) -> Response<Body> {
+pub(crate) fn page<T: Serialize>(result: &[T]) -> Response<Body> {
     let count = result.len();
     let info = json!({"page": 1, "per_page": count.max(1), "count": count, "total_count": count,
         "total_pages": 1});
@@ -26,7 +26,7 @@ pub(crate) fn page(result: &[Value]) -> Response<Body> {
 }
 
 /// A part of a list; the next part begins at the cursor.
-pub(crate) fn cursor_page(result: &[Value], cursor: Option<&str>) -> Response<Body> {
+pub(crate) fn cursor_page<T: Serialize>(result: &[T], cursor: Option<&str>) -> Response<Body> {
     let body = json!({"success": true, "errors": [], "messages": [], "result": result,
         "result_info": {"count": result.len(), "cursor": cursor}});
     response(StatusCode::OK, &body)

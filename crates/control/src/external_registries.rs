@@ -2,8 +2,9 @@
 
 use http::StatusCode;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use store::Transaction;
 
 use crate::containers::Containers;
@@ -14,13 +15,15 @@ use crate::records::{
 };
 use crate::secret_stores::text_for;
 use crate::state::{Read, State, bytes, key};
+use crate::wire::RegistryView;
 
 /// The user name by which Google's registries take a service account's key, in base64.
 const GOOGLE_KEY: &str = "_json_key_base64";
 
 /// The body of `POST /containers/registries`.
-#[derive(Deserialize)]
-struct Wanted {
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "RegistryWish")]
+pub(crate) struct Wanted {
     domain: String,
     #[serde(default)]
     is_public: bool,
@@ -30,14 +33,16 @@ struct Wanted {
     auth: Option<WireAuth>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
+#[schemars(rename = "RegistryAuth")]
 struct WireAuth {
     public_credential: String,
     private_credential: WirePrivate,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
+#[schemars(rename = "RegistryPassword")]
 enum WirePrivate {
     Stored { store_id: String, secret_name: String },
     Own(String),
@@ -190,25 +195,32 @@ fn parse_auth(state: &State, domain: &str, auth: WireAuth) -> Result<RegistryAut
 }
 
 /// A registry as clients are shown it: without what nobody else may know.
-pub(crate) fn shown(registry: &ExternalRegistry) -> Value {
-    let mut value = json!({"domain": registry.domain, "created_at": registry.created_at,
-        "is_public": registry.auth.is_none()});
-    match registry.kind {
-        RegistryKind::DockerHub => value["kind"] = json!("DockerHub"),
-        RegistryKind::GoogleArtifactRegistry => value["kind"] = json!("GAR"),
-        RegistryKind::Basic => {}
-    }
-    if let Some(auth) = &registry.auth {
-        value["public_credential"] = json!(auth.public_credential);
-        if let PrivateCredential::Stored { store_id, secret_name } = &auth.private_credential {
-            value["secrets_store_ref"] = json!(format!("{store_id}:{secret_name}"));
+pub(crate) fn shown(registry: &ExternalRegistry) -> RegistryView {
+    let auth = registry.auth.as_ref();
+    let stored = auth.and_then(|auth| match &auth.private_credential {
+        PrivateCredential::Stored { store_id, secret_name } => {
+            Some(format!("{store_id}:{secret_name}"))
         }
+        PrivateCredential::Own(_) => None,
+    });
+    RegistryView {
+        domain: registry.domain.clone(),
+        created_at: registry.created_at,
+        is_public: auth.is_none(),
+        kind: match registry.kind {
+            RegistryKind::DockerHub => Some("DockerHub"),
+            RegistryKind::GoogleArtifactRegistry => Some("GAR"),
+            RegistryKind::Basic => None,
+        },
+        public_credential: auth.map(|auth| auth.public_credential.clone()),
+        secrets_store_ref: stored,
     }
-    value
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::fake::state;
     use crate::secret_stores::{NewSecret, create_secrets, create_store};
@@ -234,7 +246,7 @@ mod tests {
         let registry = parsed(&state, wanted).unwrap();
         let given = access(&state, &registry).unwrap().unwrap();
         assert_eq!((&*given.username, &*given.password), ("me", "hush"));
-        assert_eq!(shown(&registry)["secrets_store_ref"], format!("{store}:hub"));
+        assert_eq!(shown(&registry).secrets_store_ref, Some(format!("{store}:hub")));
 
         let wanted = json!({"domain": "eu-docker.pkg.dev", "kind": "GAR",
             "auth": {"public_credential": "a@b", "private_credential": "a2V5"}});

@@ -13,8 +13,8 @@ use tokio::sync::broadcast;
 
 use crate::blobs::Blobs;
 use crate::plan::{
-    ApplicationPlan, ExecPlan, InstanceEvent, InstanceFailure, InstanceView, LogPlan,
-    RegistryAccess, WorkerPlan,
+    ApplicationPlan, ExecPlan, InstanceEvent, InstanceFailure, InstanceStatus, InstanceView,
+    LogPlan, RegistryAccess, WorkerPlan,
 };
 use crate::platform::{Answer, Events, InstanceEvents, Log, Platform, PlatformError, Session};
 use crate::seal::Sealer;
@@ -77,7 +77,7 @@ impl Fake {
             id,
             object: object.clone(),
             version,
-            status: "running",
+            status: InstanceStatus::Running,
             listens: true,
             silent_port: None,
             started_at: Some(Timestamp::UNIX_EPOCH),

@@ -3,7 +3,8 @@
 //!
 //! A request is routed ([`route`]), its token checked ([`tokens`]), and answered by `api`. Changes are
 //! written first, as records, and then carried out by a [`Platform`]; after a restart the records
-//! alone say what runs. Names on the wire are Cloudflare's, and stay in `api`.
+//! alone say what runs. Names on the wire are Cloudflare's, and stay in `api` and
+//! `wire`.
 #![forbid(unsafe_code)]
 
 mod account;
@@ -41,6 +42,7 @@ mod tokens;
 mod turns;
 mod upload;
 mod wanted;
+mod wire;
 mod workers;
 
 pub use api::{Access, Api, ApiConfig, Serving, Tls};

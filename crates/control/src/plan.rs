@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use model::{Application, AssetRules, DurableObjectId, Share};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -263,14 +264,37 @@ pub struct InstanceView {
     pub object: DurableObjectId,
     /// [`ApplicationPlan::version`] when it was started; 0 where that is not known.
     pub version: u32,
-    /// A state of Cloudflare's: `running`, `stopping`, `failed` …
-    pub status: &'static str,
+    /// What it does.
+    pub status: InstanceStatus,
     /// Whether it has accepted a connection at a port, as far as is known.
     pub listens: bool,
     /// A port of it that was waited for in vain.
     pub silent_port: Option<u16>,
     /// Since when it runs.
     pub started_at: Option<Timestamp>,
+}
+
+/// What an instance does, by the names that Cloudflare has for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum InstanceStatus {
+    /// It is about to start.
+    Placed,
+    /// Its program runs.
+    Running,
+    /// It was told to end.
+    Stopping,
+    /// It has ended well, or as it was told.
+    Stopped,
+    /// It has ended badly, or did not start.
+    Failed,
+}
+
+impl InstanceStatus {
+    /// Whether it runs or is about to, and nobody has told it to end.
+    pub(crate) fn is_live(self) -> bool {
+        matches!(self, Self::Placed | Self::Running)
+    }
 }
 
 /// Something that happened to an instance.
@@ -328,8 +352,9 @@ pub struct LogPlan {
 }
 
 /// A program to be run in an instance beside its own.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "ExecWish")]
 pub struct ExecPlan {
     /// The program, and its arguments.
     pub command: Vec<String>,

@@ -1,5 +1,6 @@
 //! Credentials for the registry.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::envelope::Failure;
@@ -10,7 +11,7 @@ const MOST_MINUTES: u32 = 24 * 60;
 const MINUTES: u32 = 15;
 
 /// What a credential is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Permission {
     /// Pulling.
@@ -43,7 +44,8 @@ pub trait RegistryCredentials: Send + Sync {
 }
 
 /// The body of `POST …/credentials`.
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[derive(Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(rename = "CredentialWish")]
 pub(crate) struct Wanted {
     #[serde(default = "minutes")]
     expiration_minutes: u32,
@@ -70,7 +72,8 @@ impl Wanted {
 }
 
 /// What is answered.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Credential")]
 pub(crate) struct Given {
     account_id: String,
     registry_host: String,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use model::DurableObjectId;
 use model::limits::CONNECT_HOLD_WINDOW;
 
-use crate::plan::{InstanceFailure, InstanceView};
+use crate::plan::{InstanceFailure, InstanceStatus, InstanceView};
 use crate::records::{Rollout, RolloutStatus, StepRun};
 
 /// How long a step waits for the first request to what it has replaced.
@@ -59,7 +59,7 @@ pub(crate) fn decide(rollout: &Rollout, seen: &Seen) -> Decision {
     }
     let due: Vec<String> = misplaced
         .iter()
-        .filter(|one| one.status != "stopping" && is_eligible(rollout, one, seen))
+        .filter(|one| one.status != InstanceStatus::Stopping && is_eligible(rollout, one, seen))
         .map(|one| one.id.clone())
         .collect();
     if !due.is_empty() {
@@ -81,7 +81,7 @@ pub(crate) fn decide(rollout: &Rollout, seen: &Seen) -> Decision {
 fn misplaced<'a>(rollout: &Rollout, seen: &'a Seen) -> Vec<&'a InstanceView> {
     let share = rollout.share();
     let wrong = |one: &&InstanceView| {
-        let live = matches!(one.status, "running" | "placed" | "stopping");
+        let live = one.status.is_live() || one.status == InstanceStatus::Stopping;
         live && share.contains(&one.object) != (one.version == rollout.target_version())
     };
     seen.instances.iter().filter(wrong).collect()
@@ -137,8 +137,8 @@ impl<'a> Health<'a> {
     fn add(&mut self, one: &'a InstanceView, now: Timestamp) {
         let is_late = one.started_at.is_some_and(|at| age(at, now) >= READY_WITHIN);
         match one.status {
-            "running" if one.listens => self.is_ready(&one.object),
-            "running" if is_late => match one.silent_port {
+            InstanceStatus::Running if one.listens => self.is_ready(&one.object),
+            InstanceStatus::Running if is_late => match one.silent_port {
                 None => self.is_ready(&one.object),
                 Some(port) => {
                     let seconds = READY_WITHIN.as_secs();
@@ -146,9 +146,9 @@ impl<'a> Health<'a> {
                     self.failed.insert(&one.object, reason);
                 }
             },
-            "running" | "placed" => self.starting += 1,
-            "stopped" => self.is_ready(&one.object),
-            _ => {}
+            InstanceStatus::Running | InstanceStatus::Placed => self.starting += 1,
+            InstanceStatus::Stopped => self.is_ready(&one.object),
+            InstanceStatus::Stopping | InstanceStatus::Failed => {}
         }
     }
 

@@ -2,6 +2,7 @@
 
 use http::StatusCode;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use store::Transaction;
 use uuid::Uuid;
@@ -16,7 +17,7 @@ const LONGEST_NAME: usize = 255;
 const LONGEST_TEXT: usize = 64 * 1024;
 
 /// A secret that somebody asks for.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct NewSecret {
     pub(crate) name: String,
     pub(crate) value: String,
@@ -26,7 +27,7 @@ pub(crate) struct NewSecret {
 }
 
 /// What changes of a secret.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct SecretChange {
     #[serde(default)]
     pub(crate) name: Option<String>,
@@ -39,7 +40,7 @@ pub(crate) struct SecretChange {
 }
 
 /// The name and the use of a copy.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(crate) struct SecretCopy {
     pub(crate) name: String,
     pub(crate) scopes: Vec<SecretScope>,

@@ -13,12 +13,34 @@ const LOCATION: &str = "LOC";
 pub struct Arrival<'head> {
     /// Where the client is.
     pub client: IpAddr,
-    /// The session it is in; `None` without TLS.
+    /// By which scheme it came; behind a proxy that is trusted, to that.
+    pub scheme: Scheme,
+    /// The session of its connection, or of its proxy's; `None` without TLS.
     pub tls: Option<TlsSession>,
     /// The version of HTTP that the client speaks.
     pub version: Version,
     /// What the client sent.
     pub headers: &'head HeaderMap,
+}
+
+/// The scheme of a URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Without TLS.
+    Http,
+    /// With TLS.
+    Https,
+}
+
+impl Scheme {
+    /// As it stands in a URL.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
 }
 
 /// Of a TLS session what its requests tell, in Cloudflare's words.
@@ -30,21 +52,29 @@ pub struct TlsSession {
     pub cipher: &'static str,
 }
 
-/// A client's connection.
+/// Who sends a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Peer {
+    /// Who is connected.
+    pub(crate) address: IpAddr,
+    /// Where the client is: the same, if that is no proxy that is trusted.
     pub(crate) client: IpAddr,
+    /// By which scheme the client came.
+    pub(crate) scheme: Scheme,
+    /// The session of the connection.
     pub(crate) tls: Option<TlsSession>,
 }
 
 impl Peer {
-    /// Another Worker of this machine.
-    pub(crate) fn inside() -> Self {
-        Self { client: IpAddr::V4(Ipv4Addr::LOCALHOST), tls: None }
+    /// A client that is connected from there.
+    pub(crate) fn new(address: IpAddr, tls: Option<TlsSession>) -> Self {
+        let scheme = if tls.is_some() { Scheme::Https } else { Scheme::Http };
+        Self { address, client: address, scheme, tls }
     }
 
-    pub(crate) fn scheme(&self) -> &'static str {
-        if self.tls.is_some() { "https" } else { "http" }
+    /// Another Worker of this machine.
+    pub(crate) fn inside() -> Self {
+        Self::new(IpAddr::V4(Ipv4Addr::LOCALHOST), None)
     }
 }
 

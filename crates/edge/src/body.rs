@@ -216,7 +216,7 @@ impl Record {
             Box::new(RequestEvent {
                 ray,
                 client: peer.client,
-                scheme: peer.scheme(),
+                scheme: peer.scheme.as_str(),
                 version: head.version,
                 method: head.method.clone(),
                 host: authority.or_else(header).map(str::to_owned),

@@ -1,12 +1,14 @@
 //! Which headers pass a proxy (RFC 9110, 7.6.1) and which it adds.
 
+use std::net::IpAddr;
+
 use http::header::{
     CONNECTION, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::Authority;
 
-use crate::arrival::{Peer, Ray};
+use crate::arrival::{Peer, Ray, Scheme};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -19,8 +21,8 @@ const NOT_KNOWN: [HeaderName; 3] = [
     HeaderName::from_static("cf-ipcountry"),
     HeaderName::from_static("true-client-ip"),
 ];
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(crate) const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const WEBSOCKET_ACCEPT: HeaderName = HeaderName::from_static("sec-websocket-accept");
 const WEBSOCKET_KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
 
@@ -95,23 +97,22 @@ pub(crate) fn forwarded(
     own: Vec<(HeaderName, HeaderValue)>,
 ) {
     passed(headers, authority);
-    let client = peer.client.to_canonical().to_string();
-    let client = HeaderValue::from_str(&client).expect("an address is plain ASCII");
+    let (client, hop) = (address(peer.client), address(peer.address));
     let chain: Vec<&[u8]> =
         headers.get_all(X_FORWARDED_FOR).iter().map(HeaderValue::as_bytes).collect();
     let chain = match chain.is_empty() {
-        true => client.clone(),
+        true => hop,
         false => {
-            HeaderValue::from_bytes(&[&chain.join(&b", "[..]), client.as_bytes()].join(&b", "[..]))
-                .unwrap_or_else(|_| client.clone())
+            HeaderValue::from_bytes(&[&chain.join(&b", "[..]), hop.as_bytes()].join(&b", "[..]))
+                .unwrap_or(hop)
         }
     };
-    let visitor = match peer.tls {
-        Some(_) => r#"{"scheme":"https"}"#,
-        None => r#"{"scheme":"http"}"#,
+    let visitor = match peer.scheme {
+        Scheme::Https => r#"{"scheme":"https"}"#,
+        Scheme::Http => r#"{"scheme":"http"}"#,
     };
     headers.insert(X_FORWARDED_FOR, chain);
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(peer.scheme()));
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(peer.scheme.as_str()));
     headers.insert(CF_CONNECTING_IP, client);
     headers.insert(CF_RAY, ray.header());
     headers.insert(CF_VISITOR, HeaderValue::from_static(visitor));
@@ -121,6 +122,11 @@ pub(crate) fn forwarded(
     for (name, value) in own {
         headers.insert(name, value);
     }
+}
+
+fn address(address: IpAddr) -> HeaderValue {
+    let text = address.to_canonical().to_string();
+    HeaderValue::from_str(&text).expect("an address is plain ASCII")
 }
 
 /// Tells the client by which name its request is known.
@@ -190,7 +196,7 @@ mod tests {
         ]);
         let own = [(HeaderName::from_static("x-own"), HeaderValue::from_static("edge"))];
         let client = "::ffff:1.2.3.4".parse().expect("an address");
-        forwarded(&mut headers, Peer { client, tls: None }, Ray::new(), None, own.to_vec());
+        forwarded(&mut headers, Peer::new(client, None), Ray::new(), None, own.to_vec());
         assert_eq!(headers["cf-connecting-ip"], "1.2.3.4");
         assert_eq!(headers["x-forwarded-for"], "6.6.6.6, 7.7.7.7, 1.2.3.4");
         assert_eq!(headers["cf-visitor"], r#"{"scheme":"http"}"#);
@@ -200,6 +206,21 @@ mod tests {
             (&headers["x-own"], &headers["host"]),
             (&own[0].1, &"localhost".parse().expect(""))
         );
+    }
+
+    #[test]
+    fn a_client_behind_a_proxy_is_named_and_the_proxy_too() {
+        let mut headers = map(&[("x-forwarded-for", "1.2.3.4"), ("x-forwarded-proto", "https")]);
+        let peer = Peer {
+            client: "1.2.3.4".parse().expect("an address"),
+            scheme: Scheme::Https,
+            ..Peer::new("10.0.0.1".parse().expect("an address"), None)
+        };
+        forwarded(&mut headers, peer, Ray::new(), None, Vec::new());
+        assert_eq!(headers["cf-connecting-ip"], "1.2.3.4");
+        assert_eq!(headers["x-forwarded-for"], "1.2.3.4, 10.0.0.1");
+        assert_eq!(headers["x-forwarded-proto"], "https");
+        assert_eq!(headers["cf-visitor"], r#"{"scheme":"https"}"#);
     }
 
     #[test]

@@ -18,12 +18,14 @@ mod proxy;
 mod server;
 mod site;
 mod tls;
+mod trust;
 mod tunnel;
 
 pub use acme::{Acme, AcmeError};
-pub use arrival::{Arrival, Ray, TlsSession};
+pub use arrival::{Arrival, Ray, Scheme, TlsSession};
 pub use config::{Answer, Config, Headers, Intercept, Observe, RequestEvent};
 pub use door::{Door, Inside};
 pub use server::{BindError, Edge, Front, Serving};
 pub use site::{Route, Site};
 pub use tls::{CertificateError, CertificateFiles, Certificates};
+pub use trust::Trust;

@@ -172,8 +172,8 @@ impl Proxy {
         match self.inside {
             Some(_) => headers::passed(&mut head.headers, authority.as_ref()),
             None => {
-                let (Peer { client, tls }, version) = (peer, head.version);
-                let arrival = Arrival { client, tls, version, headers: &head.headers };
+                let (Peer { client, scheme, tls, .. }, version) = (peer, head.version);
+                let arrival = Arrival { client, scheme, tls, version, headers: &head.headers };
                 let own = (self.config.headers)(&arrival);
                 headers::forwarded(&mut head.headers, peer, ray, authority.as_ref(), own);
             }

@@ -24,7 +24,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::acme;
-use crate::arrival::{Peer, Ray};
+use crate::arrival::{Peer, Ray, Scheme};
 use crate::body::{Download, Record};
 use crate::config::{Config, Observe};
 use crate::headers::set_ray;
@@ -32,6 +32,7 @@ use crate::patience::{Activity, Patient};
 use crate::proxy::{own, plain};
 use crate::site::{Lifecycle, Route, Site};
 use crate::tls::{self, CertificateError, Certificates};
+use crate::trust::{Trust, believed};
 
 /// A client may take this long for a request's head.
 const HEAD_DEADLINE: Duration = Duration::from_secs(60);
@@ -133,6 +134,7 @@ pub struct Front {
     tls: Option<Arc<ServerConfig>>,
     redirect: Option<u16>,
     observe: Option<Observe>,
+    trust: Option<Trust>,
 }
 
 impl std::fmt::Debug for Front {
@@ -145,7 +147,7 @@ impl Front {
     /// Plain HTTP to the Workers that `route` names.
     #[must_use]
     pub fn new(route: Route) -> Self {
-        Self { route, tls: None, redirect: None, observe: None }
+        Self { route, tls: None, redirect: None, observe: None, trust: None }
     }
 
     /// With TLS.
@@ -156,10 +158,17 @@ impl Front {
         Ok(Self { tls: Some(certificates.server(&["h2", "http/1.1", acme::PROTOCOL])?), ..self })
     }
 
-    /// Every request without TLS is answered with 308: the same, with TLS, on this port.
+    /// Every request by plain HTTP is answered with 308: the same, with TLS, on this port.
     #[must_use]
     pub fn redirecting(self, port: u16) -> Self {
         Self { redirect: Some(port), ..self }
+    }
+
+    /// Behind proxies: `X-Forwarded-For` and `X-Forwarded-Proto` of those that `trust` names say who a
+    /// client is and by which scheme it came.
+    #[must_use]
+    pub fn trusting(self, trust: Trust) -> Self {
+        Self { trust: Some(trust), ..self }
     }
 
     /// Told of the requests that no Worker is asked about; a Worker's own are told to its site.
@@ -211,7 +220,11 @@ impl Connections {
         peer: Peer,
     ) -> Result<Response<Download>, Infallible> {
         let (head, body) = request.into_parts();
-        if let Some(port) = self.front.redirect.filter(|_| peer.tls.is_none()) {
+        let peer = match &self.front.trust {
+            Some(trust) => believed(peer, &head.headers, &**trust),
+            None => peer,
+        };
+        if let Some(port) = self.front.redirect.filter(|_| peer.scheme == Scheme::Http) {
             return Ok(self.answer(&head, peer, redirect(&head, port)));
         }
         match (self.front.route)(&head) {
@@ -290,7 +303,7 @@ async fn connection(stream: TcpStream, client: IpAddr, front: Connections) {
     }
     let stream = Patient::new(stream);
     let Some(tls) = &front.front.tls else {
-        return serve(stream, Peer { client, tls: None }, front).await;
+        return serve(stream, Peer::new(client, None), front).await;
     };
     let handshake = TlsAcceptor::from(Arc::clone(tls)).accept(stream);
     let stopping = front.lifecycle.stopping.clone();
@@ -300,7 +313,7 @@ async fn connection(stream: TcpStream, client: IpAddr, front: Connections) {
             Ok(Ok(stream)) if is_proof(&stream) => {}
             Ok(Ok(stream)) => {
                 let tls = Some(tls::session(stream.get_ref().1));
-                serve(stream, Peer { client, tls }, front).await;
+                serve(stream, Peer::new(client, tls), front).await;
             }
             Ok(Err(error)) => tracing::debug!(%error, "TLS handshake"),
             Err(_) => tracing::debug!("a TLS handshake took too long"),

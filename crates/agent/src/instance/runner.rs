@@ -6,35 +6,30 @@ mod admission;
 mod connections;
 mod control;
 mod persist;
+mod sandbox;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use model::ContainerName;
 use model::instance::{Clock, Effect, Event, ExitStatus, Moment, Rejected, State};
-use model::limits::{CAPACITY_WAIT, DETACH_WINDOW, FULL_SPEED_START};
-use runtime::{DestroyError, Output, Process, Sandbox};
+use model::limits::{CAPACITY_WAIT, DETACH_WINDOW};
+use runtime::{DestroyError, Output, Sandbox};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::start::{Preparation, Start, Started, exit_status};
-use super::{
-    Creation, Files, Injection, Instance, Message, Ports, Published, Record, Request, Running,
-};
+use super::start::{Preparation, Started};
+use super::{Creation, Injection, Instance, Message, Ports, Published, Record, Request, Running};
 use crate::application::{Admission, ApplicationSlot};
 use crate::egress::Egress;
 use crate::egress::outbound::Outbound;
 use crate::event::{AgentEvent, Subject};
 use crate::node::{Node, now};
-use crate::output::{LastLines, OutputPump, Readers};
+use crate::output::LastLines;
 use crate::timings::{Phase, Stopwatch};
 
 /// How long a prepared sandbox waits for its `create`.
 const PREPARED_FOR: Duration = Duration::from_secs(10);
-/// How long output may go on after the program's end before the end is told.
-const OUTPUT_PATIENCE: Duration = Duration::from_secs(1);
-/// The same where somebody is attached, who may be slow.
-const ATTACHED_PATIENCE: Duration = Duration::from_secs(600);
 /// SIGINT, SIGKILL and SIGTERM: after one of these an exit is no surprise.
 const ENDING_SIGNALS: [i32; 3] = [2, 9, 15];
 /// Deadlines are looked at this often at least: the wall clock may be set.
@@ -269,83 +264,6 @@ impl Runner {
         }
     }
 
-    async fn started(&mut self, started: Result<Started, String>) {
-        let result = match started {
-            Err(reason) => {
-                if let Some(plain) = self.application.plain() {
-                    plain.console.end();
-                }
-                let told = reason.clone();
-                self.tell(|subject| AgentEvent::StartFailed { subject, reason: told });
-                self.apply(Event::StartFailed(reason)).await
-            }
-            Ok(started) => {
-                let Started { sandbox, output, process, files } = started;
-                self.stopwatch.note(Phase::Executed);
-                self.started = now();
-                self.look_after(sandbox, output, process, files);
-                self.route().await;
-                let vcpu_wait = Instant::now() + FULL_SPEED_START;
-                self.full_speed_until = Some(vcpu_wait);
-                let took = self.asked_to_start.elapsed();
-                self.tell(|subject| AgentEvent::Started { subject, took });
-                self.apply(Event::Started).await
-            }
-        };
-        if let Err(rejected) = result {
-            tracing::debug!(state = %self.state, %rejected, "a start ended too late");
-        }
-    }
-
-    async fn destroyed(&mut self, result: Result<(), DestroyError>) {
-        if let Err(error) = result {
-            tracing::error!(%error, "failed to remove all of a sandbox");
-        }
-        // The exit is reported by a task of its own, which may still wait for output.
-        let ended = self.running.as_ref().and_then(|running| running.sandbox.exit_status());
-        if let (Some(status), true) =
-            (ended, matches!(self.state, State::Removing { status: None }))
-        {
-            let status = exit_status(status);
-            self.tell_exit(status);
-            self.apply(Event::Exited(status)).await.ok();
-        }
-        self.apply(Event::Destroyed).await.ok();
-    }
-
-    /// Output, exit and egress of a sandbox that runs now.
-    fn look_after(&mut self, sandbox: Sandbox, mut output: Output, process: Process, files: Files) {
-        let directory = self.node.log_dir(self.subject.instance);
-        let told = Readers {
-            subject: self.subject.clone(),
-            events: self.node.events.clone(),
-            printed: self.printed.clone(),
-        };
-        let console = self.application.plain().map(|plain| Arc::clone(&plain.console));
-        if let Some(console) = &console {
-            console.connect(output.stdin.take());
-        }
-        let mut pump = OutputPump::start(output, &directory, told, console.clone());
-        self.last_lines = pump.last_lines.clone();
-        let waiting = sandbox.clone();
-        self.work.spawn(async move {
-            let status = waiting.wait().await;
-            // Whoever is attached gets all of it, however slow.
-            let attached = console.as_ref().is_some_and(|console| console.is_attached());
-            pump.finish(if attached { ATTACHED_PATIENCE } else { OUTPUT_PATIENCE }).await;
-            if let Some(console) = console {
-                console.end();
-            }
-            Report::Exited(exit_status(status))
-        });
-        if self.routed {
-            self.take_connections(&sandbox);
-        }
-        let since = Instant::now();
-        let (process, files) = (Arc::new(process), Arc::new(files));
-        self.running = Some(Running { sandbox, since, process, files });
-    }
-
     fn prepare(&mut self) {
         self.preparation = Some(Preparation::begin(self.node.runtime.clone()));
     }
@@ -364,31 +282,6 @@ impl Runner {
             }
             _ => Err(Rejected::NotRunning),
         }
-    }
-
-    fn adopt(&mut self, record: Record, sandbox: Sandbox, output: Output) {
-        let Record { state, started, internet, routed, env, cwd, user, .. } = record;
-        let files = Files { image: record.image, restored: record.restored, mounts: record.mounts };
-        self.admission = Some(self.application.admit_running());
-        self.routed = routed || internet;
-        self.layered = self.node.layers_dir(self.subject.instance).exists();
-        self.started = started;
-        self.version = record.version;
-        let process = Process { args: Vec::new(), env, cwd, user, terminal: None };
-        self.look_after(sandbox, output, process, files);
-        let ran_for = Duration::from_millis(now().0.saturating_sub(started.0));
-        if let Some(running) = &mut self.running {
-            running.since = running.since.checked_sub(ran_for).unwrap_or(running.since);
-        }
-        self.end_full_speed();
-        self.enter(match state {
-            // Nobody could adopt it while there was no agent: the time for that begins anew.
-            State::Detached { stop, .. } => {
-                State::Detached { until: now().after(DETACH_WINDOW), stop }
-            }
-            state => state,
-        });
-        self.tell(|subject| AgentEvent::Adopted { subject });
     }
 
     /// Feeds an event to the state machine and carries out what it says.
@@ -455,31 +348,6 @@ impl Runner {
             state: self.state.clone(),
             version: self.version,
             running: self.running.clone(),
-        }
-    }
-
-    fn spawn_start(&mut self) {
-        let Some(creation) = self.creation.clone() else { return };
-        self.routed = self.outbound.borrow().wants_route();
-        self.layered = creation.is_layered();
-        let start = Start {
-            node: Arc::clone(&self.node),
-            creation,
-            subject: self.subject.clone(),
-            routed: self.routed,
-            preparation: self.preparation.take(),
-            stopwatch: self.stopwatch.clone(),
-            plain: self.application.plain().cloned(),
-        };
-        self.work.spawn(async move { Report::Started(Box::new(start.run().await)) });
-    }
-
-    fn spawn_destroy(&mut self) {
-        self.egress = None;
-        // Without a sandbox its start is still under way: it is destroyed when that is reported.
-        if let Some(running) = &self.running {
-            let sandbox = running.sandbox.clone();
-            self.work.spawn(async move { Report::Destroyed(sandbox.destroy().await) });
         }
     }
 

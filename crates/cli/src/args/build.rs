@@ -274,6 +274,14 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_not_taken_for_an_agent() {
+        let key = tempfile::NamedTempFile::new().unwrap();
+        let error = parse_ssh(&format!("default={}", key.path().display())).unwrap_err();
+        assert!(error.contains("ssh-add") && error.contains("`default`"), "{error}");
+        assert_eq!(parse_ssh("a=/no/agent"), Ok(("a".to_owned(), "/no/agent".into())));
+    }
+
+    #[test]
     fn a_build_argument_may_have_its_value_in_the_environment() {
         assert_eq!(parse_argument("A=b=c"), Ok(("A".into(), Some("b=c".into()))));
         assert_eq!(parse_argument("A="), Ok(("A".into(), Some(String::new()))));

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::ArgAction;
 use edge::{Acme, Certificates};
 
+use super::serve::parse_network;
 use crate::error::{CliError, Kind};
 
 /// How Workers are reached.
@@ -43,6 +44,10 @@ pub(crate) struct EdgeArgs {
     /// A file that gets a line of JSON for each request.
     #[arg(long, value_name = "FILE", env = "BERTH_ACCESS_LOG")]
     pub(crate) access_log: Option<PathBuf>,
+    /// Proxies in front of the Workers' addresses: what they say in `X-Forwarded-For` and
+    /// `X-Forwarded-Proto` is believed; may be given again.
+    #[arg(long, value_name = "CIDR", env = "BERTH_TRUSTED_PROXIES", value_delimiter = ',', value_parser = parse_network)]
+    pub(crate) trusted_proxies: Vec<agent::Network>,
 }
 
 impl EdgeArgs {

@@ -191,6 +191,6 @@ pub(crate) struct RotateKeyArgs {
     pub(crate) data: Option<PathBuf>,
 }
 
-fn parse_network(text: &str) -> Result<agent::Network, String> {
+pub(super) fn parse_network(text: &str) -> Result<agent::Network, String> {
     text.parse().map_err(|_| format!("`{text}` is no network such as 10.0.0.0/8"))
 }

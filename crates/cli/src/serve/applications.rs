@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use agent::{ApplicationRuntime, InstanceSummary, Staged};
-use control::plan::{ApplicationPlan, InstanceView, StagedPlan};
+use control::plan::{ApplicationPlan, InstanceStatus, InstanceView, StagedPlan};
 use image::Image;
 use jiff::Timestamp;
 use model::instance::State;
@@ -72,18 +72,18 @@ pub(crate) fn view(instance: &InstanceSummary, silent_port: Option<u16>) -> Inst
     }
 }
 
-fn status(state: &State) -> &'static str {
+fn status(state: &State) -> InstanceStatus {
     match state {
-        State::Running | State::Detached { .. } => "running",
-        State::Stopping { .. } | State::Killing => "stopping",
+        State::Running | State::Detached { .. } => InstanceStatus::Running,
+        State::Stopping { .. } | State::Killing => InstanceStatus::Stopping,
         // 128 and a signal: that is how a program ends that is told to.
         State::Exited { status, .. }
             if status.out_of_memory || (1..=128).contains(&status.code) =>
         {
-            "failed"
+            InstanceStatus::Failed
         }
-        State::Failed { .. } => "failed",
-        state if state.is_over() => "stopped",
-        _ => "placed",
+        State::Failed { .. } => InstanceStatus::Failed,
+        state if state.is_over() => InstanceStatus::Stopped,
+        _ => InstanceStatus::Placed,
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use agent::Network;
 use edge::{Acme, AcmeError, Certificates, Edge, Front, Serving};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -21,6 +22,8 @@ pub(crate) struct Listeners {
     tls: Option<(Edge, Certificates)>,
     redirect: bool,
     acme: Option<Acme>,
+    /// The proxies that are believed.
+    proxies: Vec<Network>,
     /// The ports of both.
     pub(crate) port: u16,
     pub(crate) tls_port: Option<u16>,
@@ -94,7 +97,8 @@ impl Listeners {
         let tls_port = tls.as_ref().map(|((_, port), _)| *port);
         let tls = tls.map(|((edge, _), certificates)| (edge, certificates));
         let (redirect, acme) = (args.edge.redirect_to_tls, args.edge.acme(data));
-        Ok(Self { plain, tls, redirect, acme, port, tls_port })
+        let proxies = args.edge.trusted_proxies.clone();
+        Ok(Self { plain, tls, redirect, acme, proxies, port, tls_port })
     }
 
     pub(crate) fn serve(
@@ -107,6 +111,11 @@ impl Listeners {
         let mut front = Front::new(Arc::new(move |head| routes.find(head)));
         if let Some(log) = log.cloned() {
             front = front.observed(Arc::new(move |event| log.tell(None, &event)));
+        }
+        if !self.proxies.is_empty() {
+            let proxies = self.proxies;
+            let is_one = move |address| proxies.iter().any(|network| network.contains(address));
+            front = front.trusting(Arc::new(is_one));
         }
         let tls = match self.tls {
             Some((edge, certificates)) => {

@@ -297,7 +297,7 @@ mod tests {
         let settings = gather(&[], &file).unwrap();
         assert_eq!(shown(&settings.args), shown(&defaults()));
         assert!(
-            settings.describe().contains("listen, redirect_to_tls, api, host, "),
+            settings.describe().contains("listen, redirect_to_tls, trusted_proxies, api, host, "),
             "{}",
             settings.describe()
         );

@@ -1,15 +1,20 @@
 //! `/containers/applications…`, and what dashboards show of them.
 
 use http::Response;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Asked, Deployed, body, ssh};
 use crate::containers::{Action, Containers, Preparation};
 use crate::envelope::{Body, Failure, page, success};
 use crate::external_registries;
-use crate::plan::InstanceView;
+use crate::plan::{InstanceStatus, InstanceView};
 use crate::records::{ApplicationRecord, Rollout, RolloutStatus};
 use crate::route::ContainersRoute;
+use crate::wire::{
+    ApplicationHealth, ApplicationView, CurrentPlacement, Empty, HealthCounts, InstanceShown,
+    Instances, ObjectShown, PlacementStatus, PreparedImage, RolloutProgress, RolloutStepView,
+    RolloutView, StepSize,
+};
 
 pub(super) async fn answer(
     deployed: &Deployed,
@@ -39,7 +44,7 @@ pub(super) async fn answer(
         }
         ContainersRoute::DeleteApplication(id) => {
             containers.remove(&id).await?;
-            Ok(success(&json!({})))
+            Ok(success(&Empty {}))
         }
         ContainersRoute::Rollouts(id) => {
             state.application(&id)?;
@@ -61,7 +66,7 @@ pub(super) async fn answer(
         }
         ContainersRoute::DeleteRollout(id, one) => {
             containers.remove_rollout(&id, &one).await?;
-            Ok(success(&json!({})))
+            Ok(success(&Empty {}))
         }
         ContainersRoute::Dashboard => {
             let all = state.applications()?;
@@ -90,19 +95,13 @@ pub(super) async fn answer(
 async fn prepare(containers: &Containers, wanted: &Value) -> Result<Response<Body>, Failure> {
     let image = wanted["image"].as_str().filter(|image| !image.is_empty());
     let image = image.ok_or_else(|| Failure::bad_request("VALIDATE_INPUT: image is missing"))?;
-    let mut value = json!({ "image": image });
-    match containers.prepare(image).await {
-        Preparation::Pending => value["status"] = json!("pending"),
-        Preparation::Ready(digest) => {
-            value["status"] = json!("ready");
-            value["artifact_digest"] = json!(digest);
-        }
-        Preparation::Failed(reason) => {
-            value["status"] = json!("error");
-            value["reason"] = json!(reason);
-        }
-    }
-    Ok(success(&value))
+    let (status, artifact_digest, reason) = match containers.prepare(image).await {
+        Preparation::Pending => ("pending", None, None),
+        Preparation::Ready(digest) => ("ready", Some(digest), None),
+        Preparation::Failed(reason) => ("error", None, Some(reason)),
+    };
+    let image = image.to_owned();
+    Ok(success(&PreparedImage { image, status, artifact_digest, reason }))
 }
 
 fn instances_of(containers: &Containers, record: &ApplicationRecord) -> Vec<InstanceView> {
@@ -110,73 +109,93 @@ fn instances_of(containers: &Containers, record: &ApplicationRecord) -> Vec<Inst
 }
 
 /// An application: what was wanted, and what is.
-fn shown(containers: &Containers, record: &ApplicationRecord) -> Value {
-    let mut value = record.wanted.clone();
+fn shown(containers: &Containers, record: &ApplicationRecord) -> ApplicationView {
     let instances = instances_of(containers, record);
-    let count = |status: &str| instances.iter().filter(|one| one.status == status).count();
-    let running = count("running");
-    let live = instances.len() - count("stopped") - count("failed");
-    value["id"] = json!(record.id);
-    value["created_at"] = json!(record.created_at);
-    value["updated_at"] = json!(record.updated_at);
-    value["version"] = json!(record.version);
-    value["instances"] = json!(live);
-    value["image"] = json!(record.image);
-    value["health"] = json!({"instances": {"active": live, "healthy": running,
-        "failed": count("failed"), "starting": count("placed"), "scheduling": 0,
-        "durable_objects_active": running, "assigned": running, "stopped": count("stopped")}});
-    value
+    let count =
+        |status: InstanceStatus| instances.iter().filter(|one| one.status == status).count();
+    let (running, placed) = (count(InstanceStatus::Running), count(InstanceStatus::Placed));
+    let (stopped, failed) = (count(InstanceStatus::Stopped), count(InstanceStatus::Failed));
+    let live = instances.len() - stopped - failed;
+    let counts = HealthCounts {
+        active: live,
+        healthy: running,
+        failed,
+        starting: placed,
+        scheduling: 0,
+        durable_objects_active: running,
+        assigned: running,
+        stopped,
+    };
+    ApplicationView {
+        wanted: record.wanted.clone(),
+        id: record.id.clone(),
+        created_at: record.created_at,
+        updated_at: record.updated_at,
+        version: record.version,
+        instances: live,
+        image: record.image.clone(),
+        health: ApplicationHealth { instances: counts },
+    }
 }
 
 fn instances(containers: &Containers, id: &str) -> Result<Response<Body>, Failure> {
     let record = containers.state.application(id)?.value;
     let all = instances_of(containers, &record);
-    let instance = |one: &InstanceView| {
-        let version = if one.version == 0 { record.version } else { one.version };
-        json!({"id": one.id, "app_version": version, "location": "local",
-            "created_at": one.started_at,
-            "current_placement": {"status": {"container_status": one.status, "health": one.status}}})
+    let instance = |one: &InstanceView| InstanceShown {
+        id: one.id.clone(),
+        app_version: if one.version == 0 { record.version } else { one.version },
+        location: "local",
+        created_at: one.started_at,
+        current_placement: CurrentPlacement {
+            status: PlacementStatus { container_status: one.status, health: one.status },
+        },
     };
-    let object = |one: &InstanceView| {
-        json!({"id": one.object, "name": Value::Null, "deployment_id": one.id,
-            "assigned_at": one.started_at})
+    let object = |one: &InstanceView| ObjectShown {
+        id: one.object.clone(),
+        name: None,
+        deployment_id: one.id.clone(),
+        assigned_at: one.started_at,
     };
-    Ok(success(&json!({
-        "instances": all.iter().map(instance).collect::<Vec<_>>(),
-        "durable_objects": all.iter().map(object).collect::<Vec<_>>(),
-    })))
-}
-
-fn rollout(containers: &Containers, id: &str, rollout: &Rollout) -> Result<Value, Failure> {
-    let record = containers.state.application(id)?.value;
-    let instances = instances_of(containers, &record);
-    let live = instances.iter().filter(|one| matches!(one.status, "running" | "placed"));
-    let (new, old): (Vec<_>, Vec<_>) =
-        live.partition(|one| one.version == rollout.target_version());
-    let steps = (0..rollout.steps.len()).map(|number| step(rollout, number));
-    Ok(json!({
-        "id": rollout.id,
-        "created_at": rollout.created_at,
-        "last_updated_at": rollout.updated_at,
-        "started_at": rollout.runs.first().map(|run| run.started_at),
-        "description": rollout.description,
-        "status": rollout.status,
-        "reason": rollout.reason,
-        "strategy": "rolling",
-        "kind": rollout.kind,
-        "target_version": rollout.target_version(),
-        "current_version": record.version,
-        "target_configuration": rollout.target_configuration,
-        "current_configuration": record.configuration(),
-        "progress": {"total_steps": rollout.steps.len(), "current_step": rollout.runs.len(),
-            "completed_steps": rollout.steps_done(),
-            "updated_instances": new.len(), "total_instances": new.len() + old.len()},
-        "steps": steps.collect::<Vec<_>>(),
+    Ok(success(&Instances {
+        instances: all.iter().map(instance).collect(),
+        durable_objects: all.iter().map(object).collect(),
     }))
 }
 
+fn rollout(containers: &Containers, id: &str, rollout: &Rollout) -> Result<RolloutView, Failure> {
+    let record = containers.state.application(id)?.value;
+    let instances = instances_of(containers, &record);
+    let live = instances.iter().filter(|one| one.status.is_live());
+    let (new, old): (Vec<_>, Vec<_>) =
+        live.partition(|one| one.version == rollout.target_version());
+    let steps = (0..rollout.steps.len()).map(|number| step(rollout, number));
+    Ok(RolloutView {
+        id: rollout.id,
+        created_at: rollout.created_at,
+        last_updated_at: rollout.updated_at,
+        started_at: rollout.runs.first().map(|run| run.started_at),
+        description: rollout.description.clone(),
+        status: rollout.status,
+        reason: rollout.reason.clone(),
+        strategy: "rolling",
+        kind: rollout.kind,
+        target_version: rollout.target_version(),
+        current_version: record.version,
+        target_configuration: rollout.target_configuration.clone(),
+        current_configuration: record.configuration(),
+        progress: RolloutProgress {
+            total_steps: rollout.steps.len(),
+            current_step: rollout.runs.len(),
+            completed_steps: rollout.steps_done(),
+            updated_instances: new.len(),
+            total_instances: new.len() + old.len(),
+        },
+        steps: steps.collect(),
+    })
+}
+
 /// One step, counted from 0.
-fn step(rollout: &Rollout, number: usize) -> Value {
+fn step(rollout: &Rollout, number: usize) -> RolloutStepView {
     let run = rollout.runs.get(number);
     let done = run.is_some_and(|run| run.completed_at.is_some());
     let status = match (rollout.status, run) {
@@ -187,17 +206,14 @@ fn step(rollout: &Rollout, number: usize) -> Value {
         (RolloutStatus::Completed, _) => "completed",
         _ => "pending",
     };
-    let mut value = json!({"id": number + 1, "status": status,
-        "step_size": {"percentage": rollout.steps[number]},
-        "description": rollout.descriptions.get(number).cloned().unwrap_or_default()});
-    if let Some(run) = run {
-        value["started_at"] = json!(run.started_at);
-        if let Some(at) = run.completed_at {
-            value["completed_at"] = json!(at);
-        }
-        if number + 1 == rollout.runs.len() {
-            value["reason"] = json!(rollout.reason);
-        }
+    let is_last = number + 1 == rollout.runs.len();
+    RolloutStepView {
+        id: number + 1,
+        status,
+        step_size: StepSize { percentage: rollout.steps[number] },
+        description: rollout.descriptions.get(number).cloned().unwrap_or_default(),
+        started_at: run.map(|run| run.started_at),
+        completed_at: run.and_then(|run| run.completed_at),
+        reason: is_last.then(|| rollout.reason.clone()),
     }
-    value
 }

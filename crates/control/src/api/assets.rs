@@ -6,11 +6,11 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use model::LARGEST_ASSET;
 use multer::{Constraints, Multipart, SizeLimit};
-use serde_json::json;
 
 use super::{Asked, bearer, body, query};
 use crate::assets::{self, Part};
 use crate::envelope::{Body, Failure, success};
+use crate::wire::{AssetsSession, AssetsUploaded};
 use crate::workers::{Workers, check_name};
 
 /// Most bytes of one upload: a portion, or the largest file, as base64 and with what is around it.
@@ -24,7 +24,7 @@ pub(super) async fn start(
     check_name(name)?;
     let manifest = body::json(asked.body).await?;
     let started = assets::start(&workers.state, name, manifest)?;
-    Ok(success(&json!({"jwt": started.token, "buckets": started.buckets})))
+    Ok(success(&AssetsSession { jwt: started.token, buckets: started.buckets }))
 }
 
 /// Content of a session: a form whose parts are named by their hashes, or one file, whose hash is in
@@ -47,8 +47,9 @@ pub(super) async fn upload(
     let kept =
         tokio::task::spawn_blocking(move || assets::upload(&state, &token, parts, is_base64));
     let whole = kept.await.map_err(|error| Failure::internal(error.to_string()))??;
-    let mut response = success(&json!({ "jwt": whole }));
-    if whole.is_some() {
+    let is_whole = whole.is_some();
+    let mut response = success(&AssetsUploaded { jwt: whole });
+    if is_whole {
         *response.status_mut() = StatusCode::CREATED;
     }
     Ok(response)

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use http::{Method, Response};
 use jiff::Timestamp;
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::Asked;
@@ -14,6 +13,7 @@ use crate::envelope::{Body, Failure, cursor_page};
 use crate::records::AuditEntry;
 use crate::route::{AccountRoute, ContainersRoute};
 use crate::state::State;
+use crate::wire::{AccountName, AuditAction, AuditActor, AuditLine, AuditRequest};
 
 /// What is shown where nobody says since when.
 const SHOWN: Duration = Duration::from_hours(24 * 7);
@@ -73,7 +73,7 @@ fn limit(text: Option<String>) -> Result<usize, Failure> {
     })
 }
 
-fn shown(account: &str, entry: &AuditEntry) -> Value {
+fn shown(account: &str, entry: &AuditEntry) -> AuditLine {
     let kind = match entry.method.as_str() {
         "POST" => "create",
         "DELETE" => "delete",
@@ -84,12 +84,21 @@ fn shown(account: &str, entry: &AuditEntry) -> Value {
         ..400 => "success",
         _ => "failure",
     });
-    json!({
-        "id": entry.id,
-        "account": {"id": account, "name": account},
-        "action": {"type": kind, "time": entry.at, "result": result},
-        "actor": {"context": "api_token", "type": "user", "ip_address": entry.address,
-            "token_id": entry.token_id, "token_name": entry.token_name},
-        "raw": {"method": entry.method, "uri": entry.path, "status_code": entry.status},
-    })
+    AuditLine {
+        id: entry.id,
+        account: AccountName::of(account),
+        action: AuditAction { kind, time: entry.at, result },
+        actor: AuditActor {
+            context: "api_token",
+            kind: "user",
+            ip_address: entry.address,
+            token_id: entry.token_id.clone(),
+            token_name: entry.token_name.clone(),
+        },
+        raw: AuditRequest {
+            method: entry.method.clone(),
+            uri: entry.path.clone(),
+            status_code: entry.status,
+        },
+    }
 }

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use http::Response;
 use jiff::Timestamp;
-use serde_json::json;
 
 use super::websocket::Handshake;
 use super::{Asked, body};
@@ -14,6 +13,7 @@ use crate::plan::{ExecPlan, LogPlan};
 use crate::platform::PlatformError;
 use crate::route::BerthRoute;
 use crate::streams::{PROTOCOL, send_events, send_log, serve_program};
+use crate::wire::{PreparedExec, StopWish, StoppedInstance, StoppedInstances};
 
 /// The largest terminal that is believed, in rows or columns.
 const MOST_CELLS: u16 = 10_000;
@@ -27,12 +27,12 @@ pub(super) async fn answer(
         BerthRoute::Stop(id) => {
             let grace = grace(containers, asked).await?;
             containers.stop_instance(&id, grace).await?;
-            Ok(success(&json!({ "id": id })))
+            Ok(success(&StoppedInstance { id }))
         }
         BerthRoute::Restart(id) => {
             let grace = grace(containers, asked).await?;
-            let stopped = containers.stop_all(&id, grace).await?;
-            Ok(success(&json!({ "instances": stopped })))
+            let instances = containers.stop_all(&id, grace).await?;
+            Ok(success(&StoppedInstances { instances }))
         }
         BerthRoute::Log(id) => log(containers, &id, asked),
         BerthRoute::Events => events(containers, asked),
@@ -40,7 +40,7 @@ pub(super) async fn answer(
             let plan: ExecPlan = body::json(asked.body).await?;
             containers.find_instance(&id)?;
             let exec = containers.platform.create_exec(&id, &plan).map_err(refused)?;
-            Ok(success(&json!({ "id": exec })))
+            Ok(success(&PreparedExec { id: exec }))
         }
         BerthRoute::StartExec(id) => start_exec(containers, &id, asked).await,
     }
@@ -102,12 +102,7 @@ async fn start_exec(
 
 /// The time between SIGTERM and SIGKILL that a request names, or else the platform's.
 async fn grace(containers: &Containers, asked: Asked) -> Result<Duration, Failure> {
-    #[derive(Default, serde::Deserialize)]
-    #[serde(default, deny_unknown_fields)]
-    struct Wanted {
-        grace_seconds: Option<u32>,
-    }
-    let wanted: Wanted = body::json(asked.body).await?;
+    let wanted: StopWish = body::json(asked.body).await?;
     let grace = wanted.grace_seconds.map(|seconds| Duration::from_secs(seconds.into()));
     Ok(grace.unwrap_or(containers.stop_grace))
 }

@@ -2,8 +2,7 @@
 
 use http::Response;
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Asked, Deployed, assets, body, content, not_allowed, secrets, tails, user, versions};
 use crate::envelope::{Body, Failure, page, success};
@@ -12,6 +11,12 @@ use crate::route::{ScriptRoute, WorkersRoute};
 use crate::routes;
 use crate::upload::{Atomic, Upload, WireTailConsumer};
 use crate::wanted::is_nothing;
+use crate::wire::{
+    AccountSubdomain, ConsumerName, CronWish, DomainsWish, Empty, IncomingReference, ListedScript,
+    NamespaceView, References, RouteWish, Schedules, ScriptSettings, Service, ServiceEnvironment,
+    ServiceReferences, ServiceScript, Subdomain, SubdomainWish, TailPair, TailedScript,
+    UploadedScript, VersionSettings, WorkerSubdomain, WorkerView,
+};
 use crate::workers::{Caller, Workers};
 
 pub(super) async fn answer(
@@ -25,7 +30,9 @@ pub(super) async fn answer(
             let scripts = workers.state.scripts()?;
             Ok(page(&scripts.iter().map(listed).collect::<Vec<_>>()))
         }
-        WorkersRoute::AccountSubdomain => Ok(success(&json!({"subdomain": workers.domain}))),
+        WorkersRoute::AccountSubdomain => {
+            Ok(success(&AccountSubdomain { subdomain: workers.domain.clone() }))
+        }
         WorkersRoute::Namespaces => namespaces(workers),
         WorkersRoute::Service(name) => {
             let script = workers.state.find_script(&name)?.ok_or_else(Failure::no_service)?;
@@ -42,10 +49,11 @@ pub(super) async fn answer(
         WorkersRoute::PatchLatest(name) => secrets::patch_latest(workers, &name, asked).await,
         WorkersRoute::Script(name, route) => one(deployed, &name, route, asked).await,
         WorkersRoute::TailConsumers(name) => {
-            let tail = |producer: &String| json!({"producer": {"script": producer}, "consumer": {"script": name}});
+            let script = |name: &String| TailedScript { script: name.clone() };
+            let tail = |from: &String| TailPair { producer: script(from), consumer: script(&name) };
             Ok(page(&workers.producers(&name)?.iter().map(tail).collect::<Vec<_>>()))
         }
-        WorkersRoute::KvNamespaces => Ok(page(&[])),
+        WorkersRoute::KvNamespaces => Ok(page::<Empty>(&[])),
     }
 }
 
@@ -78,13 +86,13 @@ async fn one(
         ScriptRoute::Deploy => versions::deploy(workers, name, asked).await,
         ScriptRoute::Subdomain => {
             let script = workers.state.script(name)?.value;
-            Ok(success(&json!({"enabled": script.subdomain, "previews_enabled": false})))
+            Ok(success(&subdomain(&script)))
         }
         ScriptRoute::PutSubdomain => put_subdomain(workers, name, asked).await,
         ScriptRoute::PutRoutes => put_routes(workers, name, asked).await,
         ScriptRoute::PutDomains => put_domains(workers, name, asked).await,
         ScriptRoute::Schedules => {
-            Ok(success(&json!({"schedules": workers.state.script(name)?.value.crons})))
+            Ok(success(&Schedules { schedules: workers.state.script(name)?.value.crons }))
         }
         ScriptRoute::PutSchedules => put_schedules(workers, name, asked).await,
         ScriptRoute::References => references(workers, name),
@@ -102,16 +110,18 @@ fn is_forced(asked: &Asked) -> bool {
 /// Who binds a Worker: whoever deletes it wants to know.
 fn references(workers: &Workers, name: &str) -> Result<Response<Body>, Failure> {
     let callers = workers.callers(name)?;
-    let incoming = callers.iter().map(|Caller { script, binding, .. }| {
-        json!({"service": script, "environment": "production", "name": binding})
+    let incoming = callers.into_iter().map(|Caller { script, binding, .. }| IncomingReference {
+        service: script,
+        environment: "production",
+        name: binding,
     });
     let incoming: Vec<_> = incoming.collect();
-    Ok(success(&match incoming.is_empty() {
-        true => json!({}),
-        false => {
-            json!({"services": {"incoming": incoming, "outgoing": [], "pages_function": false}})
-        }
-    }))
+    let services = (!incoming.is_empty()).then(|| ServiceReferences {
+        incoming,
+        outgoing: Vec::new(),
+        pages_function: false,
+    });
+    Ok(success(&References { services }))
 }
 
 async fn put(workers: &Workers, name: &str, asked: Asked) -> Result<Response<Body>, Failure> {
@@ -127,64 +137,83 @@ async fn put(workers: &Workers, name: &str, asked: Asked) -> Result<Response<Bod
     Ok(success(&uploaded(&script, &version)))
 }
 
-fn uploaded(script: &Script, version: &Version) -> Value {
-    json!({
-        "id": script.name,
-        "tag": script.tag,
-        "etag": version.etag(),
-        "deployment_id": version.id.simple().to_string(),
-        "startup_time_ms": version.startup_time_ms,
-        "created_on": script.created_on,
-        "modified_on": script.modified_on,
-        "migration_tag": script.migration_tag,
-        "handlers": ["fetch"],
-    })
+fn uploaded(script: &Script, version: &Version) -> UploadedScript {
+    UploadedScript {
+        id: script.name.clone(),
+        tag: script.tag.clone(),
+        etag: version.etag(),
+        deployment_id: version.id.simple().to_string(),
+        startup_time_ms: version.startup_time_ms,
+        created_on: script.created_on,
+        modified_on: script.modified_on,
+        migration_tag: script.migration_tag.clone(),
+        handlers: vec!["fetch"],
+    }
 }
 
-fn listed(script: &Script) -> Value {
-    json!({"id": script.name, "tag": script.tag, "migration_tag": script.migration_tag,
-        "created_on": script.created_on, "modified_on": script.modified_on})
+fn listed(script: &Script) -> ListedScript {
+    ListedScript {
+        id: script.name.clone(),
+        tag: script.tag.clone(),
+        migration_tag: script.migration_tag.clone(),
+        created_on: script.created_on,
+        modified_on: script.modified_on,
+    }
 }
 
-fn service(script: &Script) -> Value {
-    let wrangler = json!({"id": script.name, "tag": script.tag,
-        "migration_tag": script.migration_tag, "last_deployed_from": "wrangler"});
-    json!({"id": script.name, "default_environment": {"environment": "production",
-        "script": wrangler}})
+fn service(script: &Script) -> Service {
+    let wrangler = ServiceScript {
+        id: script.name.clone(),
+        tag: script.tag.clone(),
+        migration_tag: script.migration_tag.clone(),
+        last_deployed_from: "wrangler",
+    };
+    let environment = ServiceEnvironment { environment: "production", script: wrangler };
+    Service { id: script.name.clone(), default_environment: environment }
+}
+
+fn subdomain(script: &Script) -> Subdomain {
+    Subdomain { enabled: script.subdomain, previews_enabled: false }
 }
 
 /// `url` is ours: wrangler shows that of the subdomain, and takes none with a port.
-fn worker(deployed: &Deployed, script: &Script) -> Value {
+fn worker(deployed: &Deployed, script: &Script) -> WorkerView {
     let host = format!("http://{}.{}", script.name, deployed.workers.domain);
     let url = match deployed.port {
         80 => host.clone(),
         port => format!("{host}:{port}"),
     };
-    json!({"id": script.tag, "name": script.name, "created_on": script.created_on,
-        "updated_on": script.modified_on, "url": url,
-        "subdomain": {"enabled": script.subdomain, "previews_enabled": false, "url": host}})
+    WorkerView {
+        id: script.tag.clone(),
+        name: script.name.clone(),
+        created_on: script.created_on,
+        updated_on: script.modified_on,
+        url,
+        subdomain: WorkerSubdomain {
+            enabled: script.subdomain,
+            previews_enabled: false,
+            url: host,
+        },
+    }
 }
 
 fn settings(workers: &Workers, name: &str) -> Result<Response<Body>, Failure> {
     let script = workers.state.script(name)?.value;
     let version = workers.state.newest_version(&script)?.ok_or_else(Failure::no_version)?;
-    Ok(success(&json!({
-        "bindings": versions::bindings(&script, &version),
-        "compatibility_date": version.compatibility_date,
-        "compatibility_flags": version.compatibility_flags,
-        "migration_tag": script.migration_tag,
-    })))
+    Ok(success(&VersionSettings {
+        bindings: versions::bindings(&script, &version),
+        compatibility_date: version.compatibility_date,
+        compatibility_flags: version.compatibility_flags,
+        migration_tag: script.migration_tag,
+    }))
 }
 
 /// What holds for every version.
 fn script_settings(workers: &Workers, name: &str) -> Result<Response<Body>, Failure> {
     let consumers = workers.state.script(name)?.value.tail_consumers;
-    let wire = |service: &String| json!({"service": service});
-    let consumers = match consumers.is_empty() {
-        true => Value::Null,
-        false => consumers.iter().map(wire).collect(),
-    };
-    Ok(success(&json!({"logpush": false, "tail_consumers": consumers, "tags": []})))
+    let wire = |service: String| ConsumerName { service };
+    let consumers = (!consumers.is_empty()).then(|| consumers.into_iter().map(wire).collect());
+    Ok(success(&ScriptSettings { logpush: false, tail_consumers: consumers, tags: Vec::new() }))
 }
 
 /// Changes it: who is told of what happens. Logs are always shown; nothing else can be set.
@@ -221,18 +250,16 @@ fn namespaces(workers: &Workers) -> Result<Response<Body>, Failure> {
     let mut all = Vec::new();
     for script in workers.state.scripts()? {
         for class in &script.classes {
-            all.push(
-                json!({"id": class.namespace_id, "name": format!("{}_{}", script.name, class.name),
-                "class": class.name, "script": script.name, "use_sqlite": class.sqlite}),
-            );
+            all.push(NamespaceView {
+                id: class.namespace_id.clone(),
+                name: format!("{}_{}", script.name, class.name),
+                class: class.name.clone(),
+                script: script.name.clone(),
+                use_sqlite: class.sqlite,
+            });
         }
     }
     Ok(page(&all))
-}
-
-#[derive(Deserialize)]
-struct Enabled {
-    enabled: bool,
 }
 
 async fn put_subdomain(
@@ -240,18 +267,13 @@ async fn put_subdomain(
     name: &str,
     asked: Asked,
 ) -> Result<Response<Body>, Failure> {
-    let Enabled { enabled } = body::json(asked.body).await?;
+    let SubdomainWish { enabled } = body::json(asked.body).await?;
     let change = |script: &mut Script| {
         script.subdomain = enabled;
         Ok(())
     };
     let script = workers.change(name, change).await?;
-    Ok(success(&json!({"enabled": script.subdomain, "previews_enabled": false})))
-}
-
-#[derive(Deserialize)]
-struct WireRoute {
-    pattern: String,
+    Ok(success(&subdomain(&script)))
 }
 
 async fn put_routes(
@@ -259,7 +281,7 @@ async fn put_routes(
     name: &str,
     asked: Asked,
 ) -> Result<Response<Body>, Failure> {
-    let routes: Vec<WireRoute> = body::json(asked.body).await?;
+    let routes: Vec<RouteWish> = body::json(asked.body).await?;
     let patterns: Vec<String> = routes.into_iter().map(|route| route.pattern).collect();
     let patterns = free(workers, name, patterns)?;
     let change = |script: &mut Script| {
@@ -270,22 +292,12 @@ async fn put_routes(
     Ok(success(&Value::Null))
 }
 
-#[derive(Deserialize)]
-struct WireDomains {
-    origins: Vec<WireOrigin>,
-}
-
-#[derive(Deserialize)]
-struct WireOrigin {
-    hostname: String,
-}
-
 async fn put_domains(
     workers: &Workers,
     name: &str,
     asked: Asked,
 ) -> Result<Response<Body>, Failure> {
-    let WireDomains { origins } = body::json(asked.body).await?;
+    let DomainsWish { origins } = body::json(asked.body).await?;
     let patterns = origins.into_iter().map(|origin| format!("{}/*", origin.hostname)).collect();
     let patterns = free(workers, name, patterns)?;
     let change = |script: &mut Script| {
@@ -309,24 +321,19 @@ fn free(workers: &Workers, name: &str, patterns: Vec<String>) -> Result<Vec<Stri
     Ok(patterns)
 }
 
-#[derive(Deserialize)]
-struct WireCron {
-    cron: String,
-}
-
 async fn put_schedules(
     workers: &Workers,
     name: &str,
     asked: Asked,
 ) -> Result<Response<Body>, Failure> {
-    let wanted: Vec<WireCron> = body::json(asked.body).await?;
-    for WireCron { cron } in &wanted {
+    let wanted: Vec<CronWish> = body::json(asked.body).await?;
+    for CronWish { cron } in &wanted {
         let checked = workers.platform.check_cron(cron);
         checked.map_err(|error| Failure::bad_request(error.to_string()))?;
     }
     let now = Timestamp::now();
     let change = |script: &mut Script| {
-        let cron = |WireCron { cron }: WireCron| {
+        let cron = |CronWish { cron }: CronWish| {
             let known = script.crons.iter().find(|known| known.cron == cron);
             known.cloned().unwrap_or(Cron { cron, created_on: now, modified_on: now })
         };
@@ -334,7 +341,7 @@ async fn put_schedules(
         Ok(())
     };
     let script = workers.change(name, change).await?;
-    Ok(success(&json!({"schedules": script.crons})))
+    Ok(success(&Schedules { schedules: script.crons }))
 }
 
 /// Who did something, as clients show it.

@@ -1,19 +1,13 @@
 //! `/secrets_store/…`.
 
 use http::Response;
-use serde::Deserialize;
-use serde_json::{Value, json};
 
 use super::{Asked, Deployed, body};
 use crate::envelope::{Body, Failure, page, success};
 use crate::records::{SecretStore, StoredSecret};
 use crate::route::SecretStoresRoute;
 use crate::secret_stores as stores;
-
-#[derive(Deserialize)]
-struct NewStore {
-    name: String,
-}
+use crate::wire::{NewStore, StoreView, StoredSecretView};
 
 pub(super) async fn answer(
     deployed: &Deployed,
@@ -80,14 +74,26 @@ impl Deployed {
     }
 }
 
-fn store(account: &str, store: &SecretStore) -> Value {
-    json!({"id": store.id, "account_id": account, "name": store.name, "created": store.created,
-        "modified": store.modified})
+fn store(account: &str, store: &SecretStore) -> StoreView {
+    StoreView {
+        id: store.id.clone(),
+        account_id: account.to_owned(),
+        name: store.name.clone(),
+        created: store.created,
+        modified: store.modified,
+    }
 }
 
 /// A secret, without its text.
-fn secret(secret: &StoredSecret) -> Value {
-    json!({"id": secret.id, "store_id": secret.store_id, "name": secret.name,
-        "comment": secret.comment.as_deref().unwrap_or_default(), "scopes": secret.scopes,
-        "status": "active", "created": secret.created, "modified": secret.modified})
+fn secret(secret: &StoredSecret) -> StoredSecretView {
+    StoredSecretView {
+        id: secret.id.clone(),
+        store_id: secret.store_id.clone(),
+        name: secret.name.clone(),
+        comment: secret.comment.clone().unwrap_or_default(),
+        scopes: secret.scopes.clone(),
+        status: "active",
+        created: secret.created,
+        modified: secret.modified,
+    }
 }

@@ -4,55 +4,21 @@ use std::collections::BTreeMap;
 
 use http::Response;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Asked, body};
 use crate::bindings::place;
 use crate::envelope::{Body, Failure, success};
 use crate::records::{Binding, BindingKind, Script};
 use crate::upload;
+use crate::wire::{
+    Bindings, CopiedVersion, LatestWish, SecretText, SecretTexts, SecretView, SecretsWish,
+    VersionMember,
+};
 use crate::workers::Workers;
 
 /// Versions that differ by their secrets alone.
 pub(super) const SECRET_CHANGE: &str = "secret_change";
-
-/// A secret as clients send it.
-#[derive(Deserialize)]
-struct Wire {
-    name: String,
-    text: String,
-}
-
-#[derive(Deserialize)]
-struct Bulk {
-    /// `null` removes one.
-    secrets: BTreeMap<String, Option<Text>>,
-}
-
-#[derive(Deserialize)]
-struct Text {
-    text: String,
-}
-
-/// A change of the newest version, which makes another one that nothing serves yet.
-#[derive(Deserialize)]
-struct Latest {
-    /// `null` removes one.
-    #[serde(default)]
-    env: BTreeMap<String, Option<Member>>,
-    #[serde(default)]
-    annotations: BTreeMap<String, Option<String>>,
-    /// Everything else.
-    #[serde(flatten)]
-    rest: BTreeMap<String, Value>,
-}
-
-#[derive(Deserialize)]
-struct Member {
-    #[serde(rename = "type")]
-    kind: String,
-    text: String,
-}
 
 /// All bindings of a Worker, as wrangler 4.86 sends them: those that stay by their names and types.
 #[derive(Deserialize)]
@@ -66,7 +32,7 @@ pub(super) async fn patch_latest(
     asked: Asked,
 ) -> Result<Response<Body>, Failure> {
     let author = asked.author(SECRET_CHANGE);
-    let Latest { env, annotations, rest } = body::json(asked.body).await?;
+    let LatestWish { env, annotations, rest } = body::json(asked.body).await?;
     if let Some((field, _)) = rest.first_key_value() {
         return Err(Failure::validation(format!(
             "`{field}` of a version is not changed by `berth serve` yet; upload a version"
@@ -84,14 +50,14 @@ pub(super) async fn patch_latest(
     let change = |script: &Script, bindings: &mut Vec<Binding>| {
         for (secret, member) in env {
             match member {
-                Some(Member { text, .. }) => set(workers, script, bindings, secret, &text),
+                Some(VersionMember { text, .. }) => set(workers, script, bindings, secret, &text),
                 None => bindings.retain(|binding| !(is_secret(binding) && binding.name == secret)),
             }
         }
         Ok(())
     };
     let (_, version) = workers.copy_newest(name, author, annotations, change).await?;
-    Ok(success(&json!({"id": version.id, "number": version.number})))
+    Ok(success(&CopiedVersion { id: version.id, number: version.number }))
 }
 
 pub(super) async fn patch_settings(
@@ -132,7 +98,7 @@ pub(super) async fn patch_settings(
         Ok(())
     };
     let (script, version) = workers.change_bindings(name, author, change).await?;
-    Ok(success(&json!({ "bindings": super::versions::bindings(&script, &version) })))
+    Ok(success(&Bindings { bindings: super::versions::bindings(&script, &version) }))
 }
 
 pub(super) fn list(workers: &Workers, name: &str) -> Result<Response<Body>, Failure> {
@@ -148,7 +114,7 @@ pub(super) async fn put(
     asked: Asked,
 ) -> Result<Response<Body>, Failure> {
     let author = asked.author(SECRET_CHANGE);
-    let Wire { name: secret, text } = body::json(asked.body).await?;
+    let SecretText { name: secret, text } = body::json(asked.body).await?;
     let shown = shown(&secret);
     let change = |script: &Script, bindings: &mut Vec<Binding>| {
         set(workers, script, bindings, secret, &text);
@@ -164,11 +130,11 @@ pub(super) async fn patch(
     asked: Asked,
 ) -> Result<Response<Body>, Failure> {
     let author = asked.author(SECRET_CHANGE);
-    let Bulk { secrets } = body::json(asked.body).await?;
+    let SecretsWish { secrets } = body::json(asked.body).await?;
     let change = |script: &Script, bindings: &mut Vec<Binding>| {
         for (secret, text) in secrets {
             match text {
-                Some(Text { text }) => set(workers, script, bindings, secret, &text),
+                Some(SecretTexts { text }) => set(workers, script, bindings, secret, &text),
                 None => bindings.retain(|binding| !(is_secret(binding) && binding.name == secret)),
             }
         }
@@ -209,6 +175,6 @@ fn is_secret(binding: &Binding) -> bool {
     matches!(binding.kind, BindingKind::SecretText(_))
 }
 
-fn shown(name: &str) -> Value {
-    json!({"name": name, "type": "secret_text"})
+fn shown(name: &str) -> SecretView {
+    SecretView { name: name.to_owned(), kind: "secret_text" }
 }

@@ -4,7 +4,6 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use jiff::Timestamp;
-use serde_json::json;
 
 use super::bearer;
 use super::websocket::{Handshake, address};
@@ -12,6 +11,7 @@ use crate::containers::Containers;
 use crate::envelope::{Body, Failure, success};
 use crate::ssh::keys::{Admission, Keys};
 use crate::ssh::{self, Entrance};
+use crate::wire::SshTicket;
 
 /// Where a client finds the SSH server of an instance, and what it presents there. wrangler asks for
 /// `url` and `token`; `host_key` is beyond Cloudflare, for clients that look whom they have reached.
@@ -24,7 +24,7 @@ pub(super) fn ticket(
     let url = address(head, &format!("/ssh/{instance}"));
     let token = containers.ssh.tickets.make(&instance, Timestamp::now());
     let host_key = containers.ssh.host_key.public();
-    Ok(success(&json!({"url": url, "token": token, "host_key": host_key})))
+    Ok(success(&SshTicket { url, token, host_key }))
 }
 
 /// Opens the WebSocket of a ticket.

@@ -5,20 +5,14 @@ use std::net::SocketAddr;
 use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::websocket::{Handshake, address};
 use super::{Asked, body};
 use crate::envelope::{Body, Failure, page, success};
 use crate::tails::{self, Filters, PROTOCOL, Tail};
+use crate::wire::{TailView, TailWish};
 use crate::workers::Workers;
-
-#[derive(Default, Deserialize)]
-struct Wanted {
-    #[serde(default)]
-    filters: Vec<Value>,
-}
 
 pub(super) async fn make(
     workers: &Workers,
@@ -31,8 +25,8 @@ pub(super) async fn make(
         return Err(Failure::no_version());
     }
     let sent = body::bytes(body).await?;
-    let wanted: Wanted = match sent.is_empty() {
-        true => Wanted::default(),
+    let wanted: TailWish = match sent.is_empty() {
+        true => TailWish::default(),
         false => serde_json::from_slice(&sent)
             .map_err(|error| Failure::bad_request(format!("the body: {error}")))?,
     };
@@ -56,9 +50,9 @@ pub(super) fn delete(workers: &Workers, name: &str, id: &str) -> Result<Response
 }
 
 /// A tail with the address at which its watcher reaches us as it has just done.
-fn shown(tail: &Tail, head: &Parts) -> Value {
+fn shown(tail: &Tail, head: &Parts) -> TailView {
     let url = address(head, &format!("/tails/{}", tail.id));
-    json!({"id": tail.id, "url": url, "expires_at": tail.expires_at})
+    TailView { id: tail.id.clone(), url, expires_at: tail.expires_at }
 }
 
 /// Opens a tail's WebSocket. Who asks knows the tail's id, and needs no token.

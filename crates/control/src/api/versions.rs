@@ -1,8 +1,8 @@
 //! Versions and deployments of a Worker.
 
+use std::collections::BTreeMap;
+
 use http::Response;
-use serde::Deserialize;
-use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::scripts::author;
@@ -11,16 +11,24 @@ use super::{Asked, body};
 use crate::envelope::{Body, Failure, success};
 use crate::records::{ALL_REQUESTS, Beside, Deployment, Script, Version};
 use crate::upload::Upload;
+use crate::wire::{
+    BindingView, DeployedShare, DeploymentView, DeploymentWish, Deployments, ShareWish,
+    VersionMetadata, VersionResources, VersionRuntime, VersionScript, VersionView, Versions,
+};
 use crate::workers::{Author, Workers};
 
 /// Deployments of a version that was there.
 const PROMOTION: &str = "promotion";
+/// The annotation that says what made a version or a deployment.
+const TRIGGER: &str = "workers/triggered_by";
+/// The annotation with what somebody says about it.
+const MESSAGE: &str = "workers/message";
 
 pub(super) fn list(workers: &Workers, name: &str) -> Result<Response<Body>, Failure> {
     let script = workers.state.script(name)?.value;
     let versions = workers.state.versions(&script)?;
     let items: Vec<_> = versions.iter().map(|version| shown(&script, version)).collect();
-    Ok(success(&json!({ "items": items })))
+    Ok(success(&Versions { items }))
 }
 
 pub(super) fn view(workers: &Workers, name: &str, id: &str) -> Result<Response<Body>, Failure> {
@@ -44,23 +52,8 @@ pub(super) async fn upload(
 pub(super) fn deployments(workers: &Workers, name: &str) -> Result<Response<Body>, Failure> {
     let script = workers.state.script(name)?.value;
     let deployments = workers.state.deployments(&script)?;
-    let all: Vec<_> = deployments.iter().map(deployment).collect();
-    Ok(success(&json!({ "deployments": all })))
-}
-
-/// What to serve.
-#[derive(Deserialize)]
-struct Wanted {
-    versions: Vec<Share>,
-    #[serde(default)]
-    annotations: std::collections::BTreeMap<String, String>,
-}
-
-/// A version's share of the requests.
-#[derive(Deserialize)]
-struct Share {
-    version_id: String,
-    percentage: f64,
+    let deployments = deployments.iter().map(deployment).collect();
+    Ok(success(&Deployments { deployments }))
 }
 
 pub(super) async fn deploy(
@@ -69,16 +62,16 @@ pub(super) async fn deploy(
     asked: Asked,
 ) -> Result<Response<Body>, Failure> {
     let author = asked.author(PROMOTION);
-    let wanted: Wanted = body::json(asked.body).await?;
+    let wanted: DeploymentWish = body::json(asked.body).await?;
     let serving = wanted.versions.iter().filter(|share| share.percentage > 0.0);
     let shares = serving.map(beside).collect::<Result<Vec<_>, _>>()?;
-    let author = Author { message: wanted.annotations.get("workers/message").cloned(), ..author };
+    let author = Author { message: wanted.annotations.get(MESSAGE).cloned(), ..author };
     let done = workers.deploy(name, shares, author).await?;
     Ok(success(&deployment(&done)))
 }
 
 /// A share as it is kept.
-fn beside(share: &Share) -> Result<Beside, Failure> {
+fn beside(share: &ShareWish) -> Result<Beside, Failure> {
     let of_all = share.percentage / 100.0 * f64::from(ALL_REQUESTS);
     // Out of range it becomes a number that is in none, and is refused.
     Ok(Beside { version: parse(&share.version_id)?, share: of_all.round() as u32 })
@@ -93,41 +86,41 @@ fn parse(id: &str) -> Result<Uuid, Failure> {
 }
 
 /// The bindings of a version, secrets without their texts.
-pub(super) fn bindings(script: &Script, version: &Version) -> Vec<Value> {
+pub(super) fn bindings(script: &Script, version: &Version) -> Vec<BindingView> {
     let namespace = |class: &str| script.class(class).map(|class| class.namespace_id.clone());
     version.bindings.iter().map(|binding| binding.to_wire(&script.name, namespace)).collect()
 }
 
-fn shown(script: &Script, version: &Version) -> Value {
-    json!({
-        "id": version.id,
-        "number": version.number,
-        "metadata": {
-            "created_on": version.created_on,
-            "modified_on": version.created_on,
-            "author_email": author(&version.author),
-            "source": "wrangler",
-            "has_preview": false,
+fn shown(script: &Script, version: &Version) -> VersionView {
+    VersionView {
+        id: version.id,
+        number: version.number,
+        metadata: VersionMetadata {
+            created_on: version.created_on,
+            modified_on: version.created_on,
+            author_email: author(&version.author),
+            source: "wrangler",
+            has_preview: false,
         },
-        "annotations": annotations(version),
-        "resources": {
-            "bindings": bindings(script, version),
-            "script": {"etag": version.etag(), "handlers": ["fetch"]},
-            "script_runtime": {
-                "compatibility_date": version.compatibility_date,
-                "compatibility_flags": version.compatibility_flags,
-                "usage_model": "standard",
+        annotations: annotations(version),
+        resources: VersionResources {
+            bindings: bindings(script, version),
+            script: VersionScript { etag: version.etag(), handlers: vec!["fetch"] },
+            script_runtime: VersionRuntime {
+                compatibility_date: version.compatibility_date.clone(),
+                compatibility_flags: version.compatibility_flags.clone(),
+                usage_model: "standard",
             },
         },
-        "startup_time_ms": version.startup_time_ms,
-    })
+        startup_time_ms: version.startup_time_ms,
+    }
 }
 
 /// What its author says about a version, and what made it.
-fn annotations(version: &Version) -> Value {
-    let mut annotations = json!(version.annotations);
+fn annotations(version: &Version) -> BTreeMap<String, String> {
+    let mut annotations = version.annotations.clone();
     if let Some(trigger) = trigger(&version.source) {
-        annotations["workers/triggered_by"] = json!(trigger);
+        annotations.insert(TRIGGER.to_owned(), trigger.to_owned());
     }
     annotations
 }
@@ -141,15 +134,16 @@ fn trigger(source: &str) -> Option<&'static str> {
     }
 }
 
-fn deployment(deployment: &Deployment) -> Value {
-    let mut annotations = json!({});
+fn deployment(deployment: &Deployment) -> DeploymentView {
+    let mut annotations = BTreeMap::new();
     if let Some(trigger) = trigger(&deployment.source) {
-        annotations["workers/triggered_by"] = json!(trigger);
+        annotations.insert(TRIGGER.to_owned(), trigger.to_owned());
     }
     if let Some(message) = &deployment.message {
-        annotations["workers/message"] = json!(message);
+        annotations.insert(MESSAGE.to_owned(), message.clone());
     }
-    let version = |id: Uuid, share: u32| json!({"version_id": id, "percentage": percentage(share)});
+    let version =
+        |id: Uuid, share: u32| DeployedShare { version_id: id, percentage: percentage(share) };
     let versions = match deployment.beside {
         None => vec![version(deployment.version, ALL_REQUESTS)],
         Some(beside) => vec![
@@ -157,13 +151,13 @@ fn deployment(deployment: &Deployment) -> Value {
             version(beside.version, beside.share),
         ],
     };
-    json!({
-        "id": deployment.id,
-        "created_on": deployment.created_on,
-        "author_email": author(&deployment.author),
-        "source": "wrangler",
-        "strategy": "percentage",
-        "annotations": annotations,
-        "versions": versions,
-    })
+    DeploymentView {
+        id: deployment.id,
+        created_on: deployment.created_on,
+        author_email: author(&deployment.author),
+        source: "wrangler",
+        strategy: "percentage",
+        annotations,
+        versions,
+    }
 }

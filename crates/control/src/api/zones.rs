@@ -2,7 +2,6 @@
 //! for is one, and has the routes of its hosts.
 
 use http::Response;
-use serde_json::{Value, json};
 
 use super::Asked;
 use crate::envelope::{Body, Failure, page};
@@ -10,6 +9,7 @@ use crate::route::ZonesRoute;
 use crate::routes;
 use crate::seal::{hex, unhex};
 use crate::state::State;
+use crate::wire::{AccountName, Zone, ZoneRoute};
 
 pub(super) fn answer(
     state: &State,
@@ -27,9 +27,13 @@ pub(super) fn answer(
 }
 
 /// Its id is its name, so that there is nothing to remember.
-fn zone(account: &str, name: &str) -> Value {
-    json!({"id": hex(name.as_bytes()), "name": name, "status": "active",
-        "account": {"id": account, "name": account}})
+fn zone(account: &str, name: &str) -> Zone {
+    Zone {
+        id: hex(name.as_bytes()),
+        name: name.to_owned(),
+        status: "active",
+        account: AccountName::of(account),
+    }
 }
 
 fn name_of(id: &str) -> Result<String, Failure> {
@@ -39,13 +43,16 @@ fn name_of(id: &str) -> Result<String, Failure> {
     })
 }
 
-fn routes_of(state: &State, zone: &str) -> Result<Vec<Value>, Failure> {
+fn routes_of(state: &State, zone: &str) -> Result<Vec<ZoneRoute>, Failure> {
     let mut all = Vec::new();
     for script in state.scripts()? {
         let patterns = script.routes.iter().chain(&script.domains);
         for pattern in patterns.filter(|pattern| is_below(pattern, zone)) {
-            let id = hex(pattern.as_bytes());
-            all.push(json!({"id": id, "pattern": pattern, "script": script.name}));
+            all.push(ZoneRoute {
+                id: hex(pattern.as_bytes()),
+                pattern: pattern.clone(),
+                script: script.name.clone(),
+            });
         }
     }
     Ok(all)
@@ -78,7 +85,7 @@ mod tests {
 
     #[test]
     fn a_zone_is_found_by_its_id() {
-        let id = zone("a", "example.com")["id"].as_str().unwrap().to_owned();
+        let id = zone("a", "example.com").id;
         assert_eq!(name_of(&id).unwrap(), "example.com");
         assert!(name_of("xyz").is_err() && name_of("").is_err());
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use http::StatusCode;
 use model::{LARGEST_ASSET, MOST_ASSETS};
 use percent_encoding::percent_decode_str;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::envelope::Failure;
@@ -18,12 +19,14 @@ const LONGEST_NAME: usize = 255;
 const LONGEST_PATH: usize = 2048;
 
 /// The body of an `assets-upload-session`: URL paths, percent-encoded.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "AssetsManifest")]
 pub(crate) struct Manifest {
     manifest: BTreeMap<String, Entry>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "ManifestEntry")]
 struct Entry {
     hash: String,
     size: u64,

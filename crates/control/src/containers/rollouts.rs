@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::Containers;
 use crate::envelope::Failure;
+use crate::plan::InstanceStatus;
 use crate::records::{ApplicationRecord, Rollout, RolloutKind, RolloutStatus, StepRun};
 use crate::rollout::{Decision, Seen, decide};
 use crate::state::{Read, bytes, key};
@@ -263,8 +264,8 @@ impl Containers {
             if one.version != rollout.target_version() {
                 known.old.insert(one.id.clone());
             }
-            if one.status == "running" && known.ending.contains(&one.id) {
-                one.status = "stopping";
+            if one.status == InstanceStatus::Running && known.ending.contains(&one.id) {
+                one.status = InstanceStatus::Stopping;
             }
         }
         Seen {
@@ -321,7 +322,7 @@ impl Containers {
         self.write(id, rollout)?;
         known.told.extend(ids.iter().cloned());
         // One that has not even started is told again, until it is gone or runs.
-        let running = seen.instances.iter().filter(|one| one.status == "running");
+        let running = seen.instances.iter().filter(|one| one.status == InstanceStatus::Running);
         let running = running.map(|one| &one.id).filter(|one| ids.contains(one));
         known.ending.extend(running.cloned());
         let (platform, grace) = (Arc::clone(&self.platform), self.stop_grace);
@@ -406,7 +407,7 @@ fn descriptions(wanted: &Value) -> Vec<String> {
 fn begin(rollout: &mut Rollout, seen: &Seen) {
     let step = rollout.runs.len();
     let percentage = rollout.steps.get(step).copied().unwrap_or(100);
-    let live = seen.instances.iter().filter(|one| matches!(one.status, "running" | "placed"));
+    let live = seen.instances.iter().filter(|one| one.status.is_live());
     let objects: Vec<_> = live.map(|one| one.object.clone()).collect();
     let share = Share::percent_of(percentage, &objects).max(rollout.share());
     let started_at = seen.now;

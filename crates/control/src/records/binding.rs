@@ -1,9 +1,10 @@
 //! What a Worker's `env` holds, as it is remembered.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::seal::Sealed;
+use crate::wire::BindingView;
 
 /// One member of `env`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,35 +66,31 @@ impl Binding {
         &self,
         script: &str,
         namespace: impl Fn(&str) -> Option<String>,
-    ) -> Value {
-        let mut wire = json!({"name": self.name, "type": self.kind.name()});
+    ) -> BindingView {
+        let (name, kind) = (self.name.clone(), self.kind.name());
+        let mut view = BindingView { name, kind, ..BindingView::default() };
         match &self.kind {
-            BindingKind::PlainText(text) => wire["text"] = json!(text),
-            BindingKind::Json(value) => wire["json"] = value.clone(),
+            BindingKind::PlainText(text) => view.text = Some(text.clone()),
+            BindingKind::Json(value) => view.json = Some(value.clone()),
             BindingKind::DurableObjectNamespace { class_name } => {
-                wire["class_name"] = json!(class_name);
-                wire["namespace_id"] = json!(namespace(class_name));
+                view.class_name = Some(class_name.clone());
+                view.namespace_id = Some(namespace(class_name));
             }
             BindingKind::Service { entrypoint, props } => {
-                wire["service"] = json!(script);
-                for (name, value) in [("entrypoint", json!(entrypoint)), ("props", json!(props))] {
-                    if !value.is_null() {
-                        wire[name] = value;
-                    }
-                }
+                view.service = Some(script.to_owned());
+                view.entrypoint.clone_from(entrypoint);
+                view.props = props.clone().filter(|props| !props.is_null());
             }
             BindingKind::OtherService { service, entrypoint } => {
-                wire["service"] = json!(service);
-                if let Some(entrypoint) = entrypoint {
-                    wire["entrypoint"] = json!(entrypoint);
-                }
+                view.service = Some(service.clone());
+                view.entrypoint.clone_from(entrypoint);
             }
             BindingKind::StoredSecret { store_id, secret_name } => {
-                wire["store_id"] = json!(store_id);
-                wire["secret_name"] = json!(secret_name);
+                view.store_id = Some(store_id.clone());
+                view.secret_name = Some(secret_name.clone());
             }
             BindingKind::SecretText(_) | BindingKind::Assets | BindingKind::VersionMetadata => {}
         }
-        wire
+        view
     }
 }

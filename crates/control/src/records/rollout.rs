@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use model::Share;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -71,7 +72,7 @@ pub(crate) struct StepRun {
 }
 
 /// Who says when a step of a rollout begins.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RolloutKind {
     /// The end of the one before.
@@ -82,7 +83,7 @@ pub(crate) enum RolloutKind {
 }
 
 /// Where a rollout stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum RolloutStatus {
     /// Nothing has begun.

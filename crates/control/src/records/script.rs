@@ -1,6 +1,7 @@
 //! A Worker with everything that outlives its versions.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -84,7 +85,7 @@ pub(crate) struct Class {
 }
 
 /// A cron trigger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub(crate) struct Cron {
     pub(crate) cron: String,
     pub(crate) created_on: Timestamp,

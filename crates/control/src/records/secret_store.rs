@@ -1,6 +1,7 @@
 //! The Secrets Store: secrets of an account, which Workers and containers' registries refer to by name.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::seal::Sealed;
@@ -33,7 +34,7 @@ pub(crate) struct StoredSecret {
 }
 
 /// Who may use a secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum SecretScope {
     /// Bindings of Workers.

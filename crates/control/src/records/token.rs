@@ -1,6 +1,7 @@
 //! Who may do what.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A token, without the text that its owner presents.
@@ -35,7 +36,7 @@ impl Token {
 }
 
 /// What a token allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Scope {
     /// Everything.
     #[serde(rename = "admin")]

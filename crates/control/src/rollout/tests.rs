@@ -53,7 +53,7 @@ fn done(share: u32) -> StepRun {
     StepRun { completed_at: Some(at(2)), ..replaced(share) }
 }
 
-fn one(name: &str, version: u32, status: &'static str) -> InstanceView {
+fn one(name: &str, version: u32, status: InstanceStatus) -> InstanceView {
     InstanceView {
         id: format!("{name}{version}"),
         object: object(name),
@@ -61,20 +61,20 @@ fn one(name: &str, version: u32, status: &'static str) -> InstanceView {
         status,
         listens: false,
         silent_port: None,
-        started_at: (status != "placed").then(|| at(0)),
+        started_at: (status != InstanceStatus::Placed).then(|| at(0)),
     }
 }
 
 fn old(name: &str) -> InstanceView {
-    one(name, 1, "running")
+    one(name, 1, InstanceStatus::Running)
 }
 
 fn ready(name: &str) -> InstanceView {
-    InstanceView { listens: true, ..one(name, 2, "running") }
+    InstanceView { listens: true, ..one(name, 2, InstanceStatus::Running) }
 }
 
 fn silent(name: &str) -> InstanceView {
-    InstanceView { silent_port: Some(8080), ..one(name, 2, "running") }
+    InstanceView { silent_port: Some(8080), ..one(name, 2, InstanceStatus::Running) }
 }
 
 fn failure(name: &str, id: &str, second: i64) -> InstanceFailure {
@@ -106,8 +106,8 @@ fn table(rows: &[(&str, Vec<StepRun>, Seen, Decision)]) {
 
 #[test]
 fn bf4_a_step_replaces_its_share_and_waits_for_what_comes() {
-    let stopping = one("0", 1, "stopping");
-    let starting = one("0", 2, "running");
+    let stopping = one("0", 1, InstanceStatus::Stopping);
+    let starting = one("0", 2, InstanceStatus::Running);
     table(&[
         ("nothing has begun", vec![], seen(0, &[old("0"), old("f")], &[]), Decision::Begin),
         ("half", vec![begun(50)], seen(0, &[old("0"), old("f")], &[]), stop(&["01"])),
@@ -117,23 +117,28 @@ fn bf4_a_step_replaces_its_share_and_waits_for_what_comes() {
         ("nobody asked", vec![replaced(50)], seen(11, &[old("f")], &[]), Decision::Finish),
         ("it starts", vec![replaced(50)], seen(12, &[starting], &[]), Decision::Wait),
         ("it is there", vec![replaced(50)], seen(2, &[ready("0")], &[]), Decision::Finish),
-        ("it waits", vec![replaced(50)], seen(20, &[one("0", 2, "placed")], &[]), Decision::Wait),
+        (
+            "it waits",
+            vec![replaced(50)],
+            seen(20, &[one("0", 2, InstanceStatus::Placed)], &[]),
+            Decision::Wait,
+        ),
         (
             "it waits on",
             vec![replaced(50)],
-            seen(61, &[one("0", 2, "placed")], &[]),
+            seen(61, &[one("0", 2, InstanceStatus::Placed)], &[]),
             Decision::Finish,
         ),
         (
             "it is a job",
             vec![replaced(50)],
-            seen(2, &[one("0", 2, "stopped")], &[]),
+            seen(2, &[one("0", 2, InstanceStatus::Stopped)], &[]),
             Decision::Finish,
         ),
         (
             "no port is asked for",
             vec![replaced(50)],
-            seen(31, &[one("0", 2, "running")], &[]),
+            seen(31, &[one("0", 2, InstanceStatus::Running)], &[]),
             Decision::Finish,
         ),
         ("a step is done", vec![done(50)], seen(3, &[ready("0"), old("f")], &[]), Decision::Begin),
@@ -160,7 +165,7 @@ fn new_instances_that_fail_turn_a_rollout_back() {
         seen(2, &[], &[failure("0", "02", 2)]),
         "1 of 1 new instances failed; that of 00000000… ended with exit code 1",
     );
-    reverts(seen(2, &[one("0", 2, "running")], &[failure("0", "02", 2)]), "1 of 1");
+    reverts(seen(2, &[one("0", 2, InstanceStatus::Running)], &[failure("0", "02", 2)]), "1 of 1");
     reverts(seen(31, &[silent("0")], &[]), "does not listen on port 8080 after 30 s");
     reverts(seen(2, &[ready("1")], &[failure("0", "02", 2), failure("2", "22", 2)]), "2 of 3");
     table(&[

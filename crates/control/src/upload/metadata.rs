@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::AssetRules;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -48,7 +49,8 @@ pub(crate) struct Metadata {
 }
 
 /// One of `tail_consumers`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
+#[schemars(rename = "TailConsumer")]
 pub(crate) struct WireTailConsumer {
     pub(crate) service: String,
     #[serde(default)]

@@ -82,3 +82,21 @@ async fn plain_requests_are_sent_on_to_tls() {
         assert!(answer.contains(&format!("location: {place}\r\n")), "{answer}");
     }
 }
+
+#[tokio::test]
+async fn what_a_trusted_proxy_received_with_tls_is_not_sent_on() {
+    let edge = Edge::bind(IpAddr::V4(Ipv4Addr::LOCALHOST), 0).await.expect("a port");
+    let address = edge.local_addr().expect("an address");
+    let front = Front::new(Arc::new(|_| None)).redirecting(443);
+    let _serving = edge.serve_sites(front.trusting(Arc::new(|address| address.is_loopback())));
+    for (scheme, status) in [("https", 404), ("http", 308)] {
+        let mut stream = TcpStream::connect(address).await.expect("an edge");
+        let request = format!(
+            "GET / HTTP/1.1\r\nhost: a.test\r\nx-forwarded-proto: {scheme}\r\nconnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.expect("an edge");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("text");
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
+    }
+}

@@ -3,7 +3,7 @@
 use std::os::fd::AsRawFd;
 use std::path::Path;
 
-use runtime::{DiskLimit, ExecStreams, Runtime, Warning};
+use runtime::{DiskLimit, ExecStreams, Runtime, Sandbox, Warning};
 
 use crate::adopt::{as_agent, until};
 use crate::host::{self, Host, is_root, process, within};
@@ -17,25 +17,36 @@ pub(crate) fn loop_devices(dir: &Path) -> Vec<String> {
     files.filter(|file| file.starts_with(dir.to_str().unwrap())).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn writes_end_at_the_types_disk() {
-    if !is_root() {
-        return;
-    }
-    let host = Host::open().await;
+/// A sandbox whose program has written to a disk of 64 MB until it was full, and has ended.
+pub(crate) async fn with_full_disk(host: &Host) -> Sandbox {
     let mut spec = host.spec(&["fill", "/data", "200"]);
     spec.limits.disk_mb = 64;
     let (sandbox, output) = host.start_spec(spec).await;
     let (stdout, _) = host::read_all(output).await;
     let (written, errno) = stdout.trim().split_once(' ').unwrap();
     let written: u64 = written.parse().unwrap();
+    // A file system of its own takes some of it.
     assert!((50..=61).contains(&written) && errno == "28", "{stdout}");
     assert_eq!(within(sandbox.wait()).await.code, 1);
-    sandbox.destroy().await.unwrap();
-    // The next one's is empty again.
+    sandbox
+}
+
+/// The next sandbox has all of its disk again.
+pub(crate) async fn assert_next_disk_is_empty(host: &Host) {
     let mut spec = host.spec(&["fill", "/data", "40"]);
     spec.limits.disk_mb = 64;
     assert_eq!(host.run_spec(spec).await.1, "40 0\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_end_at_the_types_disk() {
+    if !is_root() {
+        return;
+    }
+    let host = Host::open().await;
+    let sandbox = with_full_disk(&host).await;
+    sandbox.destroy().await.unwrap();
+    assert_next_disk_is_empty(&host).await;
     host.close().await;
 }
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::adopt::{as_agent, until};
-use crate::disk::loop_devices;
-use crate::host::{self, Host, Processes, within};
+use crate::disk::{assert_next_disk_is_empty, loop_devices, with_full_disk};
+use crate::host::{self, Host, Processes};
 
 /// A directory on an XFS that keeps project quotas; says so when there is none.
 #[expect(clippy::print_stderr, reason = "nothing is skipped silently")]
@@ -34,21 +34,11 @@ fn limits(dir: &Path) -> Vec<u64> {
 async fn writes_end_at_the_types_disk_without_a_device() {
     let Some(dir) = with_quotas() else { return };
     let host = Host::open_in(&dir, 1).await;
-    let mut spec = host.spec(&["fill", "/data", "200"]);
-    spec.limits.disk_mb = 64;
-    let (sandbox, output) = host.start_spec(spec).await;
-    let (stdout, _) = host::read_all(output).await;
-    let (written, errno) = stdout.trim().split_once(' ').unwrap();
-    let written: u64 = written.parse().unwrap();
-    assert!((50..=61).contains(&written) && errno == "28", "{stdout}");
-    assert_eq!(within(sandbox.wait()).await.code, 1);
+    let sandbox = with_full_disk(&host).await;
     assert_eq!((limits(&dir), loop_devices(&host.dir)), (vec![62_500], Vec::new()));
     sandbox.destroy().await.unwrap();
     assert!(limits(&dir).is_empty());
-    // The next one's is empty again.
-    let mut spec = host.spec(&["fill", "/data", "40"]);
-    spec.limits.disk_mb = 64;
-    assert_eq!(host.run_spec(spec).await.1, "40 0\n");
+    assert_next_disk_is_empty(&host).await;
     host.close().await;
 }
 

@@ -47,7 +47,9 @@ const RPC_HOST: &str = "berth-rpc";
 pub struct Ingress<'a> {
     /// Such as `HTTP/2`; `HTTP/1.1` where it is empty.
     pub http: &'a str,
-    /// Version and cipher of its TLS session in Cloudflare's words; `None` without TLS.
+    /// Whether its URL is `https`: the TLS may be that of a proxy.
+    pub https: bool,
+    /// Version and cipher of its TLS session in Cloudflare's words; `None` where that is not known.
     pub tls: Option<(&'a str, &'a str)>,
     /// Its `Accept-Encoding`.
     pub accept_encoding: Option<&'a str>,
@@ -81,7 +83,7 @@ pub fn ingress_headers(ingress: &Ingress<'_>) -> [(&'static str, String); 2] {
         tls_version,
     };
     let cf = serde_json::to_string(&cf).expect("texts alone become JSON");
-    let scheme = if ingress.tls.is_some() { "https" } else { "http" };
+    let scheme = if ingress.https { "https" } else { "http" };
     [(CF_HEADER, cf), (PROTO_HEADER, scheme.to_owned())]
 }
 

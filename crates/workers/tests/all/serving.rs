@@ -36,7 +36,7 @@ async fn a_worker_answers_and_sees_what_the_client_sent() {
     assert_eq!(status, StatusCode::OK);
     assert_eq!(body, r#"["http://worker.test/a/b?c=d",null,["host"]]"#);
     let tls = Some(("TLSv1.3", "AEAD-AES128-GCM-SHA256"));
-    let request = ingress_headers(&Ingress { tls, ..Ingress::default() })
+    let request = ingress_headers(&Ingress { tls, https: true, ..Ingress::default() })
         .into_iter()
         .fold(Request::get("/"), |request, (name, value)| request.header(name, value));
     let body = host.request(request).await.into_body();

@@ -61,6 +61,7 @@ mod serve_deploy;
 mod serve_failures;
 mod serve_images;
 mod serve_migrations;
+mod serve_proxies;
 mod serve_registries;
 mod serve_rollouts;
 mod serve_secrets;

@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use e2e::{Berth, Data, Dev, Project, Registry, RegistryServer};
+use e2e::{Berth, Certificate, Data, Dev, Project, Registry, RegistryServer};
 use serde_json::json;
 
 const IMAGE: &str = "busybox:1";
@@ -75,14 +75,7 @@ fn i1_bh2_skopeo_pushes_an_image_inspects_pulls_and_deletes_it() {
 #[test]
 fn i3_a_client_that_trusts_the_certificate_pushes_over_tls() {
     let folder = tempfile::tempdir().expect("make a folder");
-    let [key, certificate] = ["key.pem", "ca.crt"].map(|name| folder.path().join(name));
-    run(Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
-        .args(["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&certificate));
+    let Certificate { certificate, key } = Certificate::in_folder(folder.path());
     let [key, certificate] = [key, certificate].map(|path| path.to_string_lossy().into_owned());
     let server = RegistryServer::start(&["--tls-cert", &certificate, "--tls-key", &key]);
     let creds = format!("v1:{}", server.credential(&["--pull", "--push"]));

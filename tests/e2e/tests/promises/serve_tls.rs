@@ -2,11 +2,11 @@
 //! certificate that is renewed serves without a restart.
 
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use e2e::{Berth, NEWEST, PATIENCE, Platform, Project, eventually};
+use e2e::{Berth, Certificate, NEWEST, PATIENCE, Platform, Project, eventually};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -38,23 +38,6 @@ export default {
   },
 };
 "#;
-
-/// A certificate's file and its key's, made anew at each call.
-fn certificate(folder: &Path) -> [PathBuf; 2] {
-    let [certificate, key] = ["tls.pem", "tls.key"].map(|name| folder.join(name));
-    let made = Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"])
-        .args(["-nodes", "-days", "2", "-subj", "/CN=test"])
-        .args(["-addext", &format!("subjectAltName=DNS:{HOST}")])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&certificate)
-        .output();
-    assert!(made.expect("run openssl").status.success(), "openssl makes a certificate");
-    [certificate, key]
-}
 
 /// What curl gets; `None` if it does not trust whom it meets.
 fn curl(certificate: &Path, port: u16, path: &str, version: &str) -> Option<String> {
@@ -98,14 +81,14 @@ fn workers_and_containers_are_served_with_tls_and_a_renewed_certificate() {
     project.write("src/index.ts", WORKER);
     platform.client(&project, &["deploy"]).assert_succeeds();
     let folder = project.path();
-    let [certificate_file, key] = certificate(folder);
+    let Certificate { certificate, key } = Certificate::of_host(folder, HOST);
     let log = folder.join("access.log");
     let text = |path: &Path| path.to_str().expect("text").to_owned();
     let platform = platform.stopped_and_started_again_with(&[
         "--listen-tls",
         "127.0.0.1:0",
         "--tls-cert",
-        &text(&certificate_file),
+        &text(&certificate),
         "--tls-key",
         &text(&key),
         "--redirect-to-tls",
@@ -116,7 +99,7 @@ fn workers_and_containers_are_served_with_tls_and_a_renewed_certificate() {
     let port: u16 = line.rsplit_once(':').and_then(|(_, port)| port.parse().ok()).expect("a port");
 
     for (version, name, number) in [("--http1.1", "HTTP/1.1", "1.1"), ("--http2", "HTTP/2", "2")] {
-        let said = curl(&certificate_file, port, "/cf?token=hush", version).expect("an answer");
+        let said = curl(&certificate, port, "/cf?token=hush", version).expect("an answer");
         let (body, version) = said.split_once("\nversion ").expect("both");
         assert_eq!(version, number);
         let seen: Value = serde_json::from_str(body).expect("JSON");
@@ -130,14 +113,14 @@ fn workers_and_containers_are_served_with_tls_and_a_renewed_certificate() {
         assert_eq!(seen["headers"][2], "https");
         assert!(seen["headers"][3].as_str().is_some_and(|ray| ray.len() == 20), "{seen}");
     }
-    let container = curl(&certificate_file, port, "/", "--http2").expect("an answer");
+    let container = curl(&certificate, port, "/", "--http2").expect("an answer");
     assert!(container.contains("version 2") && container.contains("nstance"), "{container}");
-    assert_eq!(websocket(&certificate_file, port, "a"), Message::text("echo a"));
+    assert_eq!(websocket(&certificate, port, "a"), Message::text("echo a"));
     let redirected = platform.worker("hello-containers").get("/a?b=c");
     assert_eq!(redirected.status, 308);
     assert_eq!(redirected.headers["location"], format!("https://{HOST}:{port}/a?b=c"));
 
-    let renewed = certificate(folder)[0].clone();
+    let renewed = Certificate::of_host(folder, HOST).certificate;
     let serves = || curl(&renewed, port, "/cf", "--http2");
     eventually(PATIENCE, serves).expect("the renewed certificate serves");
     let whole = fs_err::read(&renewed).expect("a file");
@@ -163,7 +146,7 @@ fn workers_and_containers_are_served_with_tls_and_a_renewed_certificate() {
 #[test]
 fn a_certificate_that_cannot_be_used_is_named_before_anything_starts() {
     let project = Project::empty().with_own_home();
-    let [certificate, key] = certificate(project.path());
+    let Certificate { certificate, key } = Certificate::of_host(project.path(), HOST);
     fs_err::write(&certificate, "no PEM").expect("a file");
     let text = |path: &Path| path.to_str().expect("text").to_owned();
     let (certificate, key) = (text(&certificate), text(&key));
@@ -171,8 +154,7 @@ fn a_certificate_that_cannot_be_used_is_named_before_anything_starts() {
     let serve = ["serve", "--listen", "127.0.0.1:0", "--api", "127.0.0.1:0"];
     let tls = [&serve[..], &["--listen-tls", "127.0.0.1:0"]].concat();
     let run = |args: Vec<&str>| Berth::new(&project, args).run();
-    run([&tls[..], &pair].concat())
-        .assert_fails(3, &["use the certificate in", "tls.pem", "hint:"]);
+    run([&tls[..], &pair].concat()).assert_fails(3, &["use the certificate in", "ca.crt", "hint:"]);
     run(tls.clone()).assert_fails(2, &["--listen-tls has no certificate", "hint:"]);
     let other = [&tls[..], &pair, &["--tls-cert", &certificate]].concat();
     run(other).assert_fails(2, &["--tls-cert is given 2 times, --tls-key 1 times", "hint:"]);

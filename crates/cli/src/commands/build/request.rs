@@ -188,6 +188,7 @@ mod tests {
             (["https://e.com/x.git", ""], "is no folder"),
             (["--tag=A B", ""], "image name"),
             (["--platform=windows/amd64", ""], "windows/amd64"),
+            (["--platform=linux/amd64,linux/arm64", ""], "linux/amd64,linux/arm64"),
             (["--build-context=n=oci-layout://x", ""], "neither a folder"),
         ] {
             let error = of(&arguments[..1]).unwrap_err();
