@@ -1,6 +1,7 @@
 //! `/containers/applications…`, and what dashboards show of them.
 
 use http::Response;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Asked, Deployed, body, ssh};
@@ -135,17 +136,22 @@ fn instances(containers: &Containers, id: &str) -> Result<Response<Body>, Failur
     let instance = |one: &InstanceView| {
         let version = if one.version == 0 { record.version } else { one.version };
         json!({"id": one.id, "app_version": version, "location": "local",
-            "created_at": one.started_at,
+            "created_at": started_at(one),
             "current_placement": {"status": {"container_status": one.status, "health": one.status}}})
     };
     let object = |one: &InstanceView| {
         json!({"id": one.object, "name": Value::Null, "deployment_id": one.id,
-            "assigned_at": one.started_at})
+            "assigned_at": started_at(one)})
     };
     Ok(success(&json!({
         "instances": all.iter().map(instance).collect::<Vec<_>>(),
         "durable_objects": all.iter().map(object).collect::<Vec<_>>(),
     })))
+}
+
+/// Since when an instance runs, as the clock on the wall counts now.
+fn started_at(one: &InstanceView) -> Option<Timestamp> {
+    Timestamp::now().checked_sub(one.running_for?).ok()
 }
 
 fn rollout(containers: &Containers, id: &str, rollout: &Rollout) -> Result<Value, Failure> {
