@@ -11,7 +11,9 @@ use crate::log::Events;
 use crate::process::{ScheduledError, ScheduledOutcome, Serving, scheduled};
 
 /// Longest sleep: the wall clock may jump, and the machine may sleep.
-const LONGEST_SLEEP: Duration = Duration::from_secs(20);
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+/// What is later than that was missed.
+const LATE: Duration = Duration::from_secs(60);
 /// How long a trigger waits for a process while one is being replaced.
 const PROCESS_WAITS: Duration = Duration::from_secs(20);
 
@@ -42,7 +44,7 @@ async fn run_by(now: impl Fn() -> SystemTime, schedules: Vec<Schedule>, of: Trig
             continue;
         }
         // The machine slept: its minutes are not run one after the other.
-        let late = now().duration_since(next).is_ok_and(|late| late > LONGEST_SLEEP * 3);
+        let late = now().duration_since(next).is_ok_and(|late| late > LATE);
         for schedule in schedules.iter().filter(|_| !late) {
             if schedule.next_after(after) == Some(next) && !of.runs.is_repeat(schedule, next) {
                 of.spawn(schedule, Run { minute: next, missed: false }, &mut triggers);
