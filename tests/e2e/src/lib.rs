@@ -39,7 +39,7 @@ pub use dev::Dev;
 pub use engine::{Background, Engine, Tool, berth_docker_binary};
 pub use internet::Internet;
 pub use leftovers::{Footprint, readable_files_with};
-pub use numbered::{Numbered, number};
+pub use numbered::Numbered;
 pub use platform::Platform;
 pub use process::{Process, processes};
 pub use project::{Project, SmallDisk};

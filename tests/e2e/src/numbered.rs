@@ -110,12 +110,8 @@ impl Default for Numbered {
 }
 
 /// The number after a word of an answer.
-///
-/// # Panics
-/// There is none.
-#[must_use]
 #[track_caller]
-pub fn number(answer: &str, word: &str) -> usize {
+fn number(answer: &str, word: &str) -> usize {
     let rest = answer.split_once(word).map(|(_, rest)| rest).unwrap_or_default();
     let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
     digits.and_then(|digits| digits.parse().ok()).unwrap_or_else(|| panic!("{word}: {answer}"))
