@@ -1,11 +1,14 @@
 //! A project that says by its answers which of its versions they come from.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::platform::Platform;
 use crate::project::Project;
 use crate::wait::until;
+
+/// Where its application is.
+const APPLICATIONS: &str = "/accounts/local/containers/applications";
 
 /// A project whose code and image say their number: `hello`, whose rollouts have one step.
 #[derive(Debug)]
@@ -100,6 +103,44 @@ impl Numbered {
             let answer = Self::worker(platform).get(&format!("/container/{container}")).text();
             answer.contains("image-").then(|| number(&answer, "image-"))
         })
+    }
+}
+
+impl Numbered {
+    /// Its application on a platform, as the API shows it.
+    #[must_use]
+    pub fn application(platform: &Platform) -> Value {
+        let all = platform.ask(platform.token(), "GET", APPLICATIONS, "").json();
+        all["result"][0].clone()
+    }
+
+    /// Where the rollouts of its application are in the API.
+    ///
+    /// # Panics
+    /// It is not deployed.
+    #[must_use]
+    pub fn path_of_rollouts(platform: &Platform) -> String {
+        let application = Self::application(platform);
+        format!("{APPLICATIONS}/{}/rollouts", application["id"].as_str().expect("an id"))
+    }
+
+    /// The rollouts of its application, the newest first.
+    ///
+    /// # Panics
+    /// It is not deployed.
+    #[must_use]
+    pub fn rollouts(platform: &Platform) -> Value {
+        let path = Self::path_of_rollouts(platform);
+        platform.ask(platform.token(), "GET", &path, "").json()["result"].clone()
+    }
+
+    /// The newest of them; `null` if there is none.
+    ///
+    /// # Panics
+    /// It is not deployed.
+    #[must_use]
+    pub fn newest_rollout(platform: &Platform) -> Value {
+        Self::rollouts(platform)[0].clone()
     }
 }
 

@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 /// More writes than a deploy or a rollout has.
 const MANY: usize = 60;
 const CONTAINERS: [usize; 2] = [1, 2];
-const APPLICATIONS: &str = "/accounts/local/containers/applications";
 
 #[test]
 fn a_deploy_that_is_killed_after_any_write_ends_in_the_old_state_or_the_new_one() {
@@ -51,27 +50,11 @@ fn a_deploy_that_is_killed_after_any_write_ends_in_the_old_state_or_the_new_one(
     panic!("a deploy has {MANY} writes and more");
 }
 
-/// The one application of a platform.
-fn application(platform: &Platform) -> Value {
-    let all = platform.ask(platform.token(), "GET", APPLICATIONS, "").json();
-    all["result"][0].clone()
-}
-
-fn rollouts(platform: &Platform) -> String {
-    format!("{APPLICATIONS}/{}/rollouts", application(platform)["id"].as_str().expect("an id"))
-}
-
-/// The newest rollout.
-fn newest(platform: &Platform) -> Value {
-    let all = platform.ask(platform.token(), "GET", &rollouts(platform), "").json();
-    all["result"][0].clone()
-}
-
 /// What all containers are to run from now on, at once.
 fn roll_out(platform: &Platform, image: &Value) {
     let wanted = json!({"kind": "full_auto", "strategy": "rolling", "step_percentage": 100,
         "target_configuration": {"image": image}});
-    let path = rollouts(platform);
+    let path = Numbered::path_of_rollouts(platform);
     let reply = platform.ask(platform.token(), "POST", &path, &wanted.to_string());
     assert_eq!(reply.status, 200, "{reply}");
 }
@@ -98,12 +81,13 @@ fn a_rollout_that_is_killed_after_any_write_goes_on_and_says_so() {
     let mut platform = Platform::start();
     numbered.deploy(&platform);
     assert_eq!(images(&platform), [0, 0]);
-    let mut known = vec![application(&platform)["configuration"]["image"].clone()];
+    let mut known = vec![Numbered::application(&platform)["configuration"]["image"].clone()];
     numbered.change();
     numbered.deploy(&platform);
-    known.push(application(&platform)["configuration"]["image"].clone());
+    known.push(Numbered::application(&platform)["configuration"]["image"].clone());
     until("the second image is everywhere", || {
-        (images(&platform) == [1, 1] && newest(&platform)["status"] == "completed").then_some(())
+        let is_over = Numbered::newest_rollout(&platform)["status"] == "completed";
+        (images(&platform) == [1, 1] && is_over).then_some(())
     });
     for kill_after in 1..MANY {
         let target = (kill_after + 1) % 2;
@@ -112,7 +96,7 @@ fn a_rollout_that_is_killed_after_any_write_goes_on_and_says_so() {
         let begun = writes.count();
         let asking = ask_on(&platform);
         let is_over = until("a write, or the end of the rollout", || {
-            let over = newest(&platform)["status"] == "completed";
+            let over = Numbered::newest_rollout(&platform)["status"] == "completed";
             let killed = writes.count() >= begun + kill_after;
             if over { Some(true) } else { killed.then_some(false) }
         });
@@ -131,7 +115,8 @@ fn a_rollout_that_is_killed_after_any_write_goes_on_and_says_so() {
         // Until the next kill.
         let _asking = ask_on(&platform);
         let over = until("it goes on", || {
-            Some(newest(&platform)).filter(|rollout| rollout["status"] != "progressing")
+            let newest = Numbered::newest_rollout(&platform);
+            (newest["status"] != "progressing").then_some(newest)
         });
         assert_eq!(over["status"], "completed", "killed after {kill_after}: {over}");
         assert_eq!(over["reason"], "every instance runs the target", "{over}");

@@ -1,39 +1,21 @@
 //! What comes between the steps of a rollout: another deploy, or a clock that is set. It ends in one state all
 //! the same, and its record says in which.
 
-use e2e::{Numbered, Platform, WallClock, instance_id, until};
+use e2e::{Numbered, Platform, Reply, WallClock, instance_id, until};
 use serde_json::{Value, json};
 
 const CONTAINERS: [usize; 4] = [1, 2, 3, 4];
 const DAY: i64 = 86_400;
 
-/// What the API answers below the account's applications.
-fn ask(platform: &Platform, method: &str, path: &str, body: &Value) -> (u16, Value) {
-    let body = if body.is_null() { String::new() } else { body.to_string() };
-    let path = format!("/accounts/local/containers/applications{path}");
-    let reply = platform.ask(platform.token(), method, &path, &body);
-    (reply.status, reply.json())
-}
-
-/// The one application of a platform.
-fn application(platform: &Platform) -> Value {
-    ask(platform, "GET", "", &Value::Null).1["result"][0].clone()
-}
-
-fn path_of_rollouts(platform: &Platform) -> String {
-    format!("/{}/rollouts", application(platform)["id"].as_str().expect("an id"))
-}
-
-/// All rollouts, the newest first.
-fn rollouts(platform: &Platform) -> Value {
-    ask(platform, "GET", &path_of_rollouts(platform), &Value::Null).1["result"].clone()
-}
-
-/// Begins the next step of a rollout; gives the status of the answer.
-fn next(platform: &Platform, rollout: &Value) -> (u16, Value) {
+/// Begins the next step of a rollout.
+fn next(platform: &Platform, rollout: &Value) -> Reply {
     let id = rollout["id"].as_str().expect("an id");
-    let path = format!("{}/{id}", path_of_rollouts(platform));
-    ask(platform, "POST", &path, &json!({"action": "next"}))
+    let path = format!("{}/{id}", Numbered::path_of_rollouts(platform));
+    platform.ask(platform.token(), "POST", &path, &json!({"action": "next"}).to_string())
+}
+
+fn is_completed(platform: &Platform) -> bool {
+    Numbered::newest_rollout(platform)["status"] == "completed"
 }
 
 /// The images that all containers run.
@@ -43,14 +25,15 @@ fn images(platform: &Platform) -> Vec<usize> {
 
 /// Begins the next step of the newest rollout and asks all containers until it is done.
 fn step(platform: &Platform, number: usize) {
-    let (status, answer) = next(platform, &rollouts(platform)[0]);
-    assert_eq!(status, 200, "{answer}");
+    let begun = next(platform, &Numbered::newest_rollout(platform));
+    assert_eq!(begun.status, 200, "{begun}");
     let worker = Numbered::worker(platform);
     until("the step is done", || {
         for container in CONTAINERS {
             let _ = worker.try_get(&format!("/container/{container}"));
         }
-        (rollouts(platform)[0]["steps"][number]["status"] == "completed").then_some(())
+        let rollout = Numbered::newest_rollout(platform);
+        (rollout["steps"][number]["status"] == "completed").then_some(())
     });
 }
 
@@ -73,20 +56,20 @@ fn a_deploy_during_a_rollout_ends_in_the_second_and_the_first_is_told_so() {
     numbered.change();
     numbered.deploy(&platform);
     assert_eq!(Numbered::code(&platform), 2);
-    let all = rollouts(&platform);
+    let all = Numbered::rollouts(&platform);
     assert_eq!((&all[0]["status"], &all[1]["status"]), (&json!("pending"), &json!("replaced")));
     assert_eq!(all[1]["reason"], "another rollout came before it was done", "{all}");
-    let (status, refused) = next(&platform, &all[1]);
-    assert_eq!(status, 400, "{refused}");
-    assert!(refused.to_string().contains("this rollout is over"), "{refused}");
+    let refused = next(&platform, &all[1]);
+    assert_eq!(refused.status, 400, "{refused}");
+    assert!(refused.text().contains("this rollout is over"), "{refused}");
     let between = images(&platform);
     assert!(!between.contains(&2), "nothing of the second has begun: {between:?}");
 
     step(&platform, 0);
     step(&platform, 1);
-    until("it is done", || (rollouts(&platform)[0]["status"] == "completed").then_some(()));
+    until("it is done", || is_completed(&platform).then_some(()));
     assert_eq!(images(&platform), [2; 4]);
-    let all = rollouts(&platform);
+    let all = Numbered::rollouts(&platform);
     assert_eq!((all.as_array().map(Vec::len), &all[1]["status"]), (Some(2), &json!("replaced")));
     platform.stop();
 }
@@ -104,7 +87,7 @@ fn a_rollout_ends_in_time_where_the_clock_is_set_in_the_middle_of_it() {
     // Nobody asks for the new container, so the step waits a while for somebody who does.
     platform.wait_for_line("decision=Replaced");
     clock.move_by(-DAY);
-    until("it is done", || (rollouts(&platform)[0]["status"] == "completed").then_some(()));
+    until("it is done", || is_completed(&platform).then_some(()));
     assert_eq!(Numbered::image(&platform, 1), 1);
     let instance = instance_id(&worker.get("/container/1"));
     clock.move_by(DAY);
