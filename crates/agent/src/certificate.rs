@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -22,8 +21,9 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 
 use crate::private_file;
 
-/// How long a server's certificate is used; it is valid for longer.
-const USED_FOR: Duration = Duration::from_secs(24 * 3600);
+/// How far the clock on the wall may be from the making of a server's certificate for it to be used; it is
+/// valid for longer.
+const USED_FOR: SignedDuration = SignedDuration::from_hours(24);
 /// From when and until when a server's certificate is valid, seen from its making. Clients take
 /// offence at long times.
 const VALID: (SignedDuration, SignedDuration) =
@@ -59,7 +59,7 @@ struct Authority {
     issuer: Issuer<'static, KeyPair>,
     /// The key of every server.
     server_key: KeyPair,
-    servers: Mutex<HashMap<String, (Instant, Arc<ServerConfig>)>>,
+    servers: Mutex<HashMap<String, (Timestamp, Arc<ServerConfig>)>>,
 }
 
 impl CertificateAuthority {
@@ -124,7 +124,7 @@ impl Authority {
     fn server(&self, name: &str) -> Result<Arc<ServerConfig>, CertificateError> {
         let mut servers = self.servers.lock().expect("no holder of this lock panics");
         if let Some((made, config)) = servers.get(name)
-            && made.elapsed() < USED_FOR
+            && is_used(*made, Timestamp::now())
         {
             return Ok(Arc::clone(config));
         }
@@ -132,7 +132,7 @@ impl Authority {
         if servers.len() >= MOST_SERVERS {
             servers.clear();
         }
-        servers.insert(name.to_owned(), (Instant::now(), Arc::clone(&config)));
+        servers.insert(name.to_owned(), (Timestamp::now(), Arc::clone(&config)));
         Ok(config)
     }
 
@@ -160,6 +160,11 @@ impl Authority {
         config.alpn_protocols = vec![PROTOCOL.to_vec()];
         Ok(config)
     }
+}
+
+/// Whether a certificate that was made then is used now, which is before where the clock was set back.
+fn is_used(made: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(made).abs() < USED_FOR
 }
 
 /// The authority's own certificate but for its key; the same for every one.
@@ -260,5 +265,16 @@ pub(crate) mod tests {
         let first = authority.server("a.b").unwrap();
         assert!(Arc::ptr_eq(&first, &authority.server("a.b").unwrap()));
         assert!(!Arc::ptr_eq(&first, &authority.server("b.a").unwrap()));
+    }
+
+    #[test]
+    fn a_servers_certificate_is_made_anew_where_the_clock_was_set_to_another_day() {
+        let made = Timestamp::UNIX_EPOCH;
+        for hours in [-23, 0, 23] {
+            assert!(is_used(made, made + SignedDuration::from_hours(hours)), "{hours}");
+        }
+        for hours in [-25, 25] {
+            assert!(!is_used(made, made + SignedDuration::from_hours(hours)), "{hours}");
+        }
     }
 }

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use image::Snapshots;
 use model::instance::Moment;
 use model::{InstanceId, Placement};
 use runtime::Runtime;
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::certificate::CertificateAuthority;
 use crate::egress::Rules;
@@ -73,8 +73,9 @@ impl Node {
     }
 }
 
-/// The time by the wall clock.
+/// The time by the machine's monotonic clock.
 pub(crate) fn now() -> Moment {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Moment(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    let time = clock_gettime(ClockId::Monotonic);
+    let [seconds, nanos] = [time.tv_sec, time.tv_nsec].map(|part| u64::try_from(part).unwrap_or(0));
+    Moment(seconds.saturating_mul(1000).saturating_add(nanos / 1_000_000))
 }

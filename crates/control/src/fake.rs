@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use model::DurableObjectId;
 use store::Memory;
 use tempfile::TempDir;
@@ -70,7 +69,7 @@ impl Fake {
         if self.fails_from.lock().unwrap().is_some_and(|from| version >= from) {
             let reason = "ended with exit code 1".into();
             let failure =
-                InstanceFailure { id, object: object.clone(), at: Timestamp::now(), reason };
+                InstanceFailure { id, object: object.clone(), at: Instant::now(), reason };
             return self.failures.lock().unwrap().push(failure);
         }
         let one = InstanceView {
@@ -80,7 +79,7 @@ impl Fake {
             status: InstanceStatus::Running,
             listens: true,
             silent_port: None,
-            started_at: Some(Timestamp::UNIX_EPOCH),
+            running_for: Some(Duration::from_hours(24)),
         };
         self.running.lock().unwrap().push(one);
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use model::{Application, AssetRules, DurableObjectId, Share};
@@ -270,8 +271,8 @@ pub struct InstanceView {
     pub listens: bool,
     /// A port of it that was waited for in vain.
     pub silent_port: Option<u16>,
-    /// Since when it runs.
-    pub started_at: Option<Timestamp>,
+    /// How long it has run.
+    pub running_for: Option<Duration>,
 }
 
 /// What an instance does, by the names that Cloudflare has for it.
@@ -377,8 +378,8 @@ pub struct InstanceFailure {
     pub id: String,
     /// The Durable Object that owned it.
     pub object: DurableObjectId,
-    /// When it was.
-    pub at: Timestamp,
+    /// When it was, by the clock that nobody sets.
+    pub at: Instant,
     /// What happened, for people; nothing of what the program said.
     pub reason: String,
 }

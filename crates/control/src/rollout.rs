@@ -1,9 +1,9 @@
-//! What happens next in a rollout: decided from its record, what its instances do, and the time. Pure.
+//! What happens next in a rollout: decided from its record, what its instances do, and how long they and
+//! the step have done so. Pure. No time here is of the clock on the wall, which may be set meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use model::DurableObjectId;
 use model::limits::CONNECT_HOLD_WINDOW;
 
@@ -21,7 +21,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What is seen of an application.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    pub(crate) now: Timestamp,
+    /// When the step under way began, if that was in this process: it knows of no failure before itself.
+    pub(crate) began: Option<Instant>,
+    /// How long ago this process first saw that all instances of the step have ended that were to.
+    pub(crate) waited: Duration,
     pub(crate) instances: Vec<InstanceView>,
     pub(crate) failures: Vec<InstanceFailure>,
     /// Instances that ran something else than the target when they were seen.
@@ -70,7 +73,7 @@ pub(crate) fn decide(rollout: &Rollout, seen: &Seen) -> Decision {
     }
     match (step, health) {
         _ if rollout.reverting => Decision::End(RolloutStatus::Reverted),
-        (Some(run), Some(health)) => finish(run, &health, seen.now),
+        (Some(run), Some(health)) => finish(run, &health, seen.waited),
         _ if rollout.runs.len() >= rollout.steps.len() => Decision::End(RolloutStatus::Completed),
         _ if rollout.runs.len() < rollout.wanted_steps => Decision::Begin,
         _ => Decision::Wait,
@@ -90,17 +93,14 @@ fn misplaced<'a>(rollout: &Rollout, seen: &'a Seen) -> Vec<&'a InstanceView> {
 /// Whether an instance may be ended now: what a rollout has started itself always may.
 fn is_eligible(rollout: &Rollout, one: &InstanceView, seen: &Seen) -> bool {
     one.version == rollout.target_version()
-        || one.started_at.is_none_or(|at| age(at, seen.now) >= seen.active_grace)
-}
-
-fn age(since: Timestamp, now: Timestamp) -> Duration {
-    now.duration_since(since).try_into().unwrap_or_default()
+        || one.running_for.is_none_or(|time| time >= seen.active_grace)
 }
 
 /// A step whose old instances are gone.
-fn finish(run: &StepRun, health: &Health, now: Timestamp) -> Decision {
-    let Some(replaced_at) = run.replaced_at else { return Decision::Replaced };
-    let waited = age(replaced_at, now);
+fn finish(run: &StepRun, health: &Health, waited: Duration) -> Decision {
+    if run.replaced_at.is_none() {
+        return Decision::Replaced;
+    }
     let known = health.starting == 0 && health.ready.len() >= run.stopped;
     let quiet = health.starting == 0 && waited >= QUIET;
     match known || quiet || waited >= PATIENCE {
@@ -121,21 +121,22 @@ impl<'a> Health<'a> {
     fn of(rollout: &Rollout, run: &StepRun, seen: &'a Seen) -> Self {
         let mut health = Self::default();
         for failure in &seen.failures {
-            let new = failure.at >= run.started_at && !seen.old.contains(&failure.id);
+            let before = seen.began.is_some_and(|began| failure.at < began);
+            let new = !before && !seen.old.contains(&failure.id);
             if new && run.share.contains(&failure.object) {
                 health.failed.insert(&failure.object, failure.reason.clone());
             }
         }
         for one in &seen.instances {
             if one.version == rollout.target_version() && run.share.contains(&one.object) {
-                health.add(one, seen.now);
+                health.add(one);
             }
         }
         health
     }
 
-    fn add(&mut self, one: &'a InstanceView, now: Timestamp) {
-        let is_late = one.started_at.is_some_and(|at| age(at, now) >= READY_WITHIN);
+    fn add(&mut self, one: &'a InstanceView) {
+        let is_late = one.running_for.is_some_and(|time| time >= READY_WITHIN);
         match one.status {
             InstanceStatus::Running if one.listens => self.is_ready(&one.object),
             InstanceStatus::Running if is_late => match one.silent_port {

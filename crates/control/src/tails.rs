@@ -7,7 +7,7 @@ mod filter;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use http::StatusCode;
@@ -42,6 +42,8 @@ pub(crate) struct Tails(Arc<Mutex<HashMap<String, Entry>>>);
 #[derive(Debug)]
 struct Entry {
     tail: Tail,
+    /// When it is over, whatever the clock on the wall is set to meanwhile.
+    ends: Instant,
     /// Dropped when the tail is deleted: its watchers see that.
     over: watch::Sender<()>,
 }
@@ -55,14 +57,15 @@ pub(crate) struct Tail {
     /// The Worker's tag.
     pub(crate) tag: String,
     filters: Filters,
+    /// When it is over, for its client.
     pub(crate) expires_at: Timestamp,
 }
 
 impl Tails {
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         let mut tails = self.0.lock().expect("no holder of this lock panics");
-        let now = Timestamp::now();
-        tails.retain(|_, entry| now < entry.tail.expires_at);
+        let now = Instant::now();
+        tails.retain(|_, entry| now < entry.ends);
         tails
     }
 
@@ -76,7 +79,7 @@ impl Tails {
         let own = || tails.values().filter(|entry| entry.tail.tag == tag);
         let is_full = own().count() >= MOST;
         let unwatched = own().filter(|entry| entry.over.receiver_count() == 0);
-        let oldest = unwatched.min_by_key(|entry| entry.tail.expires_at);
+        let oldest = unwatched.min_by_key(|entry| entry.ends);
         let replaced = oldest.filter(|_| is_full).map(|entry| entry.tail.id.clone());
         if let Some(id) = &replaced {
             tails.remove(id);
@@ -92,7 +95,8 @@ impl Tails {
             filters,
             expires_at: Timestamp::now() + LIFETIME,
         };
-        let entry = Entry { tail: tail.clone(), over: watch::Sender::new(()) };
+        let ends = Instant::now() + LIFETIME;
+        let entry = Entry { tail: tail.clone(), ends, over: watch::Sender::new(()) };
         tails.insert(tail.id.clone(), entry);
         Ok(tail)
     }

@@ -22,8 +22,8 @@ use serde::{Deserialize, Serialize};
 /// SIGTERM, the one signal that asks an instance to stop.
 pub const SIGTERM: i32 = 15;
 
-/// A point in time in milliseconds since the Unix epoch: wall clock, because deadlines of minutes
-/// must survive a restart of the agent and of the machine.
+/// A point in time in milliseconds of a clock that nobody sets and that all processes of a machine share
+/// while it is up: deadlines survive a restart of the agent, and no instance survives that of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Moment(pub u64);
 

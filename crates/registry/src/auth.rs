@@ -9,6 +9,8 @@ mod key;
 mod lease;
 mod token;
 
+use std::time::Instant;
+
 use http::{HeaderMap, StatusCode, header as names};
 use image::RepositoryName;
 
@@ -159,7 +161,8 @@ impl Auth {
         };
         let claims = decode(&self.key, password).ok_or("the credential is not one of ours")?;
         let now = jiff::Timestamp::now().as_second();
-        if now >= claims.expires && !self.leases.extends(&claims.id, claims.expires, now) {
+        let ago = now.saturating_sub(claims.expires);
+        if ago >= 0 && !self.leases.extends(&claims.id, ago, Instant::now()) {
             return Err("the credential has expired");
         }
         Ok(claims)

@@ -1,6 +1,7 @@
 //! Manifests, by tag or digest.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::header::HeaderName;
 use http::request::Parts;
@@ -115,7 +116,7 @@ pub(crate) async fn put(
     let manifest = put.await?;
     api.quota.added(principal.account(), manifest.size);
     if let Some(credential) = principal.credential() {
-        api.auth.leases.renew(credential, jiff::Timestamp::now().as_second());
+        api.auth.leases.renew(credential, Instant::now());
     }
     let mut reply = Reply::new(StatusCode::CREATED)
         .with(header::LOCATION, format!("/v2/{name}/manifests/{}", manifest.digest))

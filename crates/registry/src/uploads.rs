@@ -1,6 +1,7 @@
 //! Uploads of blobs: in one request, in one after its beginning, or in chunks, resumed at any byte.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::request::Parts;
 use http::{Method, Response, StatusCode, header};
@@ -144,7 +145,7 @@ async fn add(
     let credential = principal.credential().map(str::to_owned);
     let renew = || {
         if let Some(credential) = &credential {
-            api.auth.leases.renew(credential, jiff::Timestamp::now().as_second());
+            api.auth.leases.renew(credential, Instant::now());
         }
     };
     let (session, result) = receive(session, &mut request.body, room, renew).await;

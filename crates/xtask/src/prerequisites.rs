@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 use crate::{repository, say};
 
 /// Programs that the tests run, and the Debian packages that bring them.
-pub(crate) const OF_THE_TESTS: [(&str, &str); 25] = [
+pub(crate) const OF_THE_TESTS: [(&str, &str); 26] = [
     ("apt-get", "apt"),
     ("buildah", "buildah"),
     ("bzip2", "bzip2"),
@@ -16,6 +16,7 @@ pub(crate) const OF_THE_TESTS: [(&str, &str); 25] = [
     ("chroot", "coreutils"),
     ("curl", "curl"),
     ("dpkg-deb", "dpkg"),
+    ("faketime", "faketime"),
     ("git", "git"),
     ("ip", "iproute2"),
     ("mmdebstrap", "mmdebstrap"),

@@ -15,6 +15,7 @@ mod engine;
 mod internet;
 mod leftovers;
 mod lines;
+mod numbered;
 mod packages;
 mod platform;
 mod process;
@@ -26,6 +27,7 @@ mod template;
 mod terminal;
 pub mod user;
 mod wait;
+mod wall_clock;
 mod wrangler;
 
 pub use berth::{Berth, Outcome};
@@ -37,6 +39,7 @@ pub use dev::Dev;
 pub use engine::{Background, Engine, Tool, berth_docker_binary};
 pub use internet::Internet;
 pub use leftovers::{Footprint, readable_files_with};
+pub use numbered::Numbered;
 pub use platform::Platform;
 pub use process::{Process, processes};
 pub use project::{Project, SmallDisk};
@@ -44,6 +47,7 @@ pub use registry::Registry;
 pub use registry_server::{Data, RegistryServer};
 pub use syncs::SlowWrites;
 pub use wait::{PATIENCE, eventually, until};
+pub use wall_clock::WallClock;
 pub use wrangler::{NEWEST, ON_NODE_20, Wrangler, WranglerDev};
 
 /// What the examples' servers say after these words is the ID of their instance.

@@ -15,6 +15,7 @@ use crate::lines::Lines;
 use crate::process::Process;
 use crate::project::Project;
 use crate::wait::{PATIENCE, eventually};
+use crate::wall_clock::WallClock;
 use crate::wrangler::Wrangler;
 
 /// A first start installs the toolchain.
@@ -26,12 +27,17 @@ const READY: &str = "Ready on http://<worker>.localhost:";
 /// Precedes that of the API.
 const API: &str = "API and registry on ";
 /// Instances end when it does.
-const STOPS: [&str; 3] = ["--stop-instances", "--stop-grace", "2s"];
+const STOPS: [&str; 3] = [STOP_INSTANCES, "--stop-grace", "2s"];
+const STOP_INSTANCES: &str = "--stop-instances";
+/// Free ports for the Workers and for the API.
+const ANY: [&str; 2] = ["127.0.0.1:0", "127.0.0.1:0"];
+/// The token, and the lines for a project's `.env`, that the first of several on the same data has shown.
+type Known = (String, Vec<(String, String)>);
 /// Precedes the token that is shown once.
 const TOKEN: &str = "CLOUDFLARE_API_TOKEN=";
 
-/// A platform on free ports of this machine. When dropped it is stopped, with its instances; its data
-/// goes with the last of its clones.
+/// A platform on free ports of this machine. When dropped it is stopped, with its instances, also those that
+/// a kill has left; its data goes with the last of its clones.
 #[derive(Debug)]
 pub struct Platform {
     child: Child,
@@ -45,6 +51,50 @@ pub struct Platform {
     environment: Vec<(String, String)>,
     /// What its clients must trust, if its API has TLS.
     certificate: Option<Certificate>,
+    /// What the clock on the wall says to it, if not the machine's.
+    clock: Option<WallClock>,
+    /// Whether its instances end when it does.
+    stops: bool,
+    /// Whether another one has taken over what it leaves.
+    followed: bool,
+}
+
+/// A `berth serve` that is ready.
+struct Launched {
+    child: Child,
+    lines: Lines,
+    /// What it said then.
+    ready: String,
+}
+
+/// Starts one; gives what it said if it does not get ready.
+fn launch(
+    data: &Project,
+    [listen, api]: [&str; 2],
+    clock: Option<&WallClock>,
+    args: &[&str],
+) -> Result<Launched, Lines> {
+    let berth = Berth::new(data, ["serve", "--listen", listen, "--api", api]);
+    let mut berth = berth.args(args).env("BERTH_LOG", "control=info");
+    for (name, value) in clock.into_iter().flat_map(WallClock::environment) {
+        berth = berth.env(name, value);
+    }
+    let mut command = berth.into_command();
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("start berth serve");
+    let lines = Lines::default();
+    lines.gather(child.stdout.take().expect("stdout is a pipe"));
+    lines.gather(child.stderr.take().expect("stderr is a pipe"));
+    let ready = eventually(START, || {
+        let ended = child.try_wait().expect("look after berth serve").is_some();
+        lines.with(READY).pop().map(Some).or(ended.then_some(None))
+    });
+    if let Some(Some(ready)) = ready {
+        return Ok(Launched { child, lines, ready });
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    Err(lines)
 }
 
 impl Platform {
@@ -72,7 +122,17 @@ impl Platform {
     /// It does not get ready; the message holds what it said.
     #[must_use]
     pub fn start_on(data: Project) -> Self {
-        Self::run(data, ["127.0.0.1:0", "127.0.0.1:0"], None, &STOPS)
+        Self::run(data, ANY, (None, None), &STOPS)
+    }
+
+    /// The same, where the clock on the wall can be set.
+    ///
+    /// # Panics
+    /// It does not get ready; the message holds what it said.
+    #[must_use]
+    pub fn start_by(clock: &WallClock) -> Self {
+        let data = Project::empty().with_own_home();
+        Self::run(data, ANY, (None, Some(clock.clone())), &STOPS)
     }
 
     /// The same as [`Self::start`], with these settings as the `berth.toml` of its data.
@@ -96,14 +156,14 @@ impl Platform {
         let made = Certificate::in_folder(data.path());
         let [certificate, key] = [&made.certificate, &made.key].map(|path| path.to_string_lossy());
         let args = [&STOPS[..], &["--tls-cert", &certificate, "--tls-key", &key]].concat();
-        let mut platform = Self::run(data, ["127.0.0.1:0", "127.0.0.1:0"], None, &args);
+        let mut platform = Self::run(data, ANY, (None, None), &args);
         platform.certificate = Some(made);
         platform
     }
 
     fn first(args: &[&str]) -> Self {
         let data = Project::empty().with_own_home();
-        Self::run(data, ["127.0.0.1:0", "127.0.0.1:0"], None, args)
+        Self::run(data, ANY, (None, None), args)
     }
 
     /// Kills it, as a crash would, and nothing it started; then starts one on the same data and
@@ -150,38 +210,28 @@ impl Platform {
         self.again(options)
     }
 
-    fn again(&self, options: &[&str]) -> Self {
+    fn again(&mut self, options: &[&str]) -> Self {
         let listen = format!("127.0.0.1:{}", self.port);
         let known = (self.token.clone(), self.environment.clone());
-        Self::run(
+        let next = Self::run(
             self.data.clone(),
             [&listen[..], &self.api[..]],
-            Some(known),
+            (Some(known), self.clock.clone()),
             &[&STOPS, options].concat(),
-        )
+        );
+        self.followed = true;
+        next
     }
 
     fn run(
         data: Project,
-        [listen, api]: [&str; 2],
-        known: Option<(String, Vec<(String, String)>)>,
+        addresses: [&str; 2],
+        (known, clock): (Option<Known>, Option<WallClock>),
         args: &[&str],
     ) -> Self {
-        let berth = Berth::new(&data, ["serve", "--listen", listen, "--api", api]);
-        let mut command = berth.args(args).env("BERTH_LOG", "control=info").into_command();
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().expect("start berth serve");
-        let lines = Lines::default();
-        lines.gather(child.stdout.take().expect("stdout is a pipe"));
-        lines.gather(child.stderr.take().expect("stderr is a pipe"));
-        let ready = eventually(START, || {
-            let ended = child.try_wait().expect("look after berth serve").is_some();
-            lines.with(READY).pop().map(Some).or(ended.then_some(None))
-        });
-        let Some(Some(ready)) = ready else {
-            let _ = child.kill();
-            panic!("berth serve did not get ready:\n{lines}");
-        };
+        let launched = launch(&data, addresses, clock.as_ref(), args);
+        let Launched { child, lines, ready } =
+            launched.unwrap_or_else(|lines| panic!("berth serve did not get ready:\n{lines}"));
         let after = |line: &str, text: &str| {
             line.split_once(text).map(|(_, rest)| rest.trim().to_owned()).unwrap_or_default()
         };
@@ -202,6 +252,9 @@ impl Platform {
             port: after(&ready, READY).parse().expect("the line ends in the port"),
             api: first(API).and_then(address).expect("it says where the API is"),
             certificate: None,
+            clock,
+            stops: args.contains(&STOP_INSTANCES),
+            followed: false,
             child,
             lines,
             data,
@@ -250,6 +303,12 @@ impl Platform {
     #[must_use]
     pub fn api(&self) -> Client {
         Client::new(&self.api)
+    }
+
+    /// Where the API and the registry are.
+    #[must_use]
+    pub fn api_address(&self) -> &str {
+        &self.api
     }
 
     /// A request to the API below `/client/v4`, with a token.
@@ -338,8 +397,32 @@ impl Platform {
     }
 }
 
+impl Platform {
+    /// Whether there are records of instances that run.
+    fn leaves_instances(&self) -> bool {
+        let records = fs_err::read_dir(self.data.home().join("instances/state"));
+        records.is_ok_and(|mut records| records.next().is_some())
+    }
+
+    /// Starts one more on its data, which takes up its instances and ends them as it ends.
+    fn stop_instances(&self) {
+        let Ok(Launched { mut child, lines, .. }) = launch(&self.data, ANY, None, &STOPS) else {
+            return;
+        };
+        if let Some(process) = Process::with_pid(child.id()) {
+            process.end(&mut child, &lines, "berth serve", STOP);
+        }
+    }
+}
+
 impl Drop for Platform {
     fn drop(&mut self) {
         self.process.end(&mut self.child, &self.lines, "berth serve", STOP);
+        // Where it was killed, or was to leave its instances, nobody else may come to end them.
+        let ended = self.child.try_wait().ok().flatten();
+        let stopped = self.stops && ended.is_some_and(|status| status.success());
+        if !stopped && !self.followed && self.leaves_instances() {
+            self.stop_instances();
+        }
     }
 }

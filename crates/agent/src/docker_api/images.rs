@@ -12,7 +12,6 @@ use serde_json::json;
 use super::Api;
 use super::reply::Reply;
 use crate::instance::Running;
-use crate::node::now;
 
 /// What workerd names a snapshot of a container.
 const SNAPSHOT: &str = "workerd-container-snap-";
@@ -192,5 +191,5 @@ fn no_such_image(name: &str) -> Reply {
 }
 
 fn seconds() -> i64 {
-    i64::try_from(now().0 / 1000).unwrap_or(i64::MAX)
+    jiff::Timestamp::now().as_second()
 }

@@ -15,7 +15,6 @@ use super::reply::Reply;
 use super::request::Mount;
 use super::{Api, archives, images};
 use crate::instance::Mounted;
-use crate::node::now;
 
 /// What workerd names a snapshot of a directory.
 const SNAPSHOT: &str = "workerd-snap-";
@@ -164,7 +163,7 @@ pub(super) async fn fill(api: &Api, name: &str, upload: Upload) -> Reply {
     let (Some(id), Some(None)) = (id(name), api.volumes.get(name)) else {
         return no_such_volume(name);
     };
-    let created = i64::try_from(now().0 / 1000).unwrap_or(i64::MAX);
+    let created = jiff::Timestamp::now().as_second();
     let origin = Origin { created, ..api.volumes.origin(&upload.digest()) };
     let kept = images::blocking(api, move |snapshots| {
         snapshots.keep_directory(&id, upload, archives::limits(), &origin)

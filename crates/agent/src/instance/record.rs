@@ -88,6 +88,25 @@ impl Record {
         private_file::write(&path, &text).map_err(RecordError::Write)
     }
 
+    /// The record by the clock of [`now`]. A Berth before this one wrote what the clock on the wall said,
+    /// which is further than a machine stays up.
+    fn by_this_clock(self) -> Self {
+        const LONGEST_UP: u64 = 1_000_000_000_000;
+        let wall = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default();
+        let moment = |moment: Moment| match moment.0 {
+            ..LONGEST_UP => moment,
+            time => Moment(now().0.saturating_add(time).saturating_sub(wall)),
+        };
+        let state = match self.state {
+            State::Stopping { deadline } => State::Stopping { deadline: moment(deadline) },
+            State::Detached { until, stop } => {
+                State::Detached { until: moment(until), stop: stop.map(moment) }
+            }
+            state => state,
+        };
+        Self { state, started: moment(self.started), ..self }
+    }
+
     /// Removes the record of that name; nothing happens when there is none.
     pub(crate) fn remove(directory: &Path, name: &ContainerName) {
         match fs_err::remove_file(path(directory, name)) {
@@ -107,7 +126,9 @@ impl Record {
             let path = entry.map_err(RecordError::Read)?.path();
             let read = fs_err::read(&path).map_err(RecordError::Read)?;
             match serde_json::from_slice::<Self>(&read) {
-                Ok(record) if self::path(directory, &record.name) == path => records.push(record),
+                Ok(record) if self::path(directory, &record.name) == path => {
+                    records.push(record.by_this_clock());
+                }
                 _ => {
                     tracing::warn!(path = %path.display(), "removing a state file that is none");
                     let _ = fs_err::remove_file(&path);
@@ -224,6 +245,19 @@ mod tests {
         })
         .unwrap();
         assert_eq!(Record::read_all(directory.path()).unwrap()[0].state, State::Running);
+    }
+
+    #[test]
+    fn the_deadline_of_a_record_by_the_clock_on_the_wall_is_kept() {
+        let directory = tempfile::tempdir().unwrap();
+        let wall = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap();
+        let state = State::Stopping { deadline: Moment(wall + 60_000) };
+        let record = Record { state, started: Moment(wall - 1), ..record() };
+        record.write(directory.path()).unwrap();
+        let read = Record::read_all(directory.path()).unwrap().pop().unwrap();
+        let left = read.state.deadline().unwrap().since(now());
+        assert!(left.as_secs().abs_diff(60) <= 5, "{left:?}");
+        assert!(read.started <= now(), "{:?}", read.started);
     }
 
     #[test]

@@ -32,8 +32,6 @@ use crate::timings::{Phase, Stopwatch};
 const PREPARED_FOR: Duration = Duration::from_secs(10);
 /// SIGINT, SIGKILL and SIGTERM: after one of these an exit is no surprise.
 const ENDING_SIGNALS: [i32; 3] = [2, 9, 15];
-/// Deadlines are looked at this often at least: the wall clock may be set.
-const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// What an instance comes from.
 #[derive(Debug)]
@@ -183,7 +181,7 @@ impl Runner {
     /// Looks after the instance until it is removed or left.
     pub(crate) async fn run(mut self) {
         while !matches!(self.state, State::Removed { .. }) {
-            let deadline = self.state.deadline().map(|at| at.since(now()).min(LONGEST_SLEEP));
+            let deadline = self.state.deadline().map(|at| at.since(now()));
             let full_speed = self.full_speed_until.map(tokio::time::Instant::from_std);
             tokio::select! {
                 message = self.inbox.recv() => match message {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use agent::{ApplicationRuntime, InstanceSummary, Staged};
 use control::plan::{ApplicationPlan, InstanceStatus, InstanceView, StagedPlan};
 use image::Image;
-use jiff::Timestamp;
 use model::instance::State;
 
 /// Images that a start may choose from, by the names that workerd asks for.
@@ -59,8 +58,6 @@ pub(crate) fn of_staged(plan: &ApplicationPlan, staged: &StagedPlan, image: Imag
 
 /// An instance; `silent_port` was waited for in vain.
 pub(crate) fn view(instance: &InstanceSummary, silent_port: Option<u16>) -> InstanceView {
-    let now = Timestamp::now();
-    let since = instance.running_for.and_then(|age| now.checked_sub(age).ok());
     InstanceView {
         id: instance.instance.to_string(),
         object: instance.object.clone(),
@@ -68,7 +65,7 @@ pub(crate) fn view(instance: &InstanceSummary, silent_port: Option<u16>) -> Inst
         status: status(&instance.state),
         listens: instance.listens,
         silent_port,
-        started_at: since,
+        running_for: instance.running_for,
     }
 }
 

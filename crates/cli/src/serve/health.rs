@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 use agent::{AgentEvent, Events, Subject};
 use control::plan::InstanceFailure;
-use jiff::Timestamp;
 use model::InstanceId;
 
 use super::history::History;
@@ -87,7 +87,7 @@ impl Seen {
         let failure = InstanceFailure {
             id: subject.instance.to_string(),
             object: subject.object.clone(),
-            at: Timestamp::now(),
+            at: Instant::now(),
             reason,
         };
         self.failures.push_back((Arc::clone(&subject.application), failure));

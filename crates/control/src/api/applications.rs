@@ -1,6 +1,7 @@
 //! `/containers/applications…`, and what dashboards show of them.
 
 use http::Response;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{Asked, Deployed, body, ssh};
@@ -145,7 +146,7 @@ fn instances(containers: &Containers, id: &str) -> Result<Response<Body>, Failur
         id: one.id.clone(),
         app_version: if one.version == 0 { record.version } else { one.version },
         location: "local",
-        created_at: one.started_at,
+        created_at: started_at(one),
         current_placement: CurrentPlacement {
             status: PlacementStatus { container_status: one.status, health: one.status },
         },
@@ -154,12 +155,17 @@ fn instances(containers: &Containers, id: &str) -> Result<Response<Body>, Failur
         id: one.object.clone(),
         name: None,
         deployment_id: one.id.clone(),
-        assigned_at: one.started_at,
+        assigned_at: started_at(one),
     };
     Ok(success(&Instances {
         instances: all.iter().map(instance).collect(),
         durable_objects: all.iter().map(object).collect(),
     }))
+}
+
+/// Since when an instance runs, as the clock on the wall counts now.
+fn started_at(one: &InstanceView) -> Option<Timestamp> {
+    Timestamp::now().checked_sub(one.running_for?).ok()
 }
 
 fn rollout(containers: &Containers, id: &str, rollout: &Rollout) -> Result<RolloutView, Failure> {

@@ -1,9 +1,10 @@
 //! `…/instances/<id>/ssh`, and the WebSocket that its ticket opens.
 
+use std::time::Instant;
+
 use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
-use jiff::Timestamp;
 
 use super::bearer;
 use super::websocket::{Handshake, address};
@@ -22,7 +23,7 @@ pub(super) fn ticket(
 ) -> Result<Response<Body>, Failure> {
     let (instance, _) = admitted(containers, id)?;
     let url = address(head, &format!("/ssh/{instance}"));
-    let token = containers.ssh.tickets.make(&instance, Timestamp::now());
+    let token = containers.ssh.tickets.make(&instance, Instant::now());
     let host_key = containers.ssh.host_key.public();
     Ok(success(&SshTicket { url, token, host_key }))
 }
@@ -37,7 +38,7 @@ pub(super) fn open(
     let handshake = Handshake::of_bytes(&head)?;
     let tickets = &containers.ssh.tickets;
     let is_let_in =
-        bearer(&head.headers).is_some_and(|text| tickets.take(text, id, Timestamp::now()));
+        bearer(&head.headers).is_some_and(|text| tickets.take(text, id, Instant::now()));
     if !is_let_in {
         return Err(Failure::new(StatusCode::FORBIDDEN, 10000, "Authentication error"));
     }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use model::Share;
@@ -93,6 +93,21 @@ struct Known {
     told: BTreeSet<String>,
     /// Those of them that ran and so do end.
     ending: BTreeSet<String>,
+    /// When a step began, and when its old instances were first seen gone.
+    began: Option<(Step, Instant)>,
+    replaced: Option<(Step, Instant)>,
+}
+
+/// A step that has begun: its rollout's number, and its own.
+type Step = (u32, usize);
+
+fn step_of(rollout: &Rollout) -> Step {
+    (rollout.number, rollout.runs.len())
+}
+
+/// When that was for this step.
+fn moment(of: Option<(Step, Instant)>, step: Step) -> Option<Instant> {
+    of.filter(|(known, _)| *known == step).map(|(_, at)| at)
 }
 
 fn refused(why: impl std::fmt::Display) -> Failure {
@@ -251,7 +266,7 @@ impl Containers {
             self.stop(id, &mut rollout, ids, &seen, known)?;
             return Ok(Some(LOOK));
         }
-        self.carry_out(&record, &mut rollout, decision, &seen).await?;
+        self.carry_out(&record, &mut rollout, decision, (&seen, known)).await?;
         Ok(Some(Duration::ZERO))
     }
 
@@ -268,8 +283,15 @@ impl Containers {
                 one.status = InstanceStatus::Stopping;
             }
         }
+        let step = step_of(rollout);
+        if rollout.runs.last().is_some_and(|run| run.replaced_at.is_some())
+            && moment(known.replaced, step).is_none()
+        {
+            known.replaced = Some((step, Instant::now()));
+        }
         Seen {
-            now: Timestamp::now(),
+            began: moment(known.began, step),
+            waited: moment(known.replaced, step).map_or(Duration::ZERO, |at| at.elapsed()),
             failures: self.platform.failures(record.name()),
             instances,
             old: known.old.clone(),
@@ -282,23 +304,25 @@ impl Containers {
         record: &ApplicationRecord,
         rollout: &mut Rollout,
         decision: Decision,
-        seen: &Seen,
+        (seen, known): (&Seen, &mut Known),
     ) -> Result<(), Failure> {
         let id = &record.id;
         match decision {
             Decision::Wait | Decision::Stop(_) => Ok(()),
             Decision::Begin => {
                 begin(rollout, seen);
+                known.began = Some((step_of(rollout), Instant::now()));
+                known.replaced = None;
                 self.write(id, rollout)
             }
             Decision::Replaced => {
                 if let Some(run) = rollout.runs.last_mut() {
-                    run.replaced_at = Some(seen.now);
+                    run.replaced_at = Some(Timestamp::now());
                 }
                 self.write(id, rollout)
             }
             Decision::Finish => {
-                finish(rollout, seen.now);
+                finish(rollout, Timestamp::now());
                 self.write(id, rollout)
             }
             Decision::Revert(reason) => self.revert(id, rollout, &reason),
@@ -410,10 +434,9 @@ fn begin(rollout: &mut Rollout, seen: &Seen) {
     let live = seen.instances.iter().filter(|one| one.status.is_live());
     let objects: Vec<_> = live.map(|one| one.object.clone()).collect();
     let share = Share::percent_of(percentage, &objects).max(rollout.share());
-    let started_at = seen.now;
     rollout.runs.push(StepRun {
         share,
-        started_at,
+        started_at: Timestamp::now(),
         stopped: 0,
         replaced_at: None,
         completed_at: None,

@@ -1,5 +1,8 @@
 //! The table of decisions.
 
+use std::sync::LazyLock;
+
+use jiff::Timestamp;
 use model::Share;
 use serde_json::Value;
 use uuid::Uuid;
@@ -9,6 +12,17 @@ use crate::records::RolloutKind;
 
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_000_000 + second).unwrap()
+}
+
+/// The same, by the clock that nobody sets.
+fn moment(second: i64) -> Instant {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    *START + Duration::from_secs(u64::try_from(1_000 + second).unwrap())
+}
+
+/// From then on until a later second.
+fn between(from: i64, second: i64) -> Duration {
+    Duration::from_secs(u64::try_from(second - from).unwrap_or_default())
 }
 
 fn object(name: &str) -> DurableObjectId {
@@ -61,7 +75,7 @@ fn one(name: &str, version: u32, status: InstanceStatus) -> InstanceView {
         status,
         listens: false,
         silent_port: None,
-        started_at: (status != InstanceStatus::Placed).then(|| at(0)),
+        running_for: (status != InstanceStatus::Placed).then_some(Duration::ZERO),
     }
 }
 
@@ -79,13 +93,20 @@ fn silent(name: &str) -> InstanceView {
 
 fn failure(name: &str, id: &str, second: i64) -> InstanceFailure {
     let reason = "ended with exit code 1".into();
-    InstanceFailure { id: id.into(), object: object(name), at: at(second), reason }
+    InstanceFailure { id: id.into(), object: object(name), at: moment(second), reason }
 }
 
+/// What is seen in a second: the step began in the first one and had stopped its instances in the next,
+/// and what runs does so since the first.
 fn seen(second: i64, instances: &[InstanceView], failures: &[InstanceFailure]) -> Seen {
+    let mut instances = instances.to_vec();
+    for running_for in instances.iter_mut().filter_map(|one| one.running_for.as_mut()) {
+        *running_for += between(0, second);
+    }
     Seen {
-        now: at(second),
-        instances: instances.to_vec(),
+        began: Some(moment(0)),
+        waited: between(1, second),
+        instances,
         failures: failures.to_vec(),
         old: BTreeSet::from(["01".to_owned()]),
         active_grace: Duration::ZERO,
@@ -230,13 +251,33 @@ fn somebody_says_when_a_manual_rollout_goes_on_or_back() {
 #[test]
 fn bf2_an_instance_has_run_for_the_active_grace_before_it_is_replaced() {
     let rollout = rollout(RolloutKind::FullAuto, vec![begun(100)]);
-    let young = InstanceView { started_at: Some(at(50)), ..old("f") };
-    let seen = |second: i64| Seen {
-        active_grace: Duration::from_secs(30),
-        ..seen(second, &[old("0"), young.clone()], &[])
+    let grace = Duration::from_secs(30);
+    let aged = |seconds: u64| {
+        let young = InstanceView { running_for: Some(Duration::from_secs(seconds)), ..old("f") };
+        Seen { active_grace: grace, ..seen(0, &[young], &[]) }
     };
-    assert_eq!(decide(&rollout, &seen(60)), stop(&["01"]));
-    assert_eq!(decide(&rollout, &seen(80)), stop(&["01", "f1"]));
-    let only = Seen { instances: vec![young.clone()], ..seen(60) };
-    assert_eq!(decide(&rollout, &only), Decision::Wait);
+    let mut both = aged(10);
+    both.instances.insert(0, InstanceView { running_for: Some(grace * 2), ..old("0") });
+    assert_eq!(decide(&rollout, &both), stop(&["01"]));
+    assert_eq!(decide(&rollout, &aged(30)), stop(&["f1"]));
+    assert_eq!(decide(&rollout, &aged(10)), Decision::Wait);
+}
+
+#[test]
+fn what_the_clock_on_the_wall_said_when_a_step_began_decides_nothing() {
+    // It was set to another day, forwards or back, between the step's beginning and now.
+    for day in [-86_400, 86_400] {
+        let set = StepRun { started_at: at(day), replaced_at: Some(at(day)), ..begun(50) };
+        let rollout = rollout(RolloutKind::FullAuto, vec![set]);
+        let after = |second: i64, failures: &[InstanceFailure]| {
+            decide(&rollout, &seen(second, &[old("f")], failures))
+        };
+        assert_eq!(after(2, &[]), Decision::Wait, "{day}");
+        assert_eq!(after(11, &[]), Decision::Finish, "{day}");
+        assert_eq!(after(2, &[failure("0", "02", -1)]), Decision::Wait, "{day}");
+        assert!(matches!(after(2, &[failure("0", "02", 2)]), Decision::Revert(_)), "{day}");
+        let crashing = [failure("0", "02", -1)];
+        let of_another_process = Seen { began: None, ..seen(2, &[old("f")], &crashing) };
+        assert!(matches!(decide(&rollout, &of_another_process), Decision::Revert(_)), "{day}");
+    }
 }

@@ -5,9 +5,8 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use uuid::Uuid;
 
 /// How long a ticket may be presented.
@@ -22,7 +21,7 @@ pub(crate) struct Tickets(Arc<Mutex<HashMap<String, Ticket>>>);
 struct Ticket {
     /// The id of the instance that it leads to.
     instance: String,
-    expires_at: Timestamp,
+    expires_at: Instant,
 }
 
 impl std::fmt::Debug for Tickets {
@@ -32,14 +31,14 @@ impl std::fmt::Debug for Tickets {
 }
 
 impl Tickets {
-    fn lock(&self, now: Timestamp) -> MutexGuard<'_, HashMap<String, Ticket>> {
+    fn lock(&self, now: Instant) -> MutexGuard<'_, HashMap<String, Ticket>> {
         let mut tickets = self.0.lock().expect("no holder of this lock panics");
         tickets.retain(|_, ticket| now < ticket.expires_at);
         tickets
     }
 
     /// Makes one for an instance.
-    pub(crate) fn make(&self, instance: &str, now: Timestamp) -> String {
+    pub(crate) fn make(&self, instance: &str, now: Instant) -> String {
         let text = format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple());
         let ticket = Ticket { instance: instance.to_owned(), expires_at: now + LIFETIME };
         let mut tickets = self.lock(now);
@@ -55,7 +54,7 @@ impl Tickets {
     }
 
     /// Takes one; whether it was one for this instance.
-    pub(crate) fn take(&self, text: &str, instance: &str, now: Timestamp) -> bool {
+    pub(crate) fn take(&self, text: &str, instance: &str, now: Instant) -> bool {
         let taken = self.lock(now).remove(text);
         taken.is_some_and(|ticket| ticket.instance == instance)
     }
@@ -68,7 +67,7 @@ mod tests {
     #[test]
     fn a_ticket_leads_to_its_instance_once_and_soon() {
         let tickets = Tickets::default();
-        let now = Timestamp::UNIX_EPOCH;
+        let now = Instant::now();
         let ticket = tickets.make("a", now);
         assert!(tickets.take(&ticket, "a", now));
         assert!(!tickets.take(&ticket, "a", now), "only once");
@@ -82,8 +81,9 @@ mod tests {
     #[test]
     fn the_oldest_ticket_makes_room() {
         let tickets = Tickets::default();
-        let first = tickets.make("a", Timestamp::UNIX_EPOCH);
-        let later = Timestamp::UNIX_EPOCH + Duration::from_secs(1);
+        let now = Instant::now();
+        let first = tickets.make("a", now);
+        let later = now + Duration::from_secs(1);
         let later_ones: Vec<_> = (0..MOST).map(|_| tickets.make("a", later)).collect();
         let last = later_ones.last().unwrap();
         assert!(!tickets.take(&first, "a", later) && tickets.take(last, "a", later));

@@ -11,7 +11,9 @@ use crate::log::Events;
 use crate::process::{ScheduledError, ScheduledOutcome, Serving, scheduled};
 
 /// Longest sleep: the wall clock may jump, and the machine may sleep.
-const LONGEST_SLEEP: Duration = Duration::from_secs(20);
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+/// What is later than that was missed.
+const LATE: Duration = Duration::from_secs(60);
 /// How long a trigger waits for a process while one is being replaced.
 const PROCESS_WAITS: Duration = Duration::from_secs(20);
 
@@ -36,11 +38,15 @@ async fn run_by(now: impl Fn() -> SystemTime, schedules: Vec<Schedule>, of: Trig
     loop {
         let next = schedules.iter().filter_map(|schedule| schedule.next_after(after)).min();
         let Some(next) = next else { return };
-        sleep_until(next, &now, &mut triggers).await;
+        if let Woken::SetBack(time) = sleep_until(next, after, &now, &mut triggers).await {
+            tracing::info!("the clock was set back; crons go on by what it says now");
+            after = time;
+            continue;
+        }
         // The machine slept: its minutes are not run one after the other.
-        let late = now().duration_since(next).is_ok_and(|late| late > LONGEST_SLEEP * 3);
+        let late = now().duration_since(next).is_ok_and(|late| late > LATE);
         for schedule in schedules.iter().filter(|_| !late) {
-            if schedule.next_after(after) == Some(next) {
+            if schedule.next_after(after) == Some(next) && !of.runs.is_repeat(schedule, next) {
                 of.spawn(schedule, Run { minute: next, missed: false }, &mut triggers);
             }
         }
@@ -59,10 +65,30 @@ fn make_up(schedules: &[Schedule], now: SystemTime, of: &Triggers, triggers: &mu
     }
 }
 
-async fn sleep_until(time: SystemTime, now: &impl Fn() -> SystemTime, triggers: &mut JoinSet<()>) {
-    while let Ok(left) = time.duration_since(now()) {
+/// Why a sleep is over.
+#[derive(Debug)]
+enum Woken {
+    /// It is time.
+    Due,
+    /// The clock says this, which is before the sleep began.
+    SetBack(SystemTime),
+}
+
+/// Sleeps until `time`, from some moment after `after` on.
+async fn sleep_until(
+    time: SystemTime,
+    after: SystemTime,
+    now: &impl Fn() -> SystemTime,
+    triggers: &mut JoinSet<()>,
+) -> Woken {
+    loop {
+        let now = now();
+        if now < after {
+            return Woken::SetBack(now);
+        }
+        let left = time.duration_since(now).unwrap_or_default();
         if left.is_zero() {
-            return;
+            return Woken::Due;
         }
         tokio::time::sleep(left.min(LONGEST_SLEEP)).await;
         while triggers.try_join_next().is_some() {}
@@ -124,8 +150,17 @@ mod tests {
 
     use super::*;
 
+    /// What the clock does after ten minutes.
+    #[derive(Debug, Clone, Copy)]
+    enum Jump {
+        Forward(Duration),
+        Back(Duration),
+    }
+
+    const NONE: Jump = Jump::Forward(Duration::ZERO);
+
     /// What was triggered, and in which minute after the start the trigger was told.
-    async fn triggered(crons: &[&str], count: usize, jump: Duration) -> Vec<(String, u64)> {
+    async fn triggered(crons: &[&str], count: usize, jump: Jump) -> Vec<(String, u64)> {
         let schedules =
             crons.iter().map(|cron| Schedule::parse(cron).expect("an expression")).collect();
         let (events, mut receiver) = Events::channel(100);
@@ -135,7 +170,11 @@ mod tests {
         let start = UNIX_EPOCH + Duration::from_secs(1_767_225_630);
         let now = move || {
             let passed = began.elapsed();
-            start + passed + if passed > Duration::from_mins(10) { jump } else { Duration::ZERO }
+            match jump {
+                _ if passed <= Duration::from_mins(10) => start + passed,
+                Jump::Forward(by) => start + passed + by,
+                Jump::Back(by) => start + passed - by,
+            }
         };
         let of = Triggers { runs: Runs::default(), serving: none, events };
         let runner = tokio::spawn(run_by(now, schedules, of));
@@ -155,7 +194,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn each_schedule_runs_at_its_minutes() {
-        let told = triggered(&["*/2 * * * *", "3 * * * *"], 4, Duration::ZERO).await;
+        let told = triggered(&["*/2 * * * *", "3 * * * *"], 4, NONE).await;
         let expected =
             [("*/2 * * * *", 2), ("3 * * * *", 3), ("*/2 * * * *", 4), ("*/2 * * * *", 6)];
         assert_eq!(told, expected.map(|(cron, minute)| (cron.to_owned(), minute)));
@@ -163,9 +202,26 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn minutes_that_the_machine_slept_through_are_not_run_one_by_one() {
-        let told = triggered(&["*/9 * * * *"], 3, Duration::from_hours(5)).await;
-        let minutes: Vec<u64> = told.into_iter().map(|(_, minute)| minute).collect();
         // 00:09; then the clock jumps from 00:10 to 05:10, and 05:18 and 05:27 follow.
-        assert_eq!(minutes, [9, 18, 27]);
+        assert_eq!(minutes(Jump::Forward(Duration::from_hours(5))).await, [9, 18, 27]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_back_holds_no_schedule_up() {
+        // 00:09; then the clock jumps from 00:10 to 19:10 of the day before, and 19:18 and 19:27 follow.
+        assert_eq!(minutes(Jump::Back(Duration::from_hours(5))).await, [9, 18, 27]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_put_right_by_a_little_runs_nothing_twice() {
+        // 00:09; then the clock jumps from 00:10 to 00:08. At 00:09 there is nothing to do; 00:18 and 00:27
+        // follow.
+        assert_eq!(minutes(Jump::Back(Duration::from_mins(2))).await, [9, 20, 29]);
+    }
+
+    /// The minutes after the start in which a schedule of every nine minutes is run.
+    async fn minutes(jump: Jump) -> Vec<u64> {
+        let told = triggered(&["*/9 * * * *"], 3, jump).await;
+        told.into_iter().map(|(_, minute)| minute).collect()
     }
 }

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use fs_err as fs;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::Schedule;
 
@@ -24,9 +25,16 @@ pub(crate) struct Runs {
 #[derive(Debug, Default)]
 struct Known {
     /// Runs that have begun: none begins twice, whatever becomes of it.
-    begun: Minutes,
+    begun: BTreeMap<String, Begun>,
     /// Runs that the Worker has answered for, as in the file: one that a crash cuts off is missed.
     ended: Minutes,
+}
+
+/// The last run of a schedule by both clocks: the one on the wall may be set back, the other never is.
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    minute: Timestamp,
+    at: Instant,
 }
 
 impl Runs {
@@ -38,7 +46,7 @@ impl Runs {
                 Minutes::new()
             })
         });
-        let known = Known { ended: ended.unwrap_or_default(), begun: Minutes::new() };
+        let known = Known { ended: ended.unwrap_or_default(), begun: BTreeMap::new() };
         Self { file, known: Arc::new(Mutex::new(known)) }
     }
 
@@ -51,7 +59,13 @@ impl Runs {
             known.begun.retain(|text, _| is_one(text));
             known.ended.retain(|text, _| is_one(text));
             for schedule in schedules {
-                known.ended.entry(schedule.as_str().to_owned()).or_insert(now);
+                let text = schedule.as_str();
+                let last = *known.ended.entry(text.to_owned()).or_insert(now);
+                // By a clock that was set back since: it may have been just now.
+                if last > now {
+                    let begun = Begun { minute: last, at: Instant::now() };
+                    known.begun.entry(text.to_owned()).or_insert(begun);
+                }
             }
             known.ended.clone()
         };
@@ -64,14 +78,28 @@ impl Runs {
         let last = schedule.last_before(now)?;
         let known = self.lock();
         let text = schedule.as_str();
-        let since = known.begun.get(text).max(known.ended.get(text)).copied()?;
+        // What is still to come was run by a clock that was set back since, and says nothing.
+        let is_past = |minute: &Timestamp| SystemTime::from(*minute) <= now;
+        let begun = known.begun.get(text).map(|begun| begun.minute).filter(is_past);
+        let ended = known.ended.get(text).copied().filter(is_past);
+        let since = begun.max(ended)?;
         (SystemTime::from(since) < last).then_some(last)
+    }
+
+    /// Whether a run of this minute would be the last one again, because the clock was set back.
+    pub(crate) fn is_repeat(&self, schedule: &Schedule, minute: SystemTime) -> bool {
+        let begun = self.lock().begun.get(schedule.as_str()).copied();
+        begun.is_some_and(|begun| {
+            let has_run = minute <= SystemTime::from(begun.minute);
+            has_run && is_too_soon(schedule, minute, begun.at.elapsed())
+        })
     }
 
     /// A run begins that belongs to this minute.
     pub(crate) fn begin(&self, expression: &str, minute: SystemTime) {
         if let Ok(minute) = Timestamp::try_from(minute) {
-            self.lock().begun.insert(expression.to_owned(), minute);
+            let begun = Begun { minute, at: Instant::now() };
+            self.lock().begun.insert(expression.to_owned(), begun);
         }
     }
 
@@ -79,9 +107,11 @@ impl Runs {
     pub(crate) fn end(&self, expression: &str, minute: SystemTime) {
         let (Some(file), Ok(minute)) = (&self.file, Timestamp::try_from(minute)) else { return };
         let mut known = self.lock();
-        // It may have been taken away meanwhile, or a later run may have been faster.
+        let newest = known.begun.get(expression).map(|begun| begun.minute);
+        // It may have been taken away meanwhile.
         let Some(last) = known.ended.get_mut(expression) else { return };
-        *last = minute.max(*last);
+        // A later run may have been faster. If none has begun since, the clock was set back.
+        *last = if newest == Some(minute) { minute } else { minute.max(*last) };
         // Under the lock: the newest state is the last that is written.
         store(file, &known.ended);
     }
@@ -89,6 +119,16 @@ impl Runs {
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether so little time has passed since the last run that the clock was merely put right: less than half
+/// of what lies between this minute of the schedule and the one before it. After more it was wrong, and
+/// the schedule goes on by the one that is right.
+fn is_too_soon(schedule: &Schedule, minute: SystemTime, passed: Duration) -> bool {
+    let before = minute.checked_sub(Duration::from_secs(1));
+    let earlier = before.and_then(|time| schedule.last_before(time));
+    let between = earlier.and_then(|earlier| minute.duration_since(earlier).ok());
+    between.is_some_and(|between| passed < between / 2)
 }
 
 fn read(file: &Path) -> io::Result<Minutes> {
@@ -116,7 +156,8 @@ fn store(file: &Path, minutes: &Minutes) {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::slice::from_ref;
+    use std::time::UNIX_EPOCH;
 
     use super::*;
 
@@ -172,6 +213,37 @@ mod tests {
         runs.count(&[daily], start() + minutes(90));
         runs.count(std::slice::from_ref(&hourly), start() + minutes(150));
         assert_eq!(Runs::of(file).missed(&hourly, start() + minutes(150)), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_back_repeats_no_run_and_holds_none_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("runs.json");
+        let daily = Schedule::parse("0 0 * * *").unwrap();
+        let midnight = start() - Duration::from_secs(30);
+        let runs = Runs::of(Some(file.clone()));
+        runs.count(from_ref(&daily), start() - minutes(60));
+        assert!(!runs.is_repeat(&daily, midnight), "it is the first");
+        runs.begin(daily.as_str(), midnight);
+        runs.end(daily.as_str(), midnight);
+        assert!(runs.is_repeat(&daily, midnight), "the clock was put right");
+        assert!(!runs.is_repeat(&daily, midnight + minutes(24 * 60)), "the next day's");
+        tokio::time::advance(Duration::from_hours(13)).await;
+        assert!(!runs.is_repeat(&daily, midnight), "the clock was wrong by half a day and more");
+
+        // Set back while no process looked.
+        let now = start() - minutes(10);
+        let runs = Runs::of(Some(file));
+        runs.count(from_ref(&daily), now);
+        assert!(runs.is_repeat(&daily, midnight), "it has run");
+        assert_eq!(runs.missed(&daily, now), None);
+        tokio::time::advance(Duration::from_hours(13)).await;
+        let day_before = midnight - minutes(24 * 60);
+        assert!(!runs.is_repeat(&daily, day_before));
+        runs.begin(daily.as_str(), day_before);
+        runs.end(daily.as_str(), day_before);
+        // The clock that is right now says what was run last.
+        assert_eq!(runs.missed(&daily, midnight + minutes(1)), Some(midnight));
     }
 
     #[test]
