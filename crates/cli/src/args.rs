@@ -26,7 +26,7 @@ use crate::docker::args::DockerArgs;
 pub(crate) use account::{DeleteArgs, EnvArgs, LoginArgs, WhoamiArgs};
 pub(crate) use build::{BuildArgs, CacheTo, ImageBuilder, Network, ProgressKind, SecretFrom};
 pub(crate) use containers::{
-    ApplicationsPlace, ContainersArgs, ContainersCommand, EventsArgs, ExecArgs, LogsArgs,
+    ApplicationsPlace, ContainersArgs, ContainersCommand, CpArgs, EventsArgs, ExecArgs, LogsArgs,
     RolloutArgs, RolloutsCommand, SnapshotsCommand, SnapshotsPlace, SshArgs,
 };
 pub(crate) use deploy::{ContainersRollout, DeployArgs};

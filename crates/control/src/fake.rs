@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use hyper::body::Incoming;
 use jiff::Timestamp;
 use model::DurableObjectId;
 use store::Memory;
@@ -13,10 +14,12 @@ use tokio::sync::broadcast;
 
 use crate::blobs::Blobs;
 use crate::plan::{
-    ApplicationPlan, ExecPlan, InstanceEvent, InstanceFailure, InstanceView, LogPlan,
+    ApplicationPlan, ExecPlan, FileView, InstanceEvent, InstanceFailure, InstanceView, LogPlan,
     RegistryAccess, WorkerPlan,
 };
-use crate::platform::{Answer, Events, InstanceEvents, Log, Platform, PlatformError, Session};
+use crate::platform::{
+    Answer, Events, InstanceEvents, Log, OutgoingArchive, Platform, PlatformError, Session,
+};
 use crate::seal::Sealer;
 use crate::state::State;
 
@@ -207,6 +210,31 @@ impl Platform for Fake {
         _: &'a str,
         _: Option<(u16, u16)>,
     ) -> Answer<'a, Result<Session, PlatformError>> {
+        Box::pin(async { Err(PlatformError("nothing runs".into())) })
+    }
+
+    fn look_at<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+    ) -> Answer<'a, Result<Option<FileView>, PlatformError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn read_archive<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+    ) -> Answer<'a, Result<Option<OutgoingArchive>, PlatformError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn write_archive<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: Incoming,
+    ) -> Answer<'a, Result<(), PlatformError>> {
         Box::pin(async { Err(PlatformError("nothing runs".into())) })
     }
 }

@@ -345,6 +345,19 @@ pub struct ExecPlan {
     pub env: Vec<String>,
 }
 
+/// What is at a path in an instance; links are not followed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileView {
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its kind and permissions, as `st_mode` has them.
+    pub mode: u32,
+    /// When it was changed, in seconds since 1970.
+    pub modified: i64,
+    /// Where it points, if it is a link.
+    pub link: Option<String>,
+}
+
 /// An instance that ended badly, or did not even start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceFailure {

@@ -1,5 +1,6 @@
 //! Options of `berth containers`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -81,6 +82,8 @@ pub(crate) enum ContainersCommand {
     Exec(ExecArgs),
     /// Open a shell in an instance, or run a command there, by the system's `ssh`.
     Ssh(SshArgs),
+    /// Copy files into an instance or out of one.
+    Cp(CpArgs),
     /// Print what has happened to instances.
     Events(EventsArgs),
     /// How new images come to the instances of an application.
@@ -154,6 +157,19 @@ pub(crate) struct SshArgs {
     /// A command for the instance's shell, and its arguments [default: a shell].
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct CpArgs {
+    /// Copy what a symbolic link points to, not the link.
+    #[arg(short = 'L', long)]
+    pub(crate) follow_link: bool,
+    #[command(flatten)]
+    pub(crate) place: ApplicationsPlace,
+    /// What is copied: `INSTANCE:PATH`, a path here, or `-` for a tar archive on standard input.
+    pub(crate) from: OsString,
+    /// Where to: a path here, `-` for a tar archive on standard output, or `INSTANCE:PATH`.
+    pub(crate) to: OsString,
 }
 
 #[derive(Debug, Parser)]

@@ -1,5 +1,7 @@
 //! `…/berth/…`: what Cloudflare's API does not have. Instances are stopped, read and entered.
 
+mod files;
+
 use std::time::Duration;
 
 use http::Response;
@@ -43,6 +45,9 @@ pub(super) async fn answer(
             Ok(success(&json!({ "id": exec })))
         }
         BerthRoute::StartExec(id) => start_exec(containers, &id, asked).await,
+        BerthRoute::File(id) => files::look_at(containers, &id, asked).await,
+        BerthRoute::ReadArchive(id) => files::read(containers, &id, asked).await,
+        BerthRoute::WriteArchive(id) => files::write(containers, &id, asked).await,
     }
 }
 

@@ -156,6 +156,9 @@ const BERTH: &[Endpoint] = endpoints! {
     GET "/accounts/{account_id}/berth/instances/{instance_id}/log" Nothing "What an instance prints (WebSocket)" |p| berth(p, BerthRoute::Log(p[1].clone()));
     POST "/accounts/{account_id}/berth/instances/{instance_id}/execs" Json "Prepare a program in an instance" |p| berth(p, BerthRoute::CreateExec(p[1].clone()));
     GET "/accounts/{account_id}/berth/execs/{exec_id}" Nothing "Run a program that was prepared (WebSocket)" |p| berth(p, BerthRoute::StartExec(p[1].clone()));
+    GET "/accounts/{account_id}/berth/instances/{instance_id}/file" Nothing "What is at a path in an instance" |p| berth(p, BerthRoute::File(p[1].clone()));
+    GET "/accounts/{account_id}/berth/instances/{instance_id}/archive" Nothing "A tar archive of files of an instance (WebSocket)" |p| berth(p, BerthRoute::ReadArchive(p[1].clone()));
+    PUT "/accounts/{account_id}/berth/instances/{instance_id}/archive" Bytes "Unpack a tar archive in an instance" |p| berth(p, BerthRoute::WriteArchive(p[1].clone()));
     POST "/accounts/{account_id}/berth/applications/{application_id}/restart" Json "Stop an application's instances: their next requests start others" |p| berth(p, BerthRoute::Restart(p[1].clone()));
     GET "/accounts/{account_id}/berth/events" Nothing "What happens to instances (WebSocket)" |p| berth(p, BerthRoute::Events);
 };

@@ -1,8 +1,9 @@
-//! Instances for their owner: what they print, and programs that are run in them.
+//! Instances for their owner: what they print, programs that are run in them, and their files.
 
 use agent::{AccessError, ExecRequest, LogRequest, RunningExec};
-use control::plan::{ExecPlan, LogPlan};
-use control::{Answer, Log, PlatformError, Program, Session};
+use control::plan::{ExecPlan, FileView, LogPlan};
+use control::{Answer, Log, OutgoingArchive, PlatformError, Program, Session};
+use hyper::body::Incoming;
 use model::InstanceId;
 
 use super::Node;
@@ -59,6 +60,39 @@ impl Node {
     ) -> Result<Session, PlatformError> {
         let (program, stream) = self.agent.start_exec(id, size).await.map_err(refused)?;
         Ok(Session { stream, program: Box::new(Running(program)) })
+    }
+
+    pub(super) async fn file_at(
+        &self,
+        id: &str,
+        path: &str,
+    ) -> Result<Option<FileView>, PlatformError> {
+        let found = self.agent.look_at(self.instance(id)?, path).await.map_err(refused)?;
+        Ok(found.map(|file| FileView {
+            size: file.size,
+            mode: file.mode,
+            modified: file.modified,
+            link: file.link.map(|link| link.to_string_lossy().into_owned()),
+        }))
+    }
+
+    pub(super) async fn archive_of(
+        &self,
+        id: &str,
+        path: &str,
+    ) -> Result<Option<OutgoingArchive>, PlatformError> {
+        let archive = self.agent.read_archive(self.instance(id)?, path).await.map_err(refused)?;
+        Ok(archive
+            .map(|agent::OutgoingArchive { size, pieces }| OutgoingArchive { size, pieces }))
+    }
+
+    pub(super) async fn unpack_in(
+        &self,
+        id: &str,
+        path: &str,
+        archive: Incoming,
+    ) -> Result<(), PlatformError> {
+        self.agent.write_archive(self.instance(id)?, path, archive).await.map_err(refused)
     }
 
     fn instance(&self, id: &str) -> Result<InstanceId, PlatformError> {
