@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use super::parse_time;
+use super::deploy::{ContainersRollout, ProjectPlace};
+use super::{Mirrors, parse_build_arg, parse_time};
 
 #[derive(Debug, Parser)]
 pub(crate) struct ContainersArgs {
@@ -45,6 +46,8 @@ pub(crate) enum ContainersCommand {
         #[command(flatten)]
         place: ApplicationsPlace,
     },
+    /// Make the container applications what a project's configuration says, without its code.
+    Apply(Box<ApplyArgs>),
     /// List the instances of a container application.
     Instances {
         /// The application's id or its name.
@@ -100,6 +103,29 @@ pub(crate) struct ApplicationsPlace {
     /// Environment whose `.env` file names the platform.
     #[arg(short, long, env = "CLOUDFLARE_ENV")]
     pub(crate) env: Option<String>,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct ApplyArgs {
+    #[command(flatten)]
+    pub(crate) place: ProjectPlace,
+    /// Ask nothing.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Say what would be made or changed; nothing is built.
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
+    /// Print it as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How running instances get a new image, and what else is new.
+    #[arg(long, value_enum, default_value_t = ContainersRollout::Gradual)]
+    pub(crate) containers_rollout: ContainersRollout,
+    /// A build argument for every Dockerfile, over `image_vars`; may be given again.
+    #[arg(long = "build-arg", value_name = "KEY=VALUE", value_parser = parse_build_arg)]
+    pub(crate) build_args: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) mirrors: Mirrors,
 }
 
 #[derive(Debug, Parser)]

@@ -4,7 +4,7 @@
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-use e2e::{Berth, Outcome, Platform, Project, instance_id};
+use e2e::{Berth, Outcome, Platform, Project, instance_id, until};
 use serde_json::{Value, json};
 
 const NAME: &str = "hello-containers";
@@ -17,13 +17,22 @@ struct Fixture {
 impl Fixture {
     /// `hello` with a shell in its image, deployed.
     fn deployed() -> Self {
+        let fixture = Self::new();
+        fixture.deploy();
+        fixture
+    }
+
+    /// The same, not deployed yet.
+    fn new() -> Self {
         let project = Project::example("hello");
         project.replace("Dockerfile", "FROM scratch", "FROM busybox");
         // What is looked at here takes longer than its containers sleep after.
         project.replace("src/index.ts", "sleepAfter = \"10s\"", "sleepAfter = \"10m\"");
-        let fixture = Self { platform: Platform::start(), project };
-        fixture.platform.client(&fixture.project, &["deploy"]).assert_succeeds();
-        fixture
+        Self { platform: Platform::start(), project }
+    }
+
+    fn deploy(&self) {
+        self.platform.client(&self.project, &["deploy"]).assert_succeeds();
     }
 
     /// The instance of an object, which is started if it is not there.
@@ -168,4 +177,62 @@ fn files_are_for_those_alone_who_may_change_containers(fixture: &Fixture, instan
     });
     let methods: Vec<_> = of_archives.map(|entry| entry["raw"]["method"].clone()).collect();
     assert!(!methods.is_empty() && methods.iter().all(|method| *method == json!("PUT")), "{log}");
+}
+
+#[test]
+fn applications_become_what_the_configuration_says_without_its_code() {
+    let fixture = Fixture::new();
+    let early = fixture.berth(&["apply", "--yes"]);
+    early.assert_fails(1, &["no Durable Object class", "hint: ", "`berth deploy`"]);
+    fixture.deploy();
+    let versions = || {
+        let list = fixture.platform.client(&fixture.project, &["versions", "list", "--json"]);
+        list.assert_succeeds();
+        list.stdout
+    };
+    let deployed = versions();
+    let settled = fixture.berth(&["apply"]);
+    settled.assert_succeeds();
+    assert!(settled.stderr.contains("as the configuration wants them"), "{settled}");
+    limits_are_shown_and_changed_after_a_yes_alone(&fixture);
+    images_are_built_and_rolled_out(&fixture);
+    assert_eq!(versions(), deployed, "the code is as it was");
+    fixture.project.configure(|config| config["berth"] = json!({"atomic": true}));
+    fixture.berth(&["apply", "--yes"]).assert_fails(3, &["berth.atomic", "`berth deploy`"]);
+    fixture.platform.stop();
+}
+
+fn limits_are_shown_and_changed_after_a_yes_alone(fixture: &Fixture) {
+    fixture.project.configure(|config| config["containers"][0]["max_instances"] = json!(7));
+    let wanted = || fixture.json(&["info", NAME, "--json"])["max_instances"].clone();
+    let before = wanted();
+    let dry = fixture.json(&["apply", "--dry-run", "--json"]);
+    let change = json!({"field": "max_instances", "before": before, "after": 7});
+    assert_eq!(dry["applications"][0]["changes"], json!([change]), "{dry}");
+    assert_eq!((&dry["applied"], &dry["builds_images"]), (&json!(false), &json!(true)));
+    let shown = fixture.says(&["apply", "--dry-run"]);
+    assert!(shown.contains("max_instances: ") && shown.contains(" → 7"), "{shown}");
+    fixture.berth(&["apply"]).assert_fails(2, &["wants to be confirmed", "`--yes`"]);
+    assert_eq!(wanted(), before);
+    let applied = fixture.json(&["apply", "--yes", "--json"]);
+    assert_eq!(applied["applied"], json!(true), "{applied}");
+    assert_eq!(wanted(), json!(7));
+    is_rolled_out(fixture);
+}
+
+fn images_are_built_and_rolled_out(fixture: &Fixture) {
+    let image = || fixture.json(&["info", NAME, "--json"])["image"].clone();
+    let before = image();
+    fixture.project.replace("Dockerfile", "EXPOSE 8080", "EXPOSE 8080\nLABEL next=1");
+    let shown = fixture.says(&["apply", "--yes"]);
+    assert!(shown.contains("configuration.image: ") && shown.contains("rolled out"), "{shown}");
+    is_rolled_out(fixture);
+    assert_ne!(image(), before);
+}
+
+fn is_rolled_out(fixture: &Fixture) {
+    until("the rollout is over", || {
+        let status = fixture.json(&["rollouts", "status", NAME, "--json"]);
+        (status["status"] == "completed").then_some(())
+    });
 }
