@@ -28,10 +28,12 @@ mod node;
 mod output;
 mod peer;
 mod private_file;
+mod processes;
 mod sidecar;
 mod slot;
 mod socket;
 mod timings;
+mod usage;
 
 pub use access::{AccessError, ExecRequest, LogRequest, RunningExec};
 pub use agent::{
@@ -45,3 +47,4 @@ pub use files::OutgoingArchive;
 pub use instance::images_in_use;
 pub use socket::{EngineSocket, SocketError};
 pub use timings::{Phase, StartTimings};
+pub use usage::{InstanceProcess, InstanceUsage};

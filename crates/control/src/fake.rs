@@ -15,7 +15,7 @@ use tokio::sync::broadcast;
 use crate::blobs::Blobs;
 use crate::plan::{
     ApplicationPlan, ExecPlan, FileView, InstanceEvent, InstanceFailure, InstanceView, LogPlan,
-    RegistryAccess, WorkerPlan,
+    ProcessView, RegistryAccess, UsageView, WorkerPlan,
 };
 use crate::platform::{
     Answer, Events, InstanceEvents, Log, OutgoingArchive, Platform, PlatformError, Session,
@@ -236,6 +236,17 @@ impl Platform for Fake {
         _: Incoming,
     ) -> Answer<'a, Result<(), PlatformError>> {
         Box::pin(async { Err(PlatformError("nothing runs".into())) })
+    }
+
+    fn processes<'a>(
+        &'a self,
+        _: &'a str,
+    ) -> Answer<'a, Result<Vec<ProcessView>, PlatformError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn usage(&self) -> Answer<'_, Vec<UsageView>> {
+        Box::pin(async { Vec::new() })
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use crate::plan::{
     ApplicationPlan, ExecPlan, FileView, InstanceEvent, InstanceFailure, InstanceView, LogPlan,
-    RegistryAccess, WorkerPlan,
+    ProcessView, RegistryAccess, UsageView, WorkerPlan,
 };
 
 /// The answer to a request that takes its time.
@@ -164,4 +164,13 @@ pub trait Platform: Send + Sync {
         path: &'a str,
         archive: Incoming,
     ) -> Answer<'a, Result<(), PlatformError>>;
+
+    /// The processes of a running instance, by their ids.
+    fn processes<'a>(
+        &'a self,
+        instance: &'a str,
+    ) -> Answer<'a, Result<Vec<ProcessView>, PlatformError>>;
+
+    /// What each running instance uses, of all namespaces, in no order.
+    fn usage(&self) -> Answer<'_, Vec<UsageView>>;
 }

@@ -93,6 +93,10 @@ pub(crate) enum BerthRoute {
     ReadArchive(String),
     /// `PUT /berth/instances/<id>/archive`
     WriteArchive(String),
+    /// `GET /berth/instances/<id>/processes`
+    Processes(String),
+    /// `GET /berth/usage`
+    Usage,
     /// `POST /berth/applications/<id>/restart`
     Restart(String),
     /// `GET /berth/events`
@@ -278,7 +282,9 @@ mod tests {
         assert_eq!(scope(Method::POST, applications), Ok(Scope::ContainersWrite));
         assert_eq!(scope(Method::GET, "/client/v4/user"), Ok(Scope::Read));
         let berth = "/client/v4/accounts/a/berth";
-        assert_eq!(scope(Method::GET, &format!("{berth}/instances/i/log")), Ok(Scope::Read));
+        for path in ["instances/i/log", "instances/i/processes", "usage"] {
+            assert_eq!(scope(Method::GET, &format!("{berth}/{path}")), Ok(Scope::Read), "{path}");
+        }
         for (method, path) in [(Method::GET, "execs/e"), (Method::POST, "instances/i/execs")] {
             let needed = scope(method, &format!("{berth}/{path}"));
             assert_eq!(needed, Ok(Scope::ContainersWrite), "it is a shell");

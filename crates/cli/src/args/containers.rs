@@ -87,6 +87,9 @@ pub(crate) enum ContainersCommand {
     Ssh(SshArgs),
     /// Copy files into an instance or out of one.
     Cp(CpArgs),
+    /// Show what instances use, of what they may, or what runs in one.
+    #[command(visible_alias = "stats")]
+    Top(TopArgs),
     /// Print what has happened to instances.
     Events(EventsArgs),
     /// How new images come to the instances of an application.
@@ -196,6 +199,17 @@ pub(crate) struct CpArgs {
     pub(crate) from: OsString,
     /// Where to: a path here, `-` for a tar archive on standard output, or `INSTANCE:PATH`.
     pub(crate) to: OsString,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct TopArgs {
+    /// The id of an instance whose processes are shown [default: what all instances use].
+    pub(crate) instance: Option<String>,
+    /// Print it as JSON, once.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: ApplicationsPlace,
 }
 
 #[derive(Debug, Parser)]

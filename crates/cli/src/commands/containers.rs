@@ -7,6 +7,7 @@ mod instances;
 mod rollouts;
 mod ssh;
 mod streams;
+mod top;
 
 use std::path::Path;
 
@@ -40,6 +41,7 @@ pub(crate) async fn run(command: ContainersCommand, printer: &Printer) -> Result
         ContainersCommand::Logs(args) => streams::logs(&args).await,
         ContainersCommand::Apply(args) => apply::run(&args, printer).await,
         ContainersCommand::Cp(args) => cp::run(&args, printer).await,
+        ContainersCommand::Top(args) => top::run(&args, printer).await,
         ContainersCommand::Stop { instances, grace, place } => {
             instances::stop(&place, &instances, grace, printer).await
         }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use agent::{Agent, AgentConfig, ApplicationRuntime, Network, StartRate, StopAll};
 use control::plan::{
     ApplicationPlan, ExecPlan, FileView, InstanceEvent, InstanceFailure, InstanceView, LogPlan,
-    RegistryAccess, WorkerPlan,
+    ProcessView, RegistryAccess, UsageView, WorkerPlan,
 };
 use control::{
     Answer, Events, InstanceEvents, Log, OutgoingArchive, Platform, PlatformError, Session,
@@ -409,6 +409,17 @@ impl Platform for Node {
         archive: Incoming,
     ) -> Answer<'a, Result<(), PlatformError>> {
         Box::pin(self.unpack_in(instance, path, archive))
+    }
+
+    fn processes<'a>(
+        &'a self,
+        instance: &'a str,
+    ) -> Answer<'a, Result<Vec<ProcessView>, PlatformError>> {
+        Box::pin(self.processes_of(instance))
+    }
+
+    fn usage(&self) -> Answer<'_, Vec<UsageView>> {
+        Box::pin(self.used())
     }
 }
 

@@ -1,6 +1,7 @@
 //! `…/berth/…`: what Cloudflare's API does not have. Instances are stopped, read and entered.
 
 mod files;
+mod usage;
 
 use std::time::Duration;
 
@@ -48,6 +49,8 @@ pub(super) async fn answer(
         BerthRoute::File(id) => files::look_at(containers, &id, asked).await,
         BerthRoute::ReadArchive(id) => files::read(containers, &id, asked).await,
         BerthRoute::WriteArchive(id) => files::write(containers, &id, asked).await,
+        BerthRoute::Processes(id) => usage::processes(containers, &id).await,
+        BerthRoute::Usage => usage::all(containers, asked.query("application")).await,
     }
 }
 

@@ -159,6 +159,8 @@ const BERTH: &[Endpoint] = endpoints! {
     GET "/accounts/{account_id}/berth/instances/{instance_id}/file" Nothing "What is at a path in an instance" |p| berth(p, BerthRoute::File(p[1].clone()));
     GET "/accounts/{account_id}/berth/instances/{instance_id}/archive" Nothing "A tar archive of files of an instance (WebSocket)" |p| berth(p, BerthRoute::ReadArchive(p[1].clone()));
     PUT "/accounts/{account_id}/berth/instances/{instance_id}/archive" Bytes "Unpack a tar archive in an instance" |p| berth(p, BerthRoute::WriteArchive(p[1].clone()));
+    GET "/accounts/{account_id}/berth/instances/{instance_id}/processes" Nothing "What runs in an instance" |p| berth(p, BerthRoute::Processes(p[1].clone()));
+    GET "/accounts/{account_id}/berth/usage" Nothing "What instances use, of what they may" |p| berth(p, BerthRoute::Usage);
     POST "/accounts/{account_id}/berth/applications/{application_id}/restart" Json "Stop an application's instances: their next requests start others" |p| berth(p, BerthRoute::Restart(p[1].clone()));
     GET "/accounts/{account_id}/berth/events" Nothing "What happens to instances (WebSocket)" |p| berth(p, BerthRoute::Events);
 };

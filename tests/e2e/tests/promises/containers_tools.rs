@@ -4,7 +4,7 @@
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-use e2e::{Berth, Outcome, Platform, Project, instance_id, until};
+use e2e::{Berth, Outcome, PATIENCE, Platform, Project, instance_id, until};
 use serde_json::{Value, json};
 
 const NAME: &str = "hello-containers";
@@ -235,4 +235,53 @@ fn is_rolled_out(fixture: &Fixture) {
         let status = fixture.json(&["rollouts", "status", NAME, "--json"]);
         (status["status"] == "completed").then_some(())
     });
+}
+
+#[test]
+fn what_runs_in_instances_and_what_they_use_is_seen() {
+    let fixture = Fixture::deployed();
+    let none = fixture.berth(&["top"]);
+    none.assert_succeeds();
+    assert!(none.stdout.is_empty() && none.stderr.contains("There are no instances"), "{none}");
+    assert_eq!(fixture.json(&["top", "--json"]), json!([]));
+    let instance = fixture.instance();
+    let script = "echo it is busy; while :; do :; done";
+    let exec = ["containers", "exec", &instance, "--", "sh", "-c", script];
+    let busy = fixture.platform.watch(&fixture.project, &exec);
+    let _ = busy.wait_for_line("it is busy", PATIENCE);
+    processes_are_shown_as_the_instance_sees_them(&fixture, &instance);
+    use_is_shown_beside_the_limits(&fixture, &instance);
+    fixture.berth(&["top", "nobody"]).assert_fails(1, &["there is no instance nobody", "hint: "]);
+    let _ = busy.interrupt();
+    fixture.platform.stop();
+}
+
+fn processes_are_shown_as_the_instance_sees_them(fixture: &Fixture, instance: &str) {
+    let all = fixture.json(&["top", instance, "--json"]);
+    let find = |text: &str| {
+        let is_it =
+            |one: &&Value| one["command"].as_str().is_some_and(|command| command.contains(text));
+        let found = all.as_array().expect("a list").iter().find(is_it);
+        found.unwrap_or_else(|| panic!("{text} is not in {all}")).clone()
+    };
+    let (server, busy) = (find("/server"), find("it is busy"));
+    let inside = fixture.shell(instance, "pgrep -f 'it is bus[y]'");
+    assert_eq!(Some(inside.trim()), busy["pid"].as_u64().map(|pid| pid.to_string()).as_deref());
+    assert_eq!((&server["user"], &busy["user"]), (&json!(0), &json!(0)), "{all}");
+    assert!(server["memory_bytes"].as_u64() > Some(0), "{all}");
+    let shown = fixture.says(&["top", instance]);
+    assert!(shown.starts_with("PID") && shown.contains("/server"), "{shown}");
+    assert!(!shown.contains("berth-init"), "Berth's own is not the instance's: {shown}");
+}
+
+fn use_is_shown_beside_the_limits(fixture: &Fixture, instance: &str) {
+    let all = fixture.json(&["stats", "--json"]);
+    let [one] = &all.as_array().expect("a list")[..] else { panic!("{all}") };
+    assert_eq!((&one["instance"], &one["application"]), (&json!(instance), &json!(NAME)));
+    assert!(one["cpu_percent"].as_f64() > Some(0.0), "{one}");
+    assert!(one["memory_bytes"].as_u64() > Some(0) && one["processes"].as_u64() > Some(1), "{one}");
+    let limit = one["limits"]["memory_mib"].as_u64().expect("a limit");
+    let shown = fixture.says(&["top"]);
+    let line = shown.lines().find(|line| line.contains(instance)).expect("it is in the list");
+    assert!(shown.starts_with("INSTANCE") && line.contains(&format!("/ {limit} MiB")), "{shown}");
 }

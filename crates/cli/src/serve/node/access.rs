@@ -1,7 +1,7 @@
-//! Instances for their owner: what they print, programs that are run in them, and their files.
+//! Instances for their owner: what they print, what runs in them, and their files.
 
 use agent::{AccessError, ExecRequest, LogRequest, RunningExec};
-use control::plan::{ExecPlan, FileView, LogPlan};
+use control::plan::{ExecPlan, FileView, LogPlan, ProcessView, UsageView};
 use control::{Answer, Log, OutgoingArchive, PlatformError, Program, Session};
 use hyper::body::Incoming;
 use model::InstanceId;
@@ -93,6 +93,33 @@ impl Node {
         archive: Incoming,
     ) -> Result<(), PlatformError> {
         self.agent.write_archive(self.instance(id)?, path, archive).await.map_err(refused)
+    }
+
+    pub(super) async fn processes_of(&self, id: &str) -> Result<Vec<ProcessView>, PlatformError> {
+        let found = self.agent.processes(self.instance(id)?).await.map_err(refused)?;
+        let view = |process: agent::InstanceProcess| ProcessView {
+            pid: process.pid,
+            parent: process.parent,
+            user: process.user,
+            cpu_seconds: process.cpu.as_secs_f64(),
+            age_seconds: process.age.as_secs_f64(),
+            memory_bytes: process.memory_bytes,
+            command: process.command,
+        };
+        Ok(found.into_iter().map(view).collect())
+    }
+
+    pub(super) async fn used(&self) -> Vec<UsageView> {
+        let view = |usage: agent::InstanceUsage| UsageView {
+            id: usage.instance.to_string(),
+            object: usage.object,
+            namespace_id: usage.namespace,
+            cpu_seconds: usage.cpu.as_secs_f64(),
+            memory_bytes: usage.memory_bytes,
+            processes: usage.processes,
+            limits: usage.limits,
+        };
+        self.agent.usage().await.into_iter().map(view).collect()
     }
 
     fn instance(&self, id: &str) -> Result<InstanceId, PlatformError> {
