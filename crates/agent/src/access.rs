@@ -152,7 +152,8 @@ impl Agent {
         Ok((RunningExec(record), callers))
     }
 
-    fn find(&self, id: InstanceId) -> Result<Instance, AccessError> {
+    /// An instance that is there.
+    pub(crate) fn find(&self, id: InstanceId) -> Result<Instance, AccessError> {
         let all = self.api.slots.all();
         let mut visible = all.iter().filter_map(|slot| slot.visible());
         visible.find(|instance| instance.subject.instance == id).ok_or(AccessError::NoInstance(id))

@@ -21,16 +21,19 @@ mod ended_logs;
 pub mod engine;
 mod event;
 mod exec;
+mod files;
 pub mod fuzz;
 mod instance;
 mod node;
 mod output;
 mod peer;
 mod private_file;
+mod processes;
 mod sidecar;
 mod slot;
 mod socket;
 mod timings;
+mod usage;
 
 pub use access::{AccessError, ExecRequest, LogRequest, RunningExec};
 pub use agent::{
@@ -40,6 +43,8 @@ pub use application::{ApplicationRuntime, Staged, StartRate};
 pub use egress::BuildEgress;
 pub use egress::policy::{Denied, Network, NetworkError};
 pub use event::{AgentEvent, Events, Stream, Subject};
+pub use files::OutgoingArchive;
 pub use instance::images_in_use;
 pub use socket::{EngineSocket, SocketError};
 pub use timings::{Phase, StartTimings};
+pub use usage::{InstanceProcess, InstanceUsage};

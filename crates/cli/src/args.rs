@@ -26,8 +26,8 @@ use crate::docker::args::DockerArgs;
 pub(crate) use account::{DeleteArgs, EnvArgs, LoginArgs, WhoamiArgs};
 pub(crate) use build::{BuildArgs, CacheTo, ImageBuilder, Network, ProgressKind, SecretFrom};
 pub(crate) use containers::{
-    ApplicationsPlace, ContainersArgs, ContainersCommand, EventsArgs, ExecArgs, LogsArgs,
-    RolloutArgs, RolloutsCommand, SnapshotsCommand, SnapshotsPlace, SshArgs,
+    ApplicationsPlace, ApplyArgs, ContainersArgs, ContainersCommand, CpArgs, EventsArgs, ExecArgs,
+    LogsArgs, RolloutArgs, RolloutsCommand, SnapshotsCommand, SnapshotsPlace, SshArgs, TopArgs,
 };
 pub(crate) use deploy::{ContainersRollout, DeployArgs};
 pub(crate) use images::{

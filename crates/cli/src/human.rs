@@ -101,9 +101,14 @@ pub(crate) fn print_json(value: &impl Serialize, printer: &Printer) -> Result<()
 
 /// Asks whether to go on; what is asked is said in full. Nobody answers where there is no terminal.
 pub(crate) fn confirm(question: &str, printer: &Printer) -> Result<bool, CliError> {
+    confirm_or(question, "--force", printer)
+}
+
+/// The same of a command whose option `yes` answers yes.
+pub(crate) fn confirm_or(question: &str, yes: &str, printer: &Printer) -> Result<bool, CliError> {
     if !io::stdin().is_terminal() {
         let text = "this wants to be confirmed, and there is no terminal to ask at";
-        return Err(CliError::new(Kind::Usage, text).hint("`--force` answers yes"));
+        return Err(CliError::new(Kind::Usage, text).hint(format!("`{yes}` answers yes")));
     }
     printer.bars().suspend(|| {
         // To stderr, where everything goes that is not the result.

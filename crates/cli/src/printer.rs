@@ -70,6 +70,15 @@ impl Printer {
         self.bars.suspend(|| _ = writeln!(anstream::stdout(), "{line}"));
     }
 
+    /// Lines in the place of what stands on the terminal, to stdout.
+    pub(crate) fn screen(&self, lines: &[String]) {
+        // Home; each line to its end; and all below. Not by `anstream`, which takes this for a style.
+        let text: String = lines.iter().map(|line| format!("{line}\x1b[K\r\n")).collect();
+        let mut stdout = io::stdout().lock();
+        self.bars.suspend(|| _ = write!(stdout, "\x1b[H{text}\x1b[J"));
+        _ = stdout.flush();
+    }
+
     /// A line about what happens, to stderr.
     pub(crate) fn info(&self, line: impl Display) {
         if !self.quiet {

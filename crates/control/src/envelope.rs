@@ -77,6 +77,11 @@ impl Failure {
         Self::new(StatusCode::NOT_FOUND, 1000, message)
     }
 
+    pub(crate) fn no_file(path: &str) -> Self {
+        let message = format!("FILE_NOT_FOUND: the instance has nothing at {path}");
+        Self::new(StatusCode::NOT_FOUND, 1000, message)
+    }
+
     pub(crate) fn no_rollout(id: &str) -> Self {
         let message = format!("ROLLOUT_NOT_FOUND: this application has no rollout {id}");
         Self::new(StatusCode::NOT_FOUND, 1000, message)

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use hyper::body::Incoming;
 use model::DurableObjectId;
 use store::Memory;
 use tempfile::TempDir;
@@ -12,10 +13,12 @@ use tokio::sync::broadcast;
 
 use crate::blobs::Blobs;
 use crate::plan::{
-    ApplicationPlan, ExecPlan, InstanceEvent, InstanceFailure, InstanceStatus, InstanceView,
-    LogPlan, RegistryAccess, WorkerPlan,
+    ApplicationPlan, ExecPlan, FileView, InstanceEvent, InstanceFailure, InstanceStatus,
+    InstanceView, LogPlan, ProcessView, RegistryAccess, UsageView, WorkerPlan,
 };
-use crate::platform::{Answer, Events, InstanceEvents, Log, Platform, PlatformError, Session};
+use crate::platform::{
+    Answer, Events, InstanceEvents, Log, OutgoingArchive, Platform, PlatformError, Session,
+};
 use crate::seal::Sealer;
 use crate::state::State;
 
@@ -207,6 +210,42 @@ impl Platform for Fake {
         _: Option<(u16, u16)>,
     ) -> Answer<'a, Result<Session, PlatformError>> {
         Box::pin(async { Err(PlatformError("nothing runs".into())) })
+    }
+
+    fn look_at<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+    ) -> Answer<'a, Result<Option<FileView>, PlatformError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn read_archive<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+    ) -> Answer<'a, Result<Option<OutgoingArchive>, PlatformError>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn write_archive<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: Incoming,
+    ) -> Answer<'a, Result<(), PlatformError>> {
+        Box::pin(async { Err(PlatformError("nothing runs".into())) })
+    }
+
+    fn processes<'a>(
+        &'a self,
+        _: &'a str,
+    ) -> Answer<'a, Result<Vec<ProcessView>, PlatformError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn usage(&self) -> Answer<'_, Vec<UsageView>> {
+        Box::pin(async { Vec::new() })
     }
 }
 

@@ -51,7 +51,7 @@ pub use containers::planned_applications;
 pub use envelope::Body;
 pub use limits::AccountLimits;
 pub use platform::{
-    Answer, Events, InstanceEvents, Log, Platform, PlatformError, Program, Session,
+    Answer, Events, InstanceEvents, Log, OutgoingArchive, Platform, PlatformError, Program, Session,
 };
 pub use records::{Scope, Token};
 pub use registries::{Permission, RegistryCredential, RegistryCredentials};

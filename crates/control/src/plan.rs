@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use model::{Application, AssetRules, DurableObjectId, Share};
+use model::{Application, AssetRules, DurableObjectId, Limits, Share};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -369,6 +369,57 @@ pub struct ExecPlan {
     /// none.
     #[serde(skip)]
     pub env: Vec<String>,
+}
+
+/// What is at a path in an instance; links are not followed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct FileView {
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its kind and permissions, as `st_mode` has them.
+    pub mode: u32,
+    /// When it was changed, in seconds since 1970.
+    pub modified: i64,
+    /// Where it points, if it is a link.
+    pub link: Option<String>,
+}
+
+/// A process in an instance, as the instance sees it.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct ProcessView {
+    /// Its id.
+    pub pid: u32,
+    /// The id of its parent; 0 if that is none of the instance's.
+    pub parent: u32,
+    /// Its user's number.
+    pub user: u32,
+    /// CPU time that it has used.
+    pub cpu_seconds: f64,
+    /// How long ago it was started.
+    pub age_seconds: f64,
+    /// Memory of it that is in use.
+    pub memory_bytes: u64,
+    /// Its program with its arguments.
+    pub command: String,
+}
+
+/// What an instance uses, of what it may; zero is also what the machine does not count.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UsageView {
+    /// This run of its container.
+    pub id: String,
+    /// The Durable Object that owns it.
+    pub object: DurableObjectId,
+    /// The namespace of the object.
+    pub namespace_id: String,
+    /// CPU time that it has used since its start.
+    pub cpu_seconds: f64,
+    /// Memory in use, without page cache that can be dropped.
+    pub memory_bytes: u64,
+    /// Processes and threads that are alive.
+    pub processes: u64,
+    /// What it may use.
+    pub limits: Limits,
 }
 
 /// An instance that ended badly, or did not even start.

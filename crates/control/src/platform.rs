@@ -1,18 +1,20 @@
 //! Who carries plans out: the node with its Workers, containers and edge. Composed by `cli`.
 
 use std::future::Future;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::io::DuplexStream;
 use tokio::sync::{broadcast, mpsc};
 
 use crate::plan::{
-    ApplicationPlan, ExecPlan, InstanceEvent, InstanceFailure, InstanceView, LogPlan,
-    RegistryAccess, WorkerPlan,
+    ApplicationPlan, ExecPlan, FileView, InstanceEvent, InstanceFailure, InstanceView, LogPlan,
+    ProcessView, RegistryAccess, UsageView, WorkerPlan,
 };
 
 /// The answer to a request that takes its time.
@@ -26,6 +28,15 @@ pub type Log = mpsc::Receiver<Bytes>;
 
 /// What happens to instances. Who reads it too slowly misses some.
 pub type InstanceEvents = broadcast::Receiver<InstanceEvent>;
+
+/// An archive of files on its way out of an instance.
+#[derive(Debug)]
+pub struct OutgoingArchive {
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its bytes from the beginning, a piece at a time; an error is the last.
+    pub pieces: mpsc::Receiver<io::Result<Bytes>>,
+}
 
 /// A program that runs in an instance beside its own.
 pub struct Session {
@@ -129,4 +140,37 @@ pub trait Platform: Send + Sync {
         id: &'a str,
         size: Option<(u16, u16)>,
     ) -> Answer<'a, Result<Session, PlatformError>>;
+
+    /// What is at a path in a running instance; `None` when nothing is.
+    fn look_at<'a>(
+        &'a self,
+        instance: &'a str,
+        path: &'a str,
+    ) -> Answer<'a, Result<Option<FileView>, PlatformError>>;
+
+    /// Archives what is at a path in a running instance: a directory under its own name, or what it has
+    /// when the path ends in `/.`. `None` when nothing is there.
+    fn read_archive<'a>(
+        &'a self,
+        instance: &'a str,
+        path: &'a str,
+    ) -> Answer<'a, Result<Option<OutgoingArchive>, PlatformError>>;
+
+    /// Unpacks an archive into the directory at a path in a running instance, once it is there as a
+    /// whole.
+    fn write_archive<'a>(
+        &'a self,
+        instance: &'a str,
+        path: &'a str,
+        archive: Incoming,
+    ) -> Answer<'a, Result<(), PlatformError>>;
+
+    /// The processes of a running instance, by their ids.
+    fn processes<'a>(
+        &'a self,
+        instance: &'a str,
+    ) -> Answer<'a, Result<Vec<ProcessView>, PlatformError>>;
+
+    /// What each running instance uses, of all namespaces, in no order.
+    fn usage(&self) -> Answer<'_, Vec<UsageView>>;
 }

@@ -77,7 +77,8 @@ pub(crate) enum AccountRoute {
     SecretStores(SecretStoresRoute),
 }
 
-/// Endpoints that Cloudflare's API does not have. Logs, events and running programs are WebSockets.
+/// Endpoints that Cloudflare's API does not have. Logs, events, running programs and archives that are
+/// read are WebSockets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum BerthRoute {
     /// `POST /berth/instances/<id>/stop`
@@ -88,6 +89,16 @@ pub(crate) enum BerthRoute {
     CreateExec(String),
     /// `GET /berth/execs/<id>`
     StartExec(String),
+    /// `GET /berth/instances/<id>/file`
+    File(String),
+    /// `GET /berth/instances/<id>/archive`
+    ReadArchive(String),
+    /// `PUT /berth/instances/<id>/archive`
+    WriteArchive(String),
+    /// `GET /berth/instances/<id>/processes`
+    Processes(String),
+    /// `GET /berth/usage`
+    Usage,
     /// `POST /berth/applications/<id>/restart`
     Restart(String),
     /// `GET /berth/events`
@@ -217,10 +228,13 @@ impl Route {
     pub(crate) fn scope(&self, method: &Method) -> Scope {
         match self {
             Self::Account(_, AccountRoute::AuditLog) => Scope::Admin,
-            // A program that somebody runs may change whatever the instance may.
+            // A program that somebody runs may change whatever the instance may, and files of an
+            // instance may be secrets.
             Self::Account(
                 _,
-                AccountRoute::Berth(BerthRoute::StartExec(_))
+                AccountRoute::Berth(
+                    BerthRoute::StartExec(_) | BerthRoute::File(_) | BerthRoute::ReadArchive(_),
+                )
                 | AccountRoute::Containers(ContainersRoute::SshTicket(_)),
             ) => Scope::ContainersWrite,
             _ if method == Method::GET => Scope::Read,
@@ -270,10 +284,17 @@ mod tests {
         assert_eq!(scope(Method::POST, applications), Ok(Scope::ContainersWrite));
         assert_eq!(scope(Method::GET, "/client/v4/user"), Ok(Scope::Read));
         let berth = "/client/v4/accounts/a/berth";
-        assert_eq!(scope(Method::GET, &format!("{berth}/instances/i/log")), Ok(Scope::Read));
+        for path in ["instances/i/log", "instances/i/processes", "usage"] {
+            assert_eq!(scope(Method::GET, &format!("{berth}/{path}")), Ok(Scope::Read), "{path}");
+        }
         for (method, path) in [(Method::GET, "execs/e"), (Method::POST, "instances/i/execs")] {
             let needed = scope(method, &format!("{berth}/{path}"));
             assert_eq!(needed, Ok(Scope::ContainersWrite), "it is a shell");
+        }
+        for (method, path) in [(Method::GET, "file"), (Method::GET, "archive"), (Method::PUT, "archive")]
+        {
+            let needed = scope(method, &format!("{berth}/instances/i/{path}"));
+            assert_eq!(needed, Ok(Scope::ContainersWrite), "files may be secrets");
         }
         let ticket = "/client/v4/accounts/a/containers/instances/i/ssh";
         assert_eq!(scope(Method::GET, ticket), Ok(Scope::ContainersWrite), "it leads to one");

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::plan::InstanceEvent;
-use crate::platform::{InstanceEvents, Log, Session};
+use crate::platform::{InstanceEvents, Log, OutgoingArchive, Session};
 
 /// The WebSockets' protocol.
 pub(crate) const PROTOCOL: &str = "berth-v1";
@@ -35,6 +35,21 @@ enum Said {
 pub(crate) async fn send_log(connection: impl AsyncRead + AsyncWrite + Unpin, mut log: Log) {
     let pieces = stream::poll_fn(move |context| log.poll_recv(context));
     send(connection, pieces.map(Message::binary)).await;
+}
+
+/// Sends an archive: its size in a text, and then its bytes. A text in their place says why there are no
+/// more.
+pub(crate) async fn send_archive(
+    connection: impl AsyncRead + AsyncWrite + Unpin,
+    OutgoingArchive { size, mut pieces }: OutgoingArchive,
+) {
+    let head = Message::text(json!({ "size": size }).to_string());
+    let pieces = stream::poll_fn(move |context| pieces.poll_recv(context));
+    let pieces = pieces.map(|piece| match piece {
+        Ok(bytes) => Message::binary(bytes),
+        Err(error) => Message::text(json!({ "error": error.to_string() }).to_string()),
+    });
+    send(connection, stream::iter([head]).chain(pieces)).await;
 }
 
 /// Sends what has happened, and what happens if that is wanted, in one application or in all.

@@ -14,7 +14,10 @@ pub(crate) use account::{
     Account, AccountName, AuditAction, AuditActor, AuditLine, AuditRequest, ContainersAccount,
     ContainersDefaults, ContainersLimits, Membership, TokenState, User, Zone, ZoneRoute,
 };
-pub(crate) use berth::{PreparedExec, StopWish, StoppedInstance, StoppedInstances};
+pub(crate) use berth::{
+    InstanceUsage, PreparedExec, StopWish, StoppedInstance, StoppedInstances, UnpackedAt,
+    Usage,
+};
 pub(crate) use bindings::{BindingView, Bindings};
 pub(crate) use containers::{
     ApplicationHealth, ApplicationView, ApplicationWish, CurrentPlacement, HealthCounts, ImageWish,

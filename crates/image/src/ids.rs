@@ -28,8 +28,9 @@ impl Ids {
         Self { users: IdMap::parse(users), groups: IdMap::parse(groups) }
     }
 
-    /// Who a file belongs to as the sandbox sees it.
-    pub(crate) fn inside(&self, uid: u32, gid: u32) -> (u32, u32) {
+    /// Who a file or a process belongs to as the sandbox sees it.
+    #[must_use]
+    pub fn inside(&self, uid: u32, gid: u32) -> (u32, u32) {
         (self.users.inside(uid), self.groups.inside(gid))
     }
 

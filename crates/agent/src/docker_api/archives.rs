@@ -15,10 +15,13 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use image::{Ids, ImageStore, LiveTree, Origin, StoreError, UnpackLimits, Upload};
+use image::{
+    Archived, Ids, ImageStore, LiveTree, Origin, PathStat, StoreError, UnpackLimits, Upload,
+};
 use model::instance::{Rejected, State};
 use model::limits::ARCHIVE_BYTES;
 use runtime::Sandbox;
+use rustix::io::Errno;
 use tokio::sync::mpsc;
 
 use super::Api;
@@ -35,7 +38,7 @@ const MOST_ENTRIES: u64 = 1_000_000;
 
 /// Why an archive is not done.
 #[derive(Debug, thiserror::Error)]
-enum ArchiveError {
+pub(crate) enum ArchiveError {
     #[error("failed to read the archive: {0}")]
     Body(#[source] hyper::Error),
     #[error("failed to {0}")]
@@ -48,12 +51,16 @@ enum ArchiveError {
     NotRunning,
     #[error("Could not find the file {0} in the container")]
     NotFound(String),
+    #[error("{0} is on what is mounted in the container: no files go in or out there")]
+    Mounted(String),
 }
 
 impl From<ArchiveError> for Reply {
     fn from(error: ArchiveError) -> Self {
         let status = match &error {
-            ArchiveError::Body(_) | ArchiveError::Unpack { .. } => StatusCode::BAD_REQUEST,
+            ArchiveError::Body(_) | ArchiveError::Unpack { .. } | ArchiveError::Mounted(_) => {
+                StatusCode::BAD_REQUEST
+            }
             ArchiveError::Store(StoreError::TooLarge { .. }) => StatusCode::PAYLOAD_TOO_LARGE,
             ArchiveError::NotFound(_) => StatusCode::NOT_FOUND,
             ArchiveError::NotRunning => StatusCode::CONFLICT,
@@ -84,7 +91,8 @@ pub(crate) async fn receive_up_to(
     receive_into(store, body, limit).await.map_err(Reply::from)
 }
 
-async fn receive_into(
+/// The same, for those who answer in words of their own.
+pub(crate) async fn receive_into(
     store: &ImageStore,
     mut body: Incoming,
     limit: u64,
@@ -124,48 +132,40 @@ async fn receive_into(
 
 /// `PUT /containers/{name}/archive`
 pub(crate) async fn put(instance: &Instance, path: String, upload: Upload) -> Reply {
-    let put = async {
-        if instance.state() == State::Created {
-            let injection = Injection { path, archive: Arc::new(upload) };
-            let told = instance.tell(Request::Inject(injection)).await;
-            return told.map_err(|_: Rejected| ArchiveError::NotRunning);
-        }
-        let sandbox = running(instance)?;
-        blocking(move || {
-            let failed = |step| move |source| ArchiveError::Sandbox { step, source };
-            let tree = live_tree(&sandbox)?;
-            let archive = upload.reader().map_err(failed("read the archive"))?;
-            let unpack = || tree.unpack(archive, Path::new(&path), limits());
-            let done = sandbox.as_root(unpack).map_err(failed("become the container's root"))?;
-            done.map_err(|source| ArchiveError::Unpack { path, source })
-        })
-        .await
-    };
-    match put.await {
+    match unpack(instance, path, upload).await {
         Ok(()) => Reply::empty(StatusCode::OK),
         Err(error) => error.into(),
     }
 }
 
-/// `GET /containers/{name}/archive`: the files as they all are at one moment.
+/// Unpacks an archive into the directory at `path`.
+pub(crate) async fn unpack(
+    instance: &Instance,
+    path: String,
+    upload: Upload,
+) -> Result<(), ArchiveError> {
+    if instance.state() == State::Created {
+        let injection = Injection { path, archive: Arc::new(upload) };
+        let told = instance.tell(Request::Inject(injection)).await;
+        return told.map_err(|_: Rejected| ArchiveError::NotRunning);
+    }
+    let sandbox = running(instance)?;
+    blocking(move || {
+        let failed = |step| move |source| ArchiveError::Sandbox { step, source };
+        let tree = live_tree(&sandbox)?;
+        let archive = upload.reader().map_err(failed("read the archive"))?;
+        let unpack = || tree.unpack(archive, Path::new(&path), limits());
+        let done = sandbox.as_root(unpack).map_err(failed("become the container's root"))?;
+        done.map_err(|source| ArchiveError::Unpack { path, source })
+    })
+    .await
+}
+
+/// `GET /containers/{name}/archive`
 pub(crate) async fn get(api: &Api, instance: &Instance, path: String) -> HttpReply {
-    let store = api.node.snapshots.store().clone();
-    let asked = path.clone();
-    let get = async {
-        let sandbox = running(instance)?;
-        blocking(move || {
-            let failed = |step| move |source| ArchiveError::Sandbox { step, source };
-            let tree = live_tree(&sandbox)?;
-            let paused = sandbox.pause().map_err(failed("pause the container"))?;
-            let archived = store.archive(&tree, &path, ARCHIVE_BYTES)?;
-            drop(paused);
-            archived.ok_or(ArchiveError::NotFound(path))
-        })
-        .await
-    };
-    match get.await {
+    match pack(api.node.snapshots.store(), instance, path.clone()).await {
         Ok(archived) => {
-            api.volumes.remember(archived.digest, origin(instance, &asked));
+            api.volumes.remember(archived.digest, origin(instance, &path));
             let mut reply = Response::new(FileBody::new(archived.file, archived.size).boxed());
             let kind = HeaderValue::from_static("application/x-tar");
             reply.headers_mut().insert(header::CONTENT_TYPE, kind);
@@ -175,31 +175,58 @@ pub(crate) async fn get(api: &Api, instance: &Instance, path: String) -> HttpRep
     }
 }
 
+/// The files at a path, as they all are at one moment.
+pub(crate) async fn pack(
+    store: &ImageStore,
+    instance: &Instance,
+    path: String,
+) -> Result<Archived, ArchiveError> {
+    let store = store.clone();
+    let sandbox = running(instance)?;
+    blocking(move || {
+        let failed = |step| move |source| ArchiveError::Sandbox { step, source };
+        let tree = live_tree(&sandbox)?;
+        let paused = sandbox.pause().map_err(failed("pause the container"))?;
+        let archived = store.archive(&tree, &path, ARCHIVE_BYTES)?;
+        drop(paused);
+        archived.ok_or(ArchiveError::NotFound(path))
+    })
+    .await
+}
+
 /// What `X-Docker-Container-Path-Stat` says of a path: base64 of JSON, the mode in Go's bits.
 pub(crate) async fn stat(instance: &Instance, path: &str) -> Result<String, Reply> {
+    let found = look(instance, path).await.map_err(Reply::from)?;
+    let found = found.ok_or_else(|| Reply::from(ArchiveError::NotFound(path.to_owned())))?;
+    let name = Path::new(path).file_name().unwrap_or("/".as_ref()).to_string_lossy();
+    let modified = jiff::Timestamp::from_second(found.modified).unwrap_or_default();
+    let json = serde_json::json!({
+        "name": name,
+        "size": found.size,
+        "mode": go_mode(found.mode),
+        "mtime": modified.to_string(),
+        "linkTarget": found.link.unwrap_or_default(),
+    });
+    Ok(STANDARD.encode(json.to_string()))
+}
+
+/// What is at a path, links not followed; `None` when nothing is.
+pub(crate) async fn look(
+    instance: &Instance,
+    path: &str,
+) -> Result<Option<PathStat>, ArchiveError> {
     let asked = path.to_owned();
-    let stat = async {
-        let sandbox = running(instance)?;
-        blocking(move || {
-            let tree = live_tree(&sandbox)?;
-            let found = tree.stat(Path::new(asked.trim_end_matches("/.")));
-            let failed = |source| ArchiveError::Sandbox { step: "look into the container", source };
-            let found =
-                found.map_err(failed)?.ok_or_else(|| ArchiveError::NotFound(asked.clone()))?;
-            let name = Path::new(&asked).file_name().unwrap_or("/".as_ref()).to_string_lossy();
-            let modified = jiff::Timestamp::from_second(found.modified).unwrap_or_default();
-            let json = serde_json::json!({
-                "name": name,
-                "size": found.size,
-                "mode": go_mode(found.mode),
-                "mtime": modified.to_string(),
-                "linkTarget": found.link.unwrap_or_default(),
-            });
-            Ok(STANDARD.encode(json.to_string()))
+    let sandbox = running(instance)?;
+    blocking(move || {
+        let tree = live_tree(&sandbox)?;
+        tree.stat(Path::new(asked.trim_end_matches("/."))).map_err(|source| {
+            if Errno::from_io_error(&source) == Some(Errno::XDEV) {
+                return ArchiveError::Mounted(asked);
+            }
+            ArchiveError::Sandbox { step: "look into the container", source }
         })
-        .await
-    };
-    stat.await.map_err(Reply::from)
+    })
+    .await
 }
 
 /// `st_mode` in the bits of Go's `fs.FileMode`.
@@ -261,24 +288,29 @@ struct FileBody {
 
 impl FileBody {
     fn new(file: std::fs::File, size: u64) -> Self {
-        let (send, pieces) = mpsc::channel(PIECES_AHEAD);
-        tokio::task::spawn_blocking(move || {
-            let mut file = file.take(size);
-            loop {
-                let mut piece = Vec::with_capacity(PIECE);
-                let read = (&mut file).take(PIECE as u64).read_to_end(&mut piece);
-                let piece = match read {
-                    Ok(0) => return,
-                    read => read.map(|_| Bytes::from(piece)),
-                };
-                // The reader has had enough, or the disk has.
-                if piece.is_err() | send.blocking_send(piece).is_err() {
-                    return;
-                }
-            }
-        });
-        Self { pieces, left: size }
+        Self { pieces: pieces(file, size), left: size }
     }
+}
+
+/// The first `size` bytes of a file, read a piece at a time.
+pub(crate) fn pieces(file: std::fs::File, size: u64) -> mpsc::Receiver<io::Result<Bytes>> {
+    let (send, pieces) = mpsc::channel(PIECES_AHEAD);
+    tokio::task::spawn_blocking(move || {
+        let mut file = file.take(size);
+        loop {
+            let mut piece = Vec::with_capacity(PIECE);
+            let read = (&mut file).take(PIECE as u64).read_to_end(&mut piece);
+            let piece = match read {
+                Ok(0) => return,
+                read => read.map(|_| Bytes::from(piece)),
+            };
+            // The reader has had enough, or the disk has.
+            if piece.is_err() | send.blocking_send(piece).is_err() {
+                return;
+            }
+        }
+    });
+    pieces
 }
 
 impl Body for FileBody {

@@ -1,5 +1,7 @@
 //! One request, one answer.
 
+use std::fmt;
+use std::io::Read;
 use std::time::Duration;
 
 use project::config::Secret;
@@ -33,11 +35,24 @@ pub(crate) struct Client {
 pub(crate) struct Request {
     method: Method,
     path: String,
-    body: Option<(String, Vec<u8>)>,
+    body: Option<(String, Content)>,
     /// A token in the place of the client's.
     token: Option<Secret>,
     /// How long the answer may take.
     patience: Duration,
+}
+
+/// What a request carries.
+enum Content {
+    Bytes(Vec<u8>),
+    /// As much as comes, while it comes.
+    Stream(Box<dyn Read + Send>),
+}
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Content").finish_non_exhaustive()
+    }
 }
 
 impl Request {
@@ -66,12 +81,21 @@ impl Request {
     }
 
     pub(crate) fn json(mut self, body: &Value) -> Self {
-        self.body = Some(("application/json".to_owned(), body.to_string().into_bytes()));
+        let bytes = body.to_string().into_bytes();
+        self.body = Some(("application/json".to_owned(), Content::Bytes(bytes)));
         self
     }
 
     pub(crate) fn form(mut self, form: Form) -> Self {
-        self.body = Some(form.finish());
+        let (kind, bytes) = form.finish();
+        self.body = Some((kind, Content::Bytes(bytes)));
+        self
+    }
+
+    /// What is read of it, to its end; it is read by a thread that may wait.
+    pub(crate) fn stream(mut self, reader: impl Read + Send + 'static) -> Self {
+        let kind = "application/octet-stream".to_owned();
+        self.body = Some((kind, Content::Stream(Box::new(reader))));
         self
     }
 
@@ -171,11 +195,15 @@ impl Client {
             .header(header::AUTHORIZATION, format!("Bearer {}", token.expose()));
         let body = match request.body.take() {
             None => SendBody::none(),
-            Some((kind, bytes)) => {
+            Some((kind, Content::Bytes(bytes))) => {
                 builder = builder
                     .header(header::CONTENT_TYPE, kind)
                     .header(header::CONTENT_LENGTH, bytes.len());
                 SendBody::from_owned_reader(std::io::Cursor::new(bytes))
+            }
+            Some((kind, Content::Stream(reader))) => {
+                builder = builder.header(header::CONTENT_TYPE, kind);
+                SendBody::from_owned_reader(reader)
             }
         };
         let unreachable = |reason: String| ApiError::Unreachable { url: self.url.clone(), reason };

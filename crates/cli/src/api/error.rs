@@ -18,6 +18,9 @@ const CONFLICT: u64 = 10040;
 /// What the message begins with about an instance that there is not.
 const NO_INSTANCE: &str = "INSTANCE_NOT_FOUND";
 
+/// What the message begins with about a file that an instance does not have.
+const NO_FILE: &str = "FILE_NOT_FOUND";
+
 /// A request that came to nothing.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
@@ -42,6 +45,11 @@ impl ApiError {
     /// Whether what was asked for is not there.
     pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::Refused { status: 404, code, .. } if *code != NO_ROUTE)
+    }
+
+    /// Whether the API says that an instance has no such file.
+    pub(crate) fn is_no_file(&self) -> bool {
+        matches!(self, Self::Refused { message, .. } if message.starts_with(NO_FILE))
     }
 
     fn kind(&self) -> Kind {

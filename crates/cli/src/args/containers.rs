@@ -1,11 +1,13 @@
 //! Options of `berth containers`.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use super::parse_time;
+use super::deploy::{ContainersRollout, ProjectPlace};
+use super::{Mirrors, parse_build_arg, parse_time};
 
 #[derive(Debug, Parser)]
 pub(crate) struct ContainersArgs {
@@ -44,6 +46,8 @@ pub(crate) enum ContainersCommand {
         #[command(flatten)]
         place: ApplicationsPlace,
     },
+    /// Make the container applications what a project's configuration says, without its code.
+    Apply(Box<ApplyArgs>),
     /// List the instances of a container application.
     Instances {
         /// The application's id or its name.
@@ -81,6 +85,11 @@ pub(crate) enum ContainersCommand {
     Exec(ExecArgs),
     /// Open a shell in an instance, or run a command there, by the system's `ssh`.
     Ssh(SshArgs),
+    /// Copy files into an instance or out of one.
+    Cp(CpArgs),
+    /// Show what instances use, of what they may, or what runs in one.
+    #[command(visible_alias = "stats")]
+    Top(TopArgs),
     /// Print what has happened to instances.
     Events(EventsArgs),
     /// How new images come to the instances of an application.
@@ -97,6 +106,29 @@ pub(crate) struct ApplicationsPlace {
     /// Environment whose `.env` file names the platform.
     #[arg(short, long, env = "CLOUDFLARE_ENV")]
     pub(crate) env: Option<String>,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct ApplyArgs {
+    #[command(flatten)]
+    pub(crate) place: ProjectPlace,
+    /// Ask nothing.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+    /// Say what would be made or changed; nothing is built.
+    #[arg(long, conflicts_with = "yes")]
+    pub(crate) dry_run: bool,
+    /// Print it as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How running instances get a new image, and what else is new.
+    #[arg(long, value_enum, default_value_t = ContainersRollout::Gradual)]
+    pub(crate) containers_rollout: ContainersRollout,
+    /// A build argument for every Dockerfile, over `image_vars`; may be given again.
+    #[arg(long = "build-arg", value_name = "KEY=VALUE", value_parser = parse_build_arg)]
+    pub(crate) build_args: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) mirrors: Mirrors,
 }
 
 #[derive(Debug, Parser)]
@@ -154,6 +186,30 @@ pub(crate) struct SshArgs {
     /// A command for the instance's shell, and its arguments [default: a shell].
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) command: Vec<String>,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct CpArgs {
+    /// Copy what a symbolic link points to, not the link.
+    #[arg(short = 'L', long)]
+    pub(crate) follow_link: bool,
+    #[command(flatten)]
+    pub(crate) place: ApplicationsPlace,
+    /// What is copied: `INSTANCE:PATH`, a path here, or `-` for a tar archive on standard input.
+    pub(crate) from: OsString,
+    /// Where to: a path here, `-` for a tar archive on standard output, or `INSTANCE:PATH`.
+    pub(crate) to: OsString,
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct TopArgs {
+    /// The id of an instance whose processes are shown [default: what all instances use].
+    pub(crate) instance: Option<String>,
+    /// Print it as JSON, once.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: ApplicationsPlace,
 }
 
 #[derive(Debug, Parser)]

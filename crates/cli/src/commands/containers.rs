@@ -1,10 +1,13 @@
 //! `berth containers`: the container applications of a platform, and their instances.
 
+mod apply;
+mod cp;
 mod exec;
 mod instances;
 mod rollouts;
 mod ssh;
 mod streams;
+mod top;
 
 use std::path::Path;
 
@@ -36,6 +39,9 @@ pub(crate) async fn run(command: ContainersCommand, printer: &Printer) -> Result
             instances::list(&place, &application, json, printer).await
         }
         ContainersCommand::Logs(args) => streams::logs(&args).await,
+        ContainersCommand::Apply(args) => apply::run(&args, printer).await,
+        ContainersCommand::Cp(args) => cp::run(&args, printer).await,
+        ContainersCommand::Top(args) => top::run(&args, printer).await,
         ContainersCommand::Stop { instances, grace, place } => {
             instances::stop(&place, &instances, grace, printer).await
         }

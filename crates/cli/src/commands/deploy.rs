@@ -72,7 +72,7 @@ async fn prepare(
     let files = assets::read(&config)?;
     let built = match args.containers_rollout {
         ContainersRollout::None => Built::default(),
-        _ => images::build(&config, args, stop, printer).await?,
+        _ => images::build(&config, &args.mirrors, &args.build_args, stop, printer).await?,
     };
     Ok(Ready { config, bundle, files, built })
 }

@@ -6,9 +6,10 @@ use ::project::config::{Config, Container, Rollout, RolloutKind};
 use model::InstanceType;
 use serde_json::{Value, json};
 
-use crate::api::{ApiError, Client, Request, failed};
+use super::differences::{Difference, differences};
+use crate::api::{Client, Request, failed};
 use crate::args::ContainersRollout;
-use crate::error::CliError;
+use crate::error::{CliError, Kind};
 use crate::printer::Printer;
 
 /// Whether the containers switch together with the code, and what they become then, in the words of an
@@ -23,7 +24,7 @@ pub(crate) fn switch(config: &Config, images: &BTreeMap<String, String>) -> Opti
     let whole = |container: &Container| {
         let name = &container.application.name;
         let image = images.get(name).map(String::as_str).unwrap_or_default();
-        let mut wanted = wanted(container, image);
+        let mut wanted = wanted(container, Some(image));
         wanted["name"] = json!(name);
         wanted
     };
@@ -39,42 +40,90 @@ pub(crate) async fn apply(
     mode: ContainersRollout,
     printer: &Printer,
 ) -> Result<(), CliError> {
-    let known: Vec<Value> = client
-        .ask(Request::get(client.path("/containers/applications")))
-        .await
-        .map_err(failed("ask for the container applications"))?;
-    for container in &config.containers {
-        let name = &container.application.name;
-        let image = images.get(name).map(String::as_str).unwrap_or_default();
-        let wanted = wanted(container, image);
-        let done = match known.iter().find(|known| known["name"] == json!(name)) {
-            None => create(client, config, container, wanted).await,
-            Some(known) => change(client, container, known, wanted, mode).await,
-        };
-        let done = done.map_err(failed(&format!("deploy the containers \"{name}\"")))?;
-        printer.success(format_args!("{} {name}", done.text()));
+    for planned in plan(client, config, images, mode).await? {
+        carry_out(client, &planned, printer).await?;
     }
     Ok(())
 }
 
-/// What was done about an application.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Done {
-    Created,
-    Unchanged,
-    Changed,
-    RolledOut,
+/// What is to be done about the application of a container.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Planned {
+    /// The application's name.
+    pub(crate) name: String,
+    pub(crate) step: Step,
 }
 
-impl Done {
-    fn text(self) -> &'static str {
-        match self {
-            Self::Created => "Created the containers",
-            Self::Unchanged => "Nothing has changed for the containers",
-            Self::Changed => "Changed, without a rollout, the containers",
-            Self::RolledOut => "Began to roll out the containers",
-        }
+/// A step towards what the configuration wants.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Step {
+    /// It is made.
+    Create(Value),
+    /// It is as it should be.
+    Keep { id: String },
+    /// It is changed, and rolled out if its instances are to follow.
+    Change { id: String, wanted: Value, differences: Vec<Difference>, rollout: Option<Value> },
+}
+
+/// What is to be done about the application of every container. An image that `images` does not name
+/// stays as it is.
+pub(crate) async fn plan(
+    client: &Client,
+    config: &Config,
+    images: &BTreeMap<String, String>,
+    mode: ContainersRollout,
+) -> Result<Vec<Planned>, CliError> {
+    let known: Vec<Value> = client
+        .ask(Request::get(client.path("/containers/applications")))
+        .await
+        .map_err(failed("ask for the container applications"))?;
+    let mut planned = Vec::new();
+    for container in &config.containers {
+        let name = container.application.name.clone();
+        let wanted = wanted(container, images.get(&name).map(String::as_str));
+        let step = match known.iter().find(|known| known["name"] == json!(name)) {
+            None => create(client, config, container, wanted).await?,
+            Some(known) => change(container, known, wanted, mode),
+        };
+        planned.push(Planned { name, step });
     }
+    Ok(planned)
+}
+
+/// Does what was planned, and says so.
+pub(crate) async fn carry_out(
+    client: &Client,
+    Planned { name, step }: &Planned,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    let attempt = format!("deploy the containers \"{name}\"");
+    let refused = failed(&attempt);
+    let done = match step {
+        Step::Create(wanted) => {
+            let path = client.path("/containers/applications");
+            let made: Result<Value, _> = client.ask(Request::post(path).json(wanted)).await;
+            made.map_err(&refused)?;
+            "Created the containers"
+        }
+        Step::Keep { .. } => "Nothing has changed for the containers",
+        Step::Change { id, wanted, rollout, .. } => {
+            let path = client.path(&format!("/containers/applications/{id}"));
+            let changed: Result<Value, _> =
+                client.ask(Request::patch(path.clone()).json(wanted)).await;
+            changed.map_err(&refused)?;
+            match rollout {
+                None => "Changed, without a rollout, the containers",
+                Some(rollout) => {
+                    let request = Request::post(format!("{path}/rollouts")).json(rollout);
+                    let begun: Result<Value, _> = client.ask(request).await;
+                    begun.map_err(&refused)?;
+                    "Began to roll out the containers"
+                }
+            }
+        }
+    };
+    printer.success(format_args!("{done} {name}"));
+    Ok(())
 }
 
 async fn create(
@@ -82,54 +131,52 @@ async fn create(
     config: &Config,
     container: &Container,
     mut wanted: Value,
-) -> Result<Done, ApiError> {
+) -> Result<Step, CliError> {
     let path = client.path("/workers/durable_objects/namespaces?per_page=1000&page=1");
-    let all: Vec<Value> = client.ask(Request::get(path.clone())).await?;
+    let all: Vec<Value> = client
+        .ask(Request::get(path))
+        .await
+        .map_err(failed("ask for the Durable Object namespaces"))?;
+    let name = &container.application.name;
     let class = json!(container.application.class_name);
     let own = |it: &&Value| it["script"] == json!(config.name) && it["class"] == class;
     let namespace = all.iter().find(own).map(|namespace| namespace["id"].clone());
-    let namespace = namespace.ok_or_else(|| ApiError::Unexpected {
-        path,
-        reason: format!("there is no Durable Object namespace of the class {class}"),
+    let namespace = namespace.ok_or_else(|| {
+        let text = format!(
+            "the platform has no Durable Object class {class} of a Worker \"{}\" for the containers \
+             \"{name}\"",
+            config.name
+        );
+        CliError::new(Kind::Failure, text).hint("`berth deploy` brings the Worker's code with it")
     })?;
-    wanted["name"] = json!(container.application.name);
+    wanted["name"] = json!(name);
     wanted["instances"] = json!(0);
     wanted["durable_objects"] = json!({ "namespace_id": namespace });
-    let path = client.path("/containers/applications");
-    let _: Value = client.ask(Request::post(path).json(&wanted)).await?;
-    Ok(Done::Created)
+    Ok(Step::Create(wanted))
 }
 
-async fn change(
-    client: &Client,
-    container: &Container,
-    known: &Value,
-    wanted: Value,
-    mode: ContainersRollout,
-) -> Result<Done, ApiError> {
+fn change(container: &Container, known: &Value, wanted: Value, mode: ContainersRollout) -> Step {
+    let id = known["id"].as_str().unwrap_or_default().to_owned();
     let wanted = without_old_keys(known, wanted);
-    if !differs(known, &comparable(&wanted)) {
-        return Ok(Done::Unchanged);
+    let differences = differences(known, &comparable(&wanted));
+    if differences.is_empty() {
+        return Step::Keep { id };
     }
-    let id = known["id"].as_str().unwrap_or_default();
-    let path = client.path(&format!("/containers/applications/{id}"));
-    let _: Value = client.ask(Request::patch(path.clone()).json(&wanted)).await?;
-    let Some(rollout) = rollout(&container.rollout, &wanted["configuration"], mode) else {
-        return Ok(Done::Changed);
-    };
-    let _: Value = client.ask(Request::post(format!("{path}/rollouts")).json(&rollout)).await?;
-    Ok(Done::RolledOut)
+    let rollout = rollout(&container.rollout, &wanted["configuration"], mode);
+    Step::Change { id, wanted, differences, rollout }
 }
 
 /// An application as its configuration wants it, but for its name and whose it is.
-fn wanted(container: &Container, image: &str) -> Value {
+fn wanted(container: &Container, image: Option<&str>) -> Value {
     let application = &container.application;
     let mut configuration = match application.instance_type {
         InstanceType::Custom { vcpu, memory_mib, disk_mb } => json!({
             "vcpu": vcpu, "memory_mib": memory_mib, "disk": {"size_mb": disk_mb}}),
         named => json!({ "instance_type": named.to_string() }),
     };
-    configuration["image"] = json!(image);
+    if let Some(image) = image {
+        configuration["image"] = json!(image);
+    }
     let ssh = &container.ssh;
     if ssh.enabled.is_some() {
         configuration["wrangler_ssh"] = json!({ "enabled": ssh.enabled });
@@ -199,18 +246,6 @@ fn comparable(wanted: &Value) -> Value {
     wanted
 }
 
-/// Whether something that is wanted is otherwise; what is not spoken of may be anything.
-fn differs(known: &Value, wanted: &Value) -> bool {
-    match (known, wanted) {
-        (Value::Object(known), Value::Object(wanted)) => wanted
-            .iter()
-            .any(|(name, value)| known.get(name).is_none_or(|known| differs(known, value))),
-        // 1 and 1.0 are the same number.
-        (Value::Number(known), Value::Number(wanted)) => known.as_f64() != wanted.as_f64(),
-        (known, wanted) => known != wanted,
-    }
-}
-
 /// How instances get a new configuration; nothing if they are not to.
 fn rollout(rollout: &Rollout, configuration: &Value, mode: ContainersRollout) -> Option<Value> {
     let steps = match (mode, rollout.kind) {
@@ -243,6 +278,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    fn differs(known: &Value, wanted: &Value) -> bool {
+        !differences(known, wanted).is_empty()
+    }
 
     fn rollout_of(kind: RolloutKind) -> Rollout {
         Rollout { steps: vec![10, 100], kind, active_grace_period: Duration::ZERO }

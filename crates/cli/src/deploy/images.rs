@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{Client, Request, Target, failed};
-use crate::args::DeployArgs;
+use crate::args::Mirrors;
 use crate::commands::build::{open_store, workplace::Workplace};
 use crate::commands::doctor::{self, Needs};
 use crate::dev::containers::egress_allow;
@@ -31,10 +31,12 @@ const TAG: usize = 12;
 #[derive(Debug, Default)]
 pub(crate) struct Built(BTreeMap<String, Image>);
 
-/// Builds every image that has a Dockerfile, all at once.
+/// Builds every image that has a Dockerfile, all at once; `build_args` go before those of the
+/// configuration.
 pub(crate) async fn build(
     config: &Config,
-    args: &DeployArgs,
+    mirrors: &Mirrors,
+    build_args: &[(String, String)],
     stop: &CancellationToken,
     printer: &Printer,
 ) -> Result<Built, CliError> {
@@ -45,8 +47,9 @@ pub(crate) async fn build(
     }
     doctor::require(Needs::Containers)?;
     let workplace = Workplace::open(printer).await?;
+    let by_host = mirrors.by_host();
     let mut mirrors = config.berth.registry_mirrors.clone();
-    mirrors.extend(args.mirrors.by_host());
+    mirrors.extend(by_host);
     let images = open_store().map(|store| Images {
         store,
         run: SandboxRunStep {
@@ -55,7 +58,7 @@ pub(crate) async fn build(
             handle: tokio::runtime::Handle::current(),
         },
         mirrors,
-        build_args: args.build_args.clone(),
+        build_args: build_args.to_vec(),
         printer: printer.clone(),
     });
     let made = match images {
@@ -68,6 +71,23 @@ pub(crate) async fn build(
         image.map(|image| (application.name, image))
     };
     Ok(Built(applications.into_iter().zip(made?).filter_map(named).collect()))
+}
+
+/// Whether a container's image has a Dockerfile.
+pub(crate) fn any_is_built(config: &Config) -> bool {
+    config.containers.iter().any(|container| is_built(&container.application))
+}
+
+/// The images that the configuration names, by the names of their applications.
+pub(crate) fn named(config: &Config) -> BTreeMap<String, String> {
+    let mut names = BTreeMap::new();
+    for container in &config.containers {
+        if let ApplicationImages::One(ImageSource::Reference(name)) = &container.application.images
+        {
+            names.insert(container.application.name.clone(), name.clone());
+        }
+    }
+    names
 }
 
 fn is_built(application: &Application) -> bool {
@@ -89,13 +109,7 @@ pub(crate) async fn push(
     stop: &CancellationToken,
     printer: &Printer,
 ) -> Result<BTreeMap<String, String>, CliError> {
-    let mut names: BTreeMap<String, String> = BTreeMap::new();
-    for container in &config.containers {
-        if let ApplicationImages::One(ImageSource::Reference(name)) = &container.application.images
-        {
-            names.insert(container.application.name.clone(), name.clone());
-        }
-    }
+    let mut names = named(config);
     if built.0.is_empty() {
         return Ok(names);
     }

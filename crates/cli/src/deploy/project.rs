@@ -50,6 +50,11 @@ fn check(config: &Config) -> Result<(), CliError> {
         return Err(CliError::new(Kind::Config, text)
             .hint("add \"compatibility_date\": \"YYYY-MM-DD\" to the configuration"));
     }
+    check_images(config)
+}
+
+/// Refuses containers that choose from several images.
+pub(crate) fn check_images(config: &Config) -> Result<(), CliError> {
     let named = |images: &ApplicationImages| matches!(images, ApplicationImages::Named(_));
     let mut applications = config.containers.iter().map(|container| &container.application);
     if let Some(application) = applications.find(|application| named(&application.images)) {

@@ -12,10 +12,13 @@ use std::time::{Duration, Instant};
 
 use agent::{Agent, AgentConfig, ApplicationRuntime, Network, StartRate, StopAll};
 use control::plan::{
-    ApplicationPlan, ExecPlan, InstanceEvent, InstanceFailure, InstanceView, LogPlan,
-    RegistryAccess, WorkerPlan,
+    ApplicationPlan, ExecPlan, FileView, InstanceEvent, InstanceFailure, InstanceView, LogPlan,
+    ProcessView, RegistryAccess, UsageView, WorkerPlan,
 };
-use control::{Answer, Events, InstanceEvents, Log, Platform, PlatformError, Session};
+use control::{
+    Answer, Events, InstanceEvents, Log, OutgoingArchive, Platform, PlatformError, Session,
+};
+use hyper::body::Incoming;
 use image::{Credentials, ImageStore, Snapshots};
 use runtime::{Runtime, RuntimeConfig};
 use workers::cron::Schedule;
@@ -381,6 +384,42 @@ impl Platform for Node {
         size: Option<(u16, u16)>,
     ) -> Answer<'a, Result<Session, PlatformError>> {
         Box::pin(self.run_exec(id, size))
+    }
+
+    fn look_at<'a>(
+        &'a self,
+        instance: &'a str,
+        path: &'a str,
+    ) -> Answer<'a, Result<Option<FileView>, PlatformError>> {
+        Box::pin(self.file_at(instance, path))
+    }
+
+    fn read_archive<'a>(
+        &'a self,
+        instance: &'a str,
+        path: &'a str,
+    ) -> Answer<'a, Result<Option<OutgoingArchive>, PlatformError>> {
+        Box::pin(self.archive_of(instance, path))
+    }
+
+    fn write_archive<'a>(
+        &'a self,
+        instance: &'a str,
+        path: &'a str,
+        archive: Incoming,
+    ) -> Answer<'a, Result<(), PlatformError>> {
+        Box::pin(self.unpack_in(instance, path, archive))
+    }
+
+    fn processes<'a>(
+        &'a self,
+        instance: &'a str,
+    ) -> Answer<'a, Result<Vec<ProcessView>, PlatformError>> {
+        Box::pin(self.processes_of(instance))
+    }
+
+    fn usage(&self) -> Answer<'_, Vec<UsageView>> {
+        Box::pin(self.used())
     }
 }
 

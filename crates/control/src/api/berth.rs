@@ -1,5 +1,8 @@
 //! `…/berth/…`: what Cloudflare's API does not have. Instances are stopped, read and entered.
 
+mod files;
+mod usage;
+
 use std::time::Duration;
 
 use http::Response;
@@ -43,6 +46,11 @@ pub(super) async fn answer(
             Ok(success(&PreparedExec { id: exec }))
         }
         BerthRoute::StartExec(id) => start_exec(containers, &id, asked).await,
+        BerthRoute::File(id) => files::look_at(containers, &id, asked).await,
+        BerthRoute::ReadArchive(id) => files::read(containers, &id, asked).await,
+        BerthRoute::WriteArchive(id) => files::write(containers, &id, asked).await,
+        BerthRoute::Processes(id) => usage::processes(containers, &id).await,
+        BerthRoute::Usage => usage::all(containers, asked.query("application")).await,
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
     AccountRoute, BerthRoute, ContainersRoute, OpenRoute, Route, ScriptRoute, SecretStoresRoute,
     UserRoute, WorkersRoute, ZonesRoute,
 };
-use crate::plan::ExecPlan;
+use crate::plan::{ExecPlan, FileView, ProcessView};
 use crate::{assets, external_registries, registries, secret_stores, wire};
 
 /// An endpoint.
@@ -195,6 +195,11 @@ const BERTH: &[Endpoint] = endpoints! {
     GET "/accounts/{account_id}/berth/instances/{instance_id}/log" Nothing -> WebSocket, "What an instance prints (WebSocket)" |p| berth(p, BerthRoute::Log(p[1].clone()));
     POST "/accounts/{account_id}/berth/instances/{instance_id}/execs" Json(ExecPlan) -> One(wire::PreparedExec), "Prepare a program in an instance" |p| berth(p, BerthRoute::CreateExec(p[1].clone()));
     GET "/accounts/{account_id}/berth/execs/{exec_id}" Nothing -> WebSocket, "Run a program that was prepared (WebSocket)" |p| berth(p, BerthRoute::StartExec(p[1].clone()));
+    GET "/accounts/{account_id}/berth/instances/{instance_id}/file" Nothing -> One(FileView), "What is at a path in an instance" |p| berth(p, BerthRoute::File(p[1].clone()));
+    GET "/accounts/{account_id}/berth/instances/{instance_id}/archive" Nothing -> WebSocket, "A tar archive of files of an instance (WebSocket)" |p| berth(p, BerthRoute::ReadArchive(p[1].clone()));
+    PUT "/accounts/{account_id}/berth/instances/{instance_id}/archive" Bytes -> One(wire::UnpackedAt), "Unpack a tar archive in an instance" |p| berth(p, BerthRoute::WriteArchive(p[1].clone()));
+    GET "/accounts/{account_id}/berth/instances/{instance_id}/processes" Nothing -> One(Vec<ProcessView>), "What runs in an instance" |p| berth(p, BerthRoute::Processes(p[1].clone()));
+    GET "/accounts/{account_id}/berth/usage" Nothing -> One(wire::Usage), "What instances use, of what they may" |p| berth(p, BerthRoute::Usage);
     POST "/accounts/{account_id}/berth/applications/{application_id}/restart" Json(wire::StopWish) -> One(wire::StoppedInstances), "Stop an application's instances: their next requests start others" |p| berth(p, BerthRoute::Restart(p[1].clone()));
     GET "/accounts/{account_id}/berth/events" Nothing -> WebSocket, "What happens to instances (WebSocket)" |p| berth(p, BerthRoute::Events);
 };

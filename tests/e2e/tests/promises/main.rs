@@ -10,6 +10,7 @@ mod class_schedules;
 mod cleanup;
 mod container_class;
 mod containers_commands;
+mod containers_tools;
 mod crash;
 mod cron;
 mod ctx_container_errors;

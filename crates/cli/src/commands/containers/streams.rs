@@ -91,7 +91,7 @@ fn line(event: &Value) -> String {
 }
 
 /// The next message; `None` when the platform has said that there is no more.
-async fn next(socket: &mut Socket) -> Result<Option<Message>, CliError> {
+pub(super) async fn next(socket: &mut Socket) -> Result<Option<Message>, CliError> {
     const AGAIN: &str = "see whether `berth serve` runs there, and run it again";
     match socket.next().await {
         Some(Ok(Message::Close(_))) => Ok(None),
