@@ -237,10 +237,7 @@ impl Platform for Fake {
         Box::pin(async { Err(PlatformError("nothing runs".into())) })
     }
 
-    fn processes<'a>(
-        &'a self,
-        _: &'a str,
-    ) -> Answer<'a, Result<Vec<ProcessView>, PlatformError>> {
+    fn processes<'a>(&'a self, _: &'a str) -> Answer<'a, Result<Vec<ProcessView>, PlatformError>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 

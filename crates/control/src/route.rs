@@ -291,7 +291,8 @@ mod tests {
             let needed = scope(method, &format!("{berth}/{path}"));
             assert_eq!(needed, Ok(Scope::ContainersWrite), "it is a shell");
         }
-        for (method, path) in [(Method::GET, "file"), (Method::GET, "archive"), (Method::PUT, "archive")]
+        for (method, path) in
+            [(Method::GET, "file"), (Method::GET, "archive"), (Method::PUT, "archive")]
         {
             let needed = scope(method, &format!("{berth}/instances/i/{path}"));
             assert_eq!(needed, Ok(Scope::ContainersWrite), "files may be secrets");

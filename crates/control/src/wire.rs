@@ -15,8 +15,7 @@ pub(crate) use account::{
     ContainersDefaults, ContainersLimits, Membership, TokenState, User, Zone, ZoneRoute,
 };
 pub(crate) use berth::{
-    InstanceUsage, PreparedExec, StopWish, StoppedInstance, StoppedInstances, UnpackedAt,
-    Usage,
+    InstanceUsage, PreparedExec, StopWish, StoppedInstance, StoppedInstances, UnpackedAt, Usage,
 };
 pub(crate) use bindings::{BindingView, Bindings};
 pub(crate) use containers::{

@@ -172,9 +172,10 @@ fn files_are_for_those_alone_who_may_change_containers(fixture: &Fixture, instan
     refused.assert_fails(1, &["does not allow containers:write"]);
     let log = "/accounts/local/logs/audit?limit=1000";
     let log = fixture.platform.ask(fixture.platform.token(), "GET", log, "").json();
-    let of_archives = log["result"].as_array().expect("a list").iter().filter(|entry| {
-        entry["raw"]["uri"].as_str().is_some_and(|uri| uri.ends_with("/archive"))
-    });
+    let of_archives =
+        log["result"].as_array().expect("a list").iter().filter(|entry| {
+            entry["raw"]["uri"].as_str().is_some_and(|uri| uri.ends_with("/archive"))
+        });
     let methods: Vec<_> = of_archives.map(|entry| entry["raw"]["method"].clone()).collect();
     assert!(!methods.is_empty() && methods.iter().all(|method| *method == json!("PUT")), "{log}");
 }

@@ -37,7 +37,8 @@ fn read(args: &ApplyArgs, printer: &Printer) -> Result<Config, CliError> {
     let config = load(Purpose::Deploy, path, environment, printer)?;
     project::check_images(&config)?;
     if config.berth.atomic {
-        let text = "`berth.atomic`: the containers switch together with the code, never by themselves";
+        let text =
+            "`berth.atomic`: the containers switch together with the code, never by themselves";
         return Err(CliError::new(Kind::Config, text).hint("`berth deploy` brings both"));
     }
     Ok(config)
@@ -187,9 +188,8 @@ mod tests {
             "~ app (rolled out)\n    configuration.image: a → b\n    max_instances: 5 → 6";
         assert_eq!(plain(&change(), false), expected);
         let made = planned(Step::Create(json!({"name": "app", "max_instances": 2})));
-        let expected = format!(
-            "+ app\n    configuration.image {BUILT}\n    max_instances: 2\n    name: app"
-        );
+        let expected =
+            format!("+ app\n    configuration.image {BUILT}\n    max_instances: 2\n    name: app");
         assert_eq!(plain(&made, true), expected);
         assert_eq!(plain(&planned(Step::Keep { id: "1".into() }), false), "= app");
     }

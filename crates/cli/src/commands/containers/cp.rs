@@ -133,12 +133,7 @@ async fn source(
     Ok((path, file))
 }
 
-async fn upload(
-    files: &Files<'_>,
-    from: &Path,
-    to: &Named,
-    follow: bool,
-) -> Result<u64, CliError> {
+async fn upload(files: &Files<'_>, from: &Path, to: &Named, follow: bool) -> Result<u64, CliError> {
     let here = |error: io::Error| CliError::failure(HERE, error);
     let own = local::own_name(from).map_err(here)?;
     let source = match follow {
@@ -156,11 +151,9 @@ async fn upload(
             parent.is_some_and(|parent| parent.what() == What::Directory)
         }
     };
-    let destination =
-        Destination { found: found.map(|file| file.what()), end: to.end, has_parent };
-    let becomes = target(what, End::of(from.as_os_str()), destination).map_err(|refusal| {
-        refused(&format!("copy {} to {}", from.display(), to.path), refusal)
-    })?;
+    let destination = Destination { found: found.map(|file| file.what()), end: to.end, has_parent };
+    let becomes = target(what, End::of(from.as_os_str()), destination)
+        .map_err(|refusal| refused(&format!("copy {} to {}", from.display(), to.path), refusal))?;
     let (directory, name) = match becomes {
         Target::Merged => (path.as_str(), None),
         Target::Inside => (path.as_str(), own.map(PathBuf::from)),

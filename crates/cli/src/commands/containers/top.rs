@@ -66,9 +66,7 @@ pub(super) async fn run(args: &TopArgs, printer: &Printer) -> Result<(), CliErro
     let client = client(&args.place).await?;
     match &args.instance {
         Some(instance) => inside(&client, instance, args.json, printer).await,
-        None if args.json || terminal::size().is_none() => {
-            all(&client, args.json, printer).await
-        }
+        None if args.json || terminal::size().is_none() => all(&client, args.json, printer).await,
         None => {
             let following = follow(&client, printer);
             stop_token()?.run_until_cancelled(following).await.unwrap_or(Ok(()))

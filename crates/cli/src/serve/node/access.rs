@@ -82,8 +82,7 @@ impl Node {
         path: &str,
     ) -> Result<Option<OutgoingArchive>, PlatformError> {
         let archive = self.agent.read_archive(self.instance(id)?, path).await.map_err(refused)?;
-        Ok(archive
-            .map(|agent::OutgoingArchive { size, pieces }| OutgoingArchive { size, pieces }))
+        Ok(archive.map(|agent::OutgoingArchive { size, pieces }| OutgoingArchive { size, pieces }))
     }
 
     pub(super) async fn unpack_in(

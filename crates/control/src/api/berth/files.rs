@@ -7,8 +7,8 @@ use crate::api::Asked;
 use crate::api::websocket::Handshake;
 use crate::containers::Containers;
 use crate::envelope::{Body, Failure, success};
-use crate::wire::UnpackedAt;
 use crate::streams::{PROTOCOL, send_archive};
+use crate::wire::UnpackedAt;
 
 pub(super) async fn look_at(
     containers: &Containers,

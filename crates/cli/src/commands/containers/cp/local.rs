@@ -127,7 +127,8 @@ pub(super) fn unpack_file(archive: impl Read, into: &Path) -> io::Result<()> {
             return Err(io::Error::other(text));
         };
         if into.is_dir() {
-            let text = format!("{} is a directory, which no file takes the place of", into.display());
+            let text =
+                format!("{} is a directory, which no file takes the place of", into.display());
             return Err(io::Error::other(text));
         }
         entry.unpack(into)?;

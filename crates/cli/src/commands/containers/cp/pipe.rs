@@ -61,7 +61,9 @@ impl Write for Writer {
         self.written += bytes.len() as u64;
         if self.written > ARCHIVE_BYTES {
             let gib = ARCHIVE_BYTES / 1024 / 1024 / 1024;
-            return Err(io::Error::other(format!("an archive of more than {gib} GiB is not taken")));
+            return Err(io::Error::other(format!(
+                "an archive of more than {gib} GiB is not taken"
+            )));
         }
         let sent = self.pieces.blocking_send(Ok(Bytes::copy_from_slice(bytes)));
         sent.map_err(|_| io::ErrorKind::BrokenPipe)?;

@@ -97,8 +97,9 @@ impl<'a> Files<'a> {
     }
 
     pub(super) fn missing(&self, path: &str) -> CliError {
-        CliError::new(Kind::Failure, format!("there is nothing at {path} in the instance"))
-            .hint(format!("`berth containers exec {} -- ls DIRECTORY` shows what there is", self.id))
+        CliError::new(Kind::Failure, format!("there is nothing at {path} in the instance")).hint(
+            format!("`berth containers exec {} -- ls DIRECTORY` shows what there is", self.id),
+        )
     }
 
     /// Gives the archive of a path to `consume`, which reads it while it comes; its size.
@@ -138,8 +139,7 @@ impl<'a> Files<'a> {
             let _ = done.send(fill(pieces, produce));
         });
         let bar = self.bar();
-        let request =
-            Request::put(self.path("archive", directory)).stream(bar.wrap_read(reader));
+        let request = Request::put(self.path("archive", directory)).stream(bar.wrap_read(reader));
         let answer: Result<Value, ApiError> = self.client.ask(request).await;
         self.finish(&bar);
         // What could not be read here is why it was not taken there.
