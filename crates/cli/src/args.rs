@@ -10,6 +10,7 @@ mod edge;
 mod images;
 mod mirrors;
 mod registry;
+mod secrets_store;
 mod serve;
 mod tail;
 mod tls;
@@ -37,6 +38,10 @@ pub(crate) use images::{
 pub(crate) use mirrors::Mirrors;
 pub(crate) use registry::{
     CredentialsArgs, RegistryArgs, RegistryCommand, RegistryPlace, ServeArgs,
+};
+pub(crate) use secrets_store::{
+    CreateSecretArgs, DuplicateSecretArgs, SecretsStoreArgs, SecretsStoreCommand, StoreCommand,
+    StoredSecretCommand, UpdateSecretArgs, WhichSecret,
 };
 
 pub(crate) use serve::{
@@ -80,6 +85,8 @@ pub(crate) enum Command {
     Delete(DeleteArgs),
     /// What a deployed Worker finds in its `env` and nobody can read back.
     Secret(SecretArgs),
+    /// Secrets of an account, which Workers and registries refer to by name.
+    SecretsStore(SecretsStoreArgs),
     /// Versions of a deployed Worker.
     Versions(VersionsArgs),
     /// Which versions of a Worker have served.

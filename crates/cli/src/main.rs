@@ -45,6 +45,9 @@ fn main() -> ExitCode {
             Command::Deploy(args) => commands::deploy::run(*args, &printer).await.map(|()| 0),
             Command::Delete(args) => commands::delete::run(&args, &printer).await.map(|()| 0),
             Command::Secret(args) => commands::secret::run(&args, &printer).await.map(|()| 0),
+            Command::SecretsStore(args) => {
+                commands::secrets_store::run(&args, &printer).await.map(|()| 0)
+            }
             Command::Versions(args) => commands::versions::run(&args, &printer).await.map(|()| 0),
             Command::Deployments(args) => {
                 commands::versions::deployments(&args, &printer).await.map(|()| 0)

@@ -48,6 +48,7 @@ mod registry_uploads;
 mod registry_wrangler;
 mod reload;
 mod scaling;
+mod secrets_store_commands;
 mod serve_access;
 mod serve_acme;
 mod serve_assets;
