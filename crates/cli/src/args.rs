@@ -9,6 +9,7 @@ mod documented;
 mod edge;
 mod images;
 mod mirrors;
+mod registries;
 mod registry;
 mod secrets_store;
 mod serve;
@@ -36,6 +37,9 @@ pub(crate) use images::{
     LsArgs, PruneArgs, PullArgs, PushArgs, RmArgs, TagArgs,
 };
 pub(crate) use mirrors::Mirrors;
+pub(crate) use registries::{
+    ConfigureRegistryArgs, RegistriesArgs, RegistriesCommand, RegistryCredentialsArgs,
+};
 pub(crate) use registry::{
     CredentialsArgs, RegistryArgs, RegistryCommand, RegistryPlace, ServeArgs,
 };

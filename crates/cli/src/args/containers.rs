@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use super::parse_time;
+use super::registries::RegistriesArgs;
 
 #[derive(Debug, Parser)]
 pub(crate) struct ContainersArgs {
@@ -86,6 +87,8 @@ pub(crate) enum ContainersCommand {
     /// How new images come to the instances of an application.
     #[command(subcommand)]
     Rollouts(RolloutsCommand),
+    /// Registries that images are pulled from, and credentials for the platform's own.
+    Registries(RegistriesArgs),
     /// Snapshots of containers and directories, of a project that runs here.
     #[command(subcommand)]
     Snapshots(SnapshotsCommand),

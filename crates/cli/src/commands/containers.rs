@@ -2,6 +2,7 @@
 
 mod exec;
 mod instances;
+mod registries;
 mod rollouts;
 mod ssh;
 mod streams;
@@ -44,6 +45,7 @@ pub(crate) async fn run(command: ContainersCommand, printer: &Printer) -> Result
         }
         ContainersCommand::Events(args) => streams::events(&args, printer).await,
         ContainersCommand::Rollouts(command) => rollouts::run(&command, printer).await,
+        ContainersCommand::Registries(args) => registries::run(&args, printer).await,
         ContainersCommand::Snapshots(command) => snapshots::run(command, printer),
     };
     done.map(|()| 0)

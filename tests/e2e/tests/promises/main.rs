@@ -43,6 +43,7 @@ mod ports;
 mod registry_access;
 mod registry_api;
 mod registry_clients;
+mod registry_commands;
 mod registry_content;
 mod registry_uploads;
 mod registry_wrangler;
