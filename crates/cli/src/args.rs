@@ -9,6 +9,7 @@ mod documented;
 mod edge;
 mod images;
 mod mirrors;
+mod platform_images;
 mod registries;
 mod registry;
 mod secrets_store;
@@ -37,6 +38,9 @@ pub(crate) use images::{
     LsArgs, PruneArgs, PullArgs, PushArgs, RmArgs, TagArgs,
 };
 pub(crate) use mirrors::Mirrors;
+pub(crate) use platform_images::{
+    ContainersBuildArgs, ContainersPushArgs, PlatformImagesArgs, PlatformImagesCommand,
+};
 pub(crate) use registries::{
     ConfigureRegistryArgs, RegistriesArgs, RegistriesCommand, RegistryCredentialsArgs,
 };

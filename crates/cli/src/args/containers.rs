@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use super::parse_time;
+use super::platform_images::{ContainersBuildArgs, ContainersPushArgs, PlatformImagesArgs};
 use super::registries::RegistriesArgs;
 
 #[derive(Debug, Parser)]
@@ -87,6 +88,12 @@ pub(crate) enum ContainersCommand {
     /// How new images come to the instances of an application.
     #[command(subcommand)]
     Rollouts(RolloutsCommand),
+    /// Build an image from a Dockerfile, as `berth build` does, and push it.
+    Build(Box<ContainersBuildArgs>),
+    /// Push an image that is here to the platform's registry, and print its name there.
+    Push(ContainersPushArgs),
+    /// Images in the platform's registry.
+    Images(PlatformImagesArgs),
     /// Registries that images are pulled from, and credentials for the platform's own.
     Registries(RegistriesArgs),
     /// Snapshots of containers and directories, of a project that runs here.

@@ -1,7 +1,8 @@
-//! `berth containers registries`: a platform's registries, without wrangler.
+//! `berth containers registries`, `build`, `push` and `images`: a platform's registries and images,
+//! without wrangler.
 
 use e2e::{Berth, Outcome, Platform, Project};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 struct Fixture {
     platform: Platform,
@@ -103,5 +104,45 @@ fn bh2_a_credential_of_the_platforms_own_registry_lets_its_holder_in() {
     fixture.registries(&["credentials"], "").assert_fails(2, &["--pull"]);
     let unknown = fixture.registries(&["credentials", "ghcr.io", "--pull"], "");
     unknown.assert_fails(1, &["IMAGE_REGISTRY_NOT_FOUND"]);
+    fixture.platform.stop();
+}
+
+#[test]
+fn h6_h8_bi1_images_are_built_pushed_listed_and_deleted() {
+    let fixture = Fixture::start();
+    let images = |args: &[&str]| fixture.berth(&[&["containers", "images"][..], args].concat(), "");
+    let none = images(&["list"]);
+    none.assert_succeeds();
+    assert!(none.stdout.is_empty() && none.stderr.contains("There are no images"), "{none}");
+
+    fixture.project.write("image/Dockerfile", "FROM busybox\nRUN echo built > /how\n");
+    let build = ["containers", "build", "image", "--push"];
+    fixture.berth(&build, "").assert_fails(2, &["--tag"]);
+    let theirs = [&build[..], &["-t", "ghcr.io/owner/app:1"]].concat();
+    fixture.berth(&theirs, "").assert_fails(2, &["belongs to the registry ghcr.io", "hint: "]);
+    let built = fixture.berth(&[&build[..], &["-t", "app:one"]].concat(), "");
+    built.assert_succeeds();
+    let name = built.stdout.lines().last().expect("it says what it is called");
+    assert!(name.contains("/local/app:one@sha256:"), "{built}");
+    let push = ["containers", "push", "other:two"];
+    fixture.berth(&push, "").assert_fails(1, &["no image other:two here", "hint: "]);
+    fixture.berth(&["images", "tag", "app:one", "other:two"], "").assert_succeeds();
+    fixture.berth(&push, "").assert_succeeds();
+
+    let listed = || fixture.json(&["containers", "images", "list", "--json"]);
+    let [app, other] =
+        [("app", "one"), ("other", "two")].map(|(name, tag)| json!({"name": name, "tags": [tag]}));
+    assert_eq!(listed(), json!([app, other]));
+    let list = images(&["list", "--filter", "^o.*r$"]).stdout;
+    let words: Vec<&str> = list.split_whitespace().collect();
+    assert_eq!(words, ["REPOSITORY", "TAG", "other", "two"], "{list}");
+    images(&["list", "--filter", "("]).assert_fails(2, &["`--filter`"]);
+
+    images(&["delete", "app", "-y"]).assert_fails(2, &["has no tag", "IMAGE:TAG"]);
+    images(&["delete", "app:one"]).assert_fails(2, &["wants to be confirmed"]);
+    images(&["delete", "app:one", "-y"]).assert_succeeds();
+    assert_eq!(listed(), json!([other]));
+    let again = images(&["delete", "app:one", "-y"]);
+    again.assert_fails(1, &["404", "`berth containers images list`"]);
     fixture.platform.stop();
 }
