@@ -74,7 +74,7 @@ async fn of_secrets(
         StoredSecretCommand::List { store, json } => list(client, store, *json, printer).await,
         StoredSecretCommand::Get { which, json } => {
             let secret = find_secret(client, which).await?;
-            match json {
+            match *json {
                 true => print_json(&secret, printer),
                 false => {
                     print(&[secret], printer);

@@ -52,9 +52,11 @@ async fn list(
         printer.info("There are no images");
         return Ok(());
     }
-    let row = |name: &str, tag: &String| [name.to_owned(), tag.clone()];
-    let rows = all.iter().flat_map(|one| one.tags.iter().map(|tag| row(&one.name, tag)));
-    for line in table(["REPOSITORY", "TAG"], &rows.collect::<Vec<_>>()) {
+    let rows = |one: &Repository| -> Vec<[String; 2]> {
+        one.tags.iter().map(|tag| [one.name.clone(), tag.clone()]).collect()
+    };
+    let rows: Vec<_> = all.iter().flat_map(rows).collect();
+    for line in table(["REPOSITORY", "TAG"], &rows) {
         printer.data(line);
     }
     Ok(())
