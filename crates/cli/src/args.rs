@@ -9,7 +9,10 @@ mod documented;
 mod edge;
 mod images;
 mod mirrors;
+mod platform_images;
+mod registries;
 mod registry;
+mod secrets_store;
 mod serve;
 mod tail;
 mod tls;
@@ -35,8 +38,18 @@ pub(crate) use images::{
     LsArgs, PruneArgs, PullArgs, PushArgs, RmArgs, TagArgs,
 };
 pub(crate) use mirrors::Mirrors;
+pub(crate) use platform_images::{
+    ContainersBuildArgs, ContainersPushArgs, PlatformImagesArgs, PlatformImagesCommand,
+};
+pub(crate) use registries::{
+    ConfigureRegistryArgs, RegistriesArgs, RegistriesCommand, RegistryCredentialsArgs,
+};
 pub(crate) use registry::{
     CredentialsArgs, RegistryArgs, RegistryCommand, RegistryPlace, ServeArgs,
+};
+pub(crate) use secrets_store::{
+    CreateSecretArgs, DuplicateSecretArgs, SecretsStoreArgs, SecretsStoreCommand, StoreCommand,
+    StoredSecretCommand, UpdateSecretArgs, WhichSecret,
 };
 
 pub(crate) use serve::{
@@ -80,6 +93,8 @@ pub(crate) enum Command {
     Delete(DeleteArgs),
     /// What a deployed Worker finds in its `env` and nobody can read back.
     Secret(SecretArgs),
+    /// Secrets of an account, which Workers and registries refer to by name.
+    SecretsStore(SecretsStoreArgs),
     /// Versions of a deployed Worker.
     Versions(VersionsArgs),
     /// Which versions of a Worker have served.

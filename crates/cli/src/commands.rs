@@ -16,6 +16,7 @@ pub(crate) mod registry;
 pub(crate) mod rollback;
 pub(crate) mod rotate_key;
 pub(crate) mod secret;
+pub(crate) mod secrets_store;
 pub(crate) mod serve;
 pub(crate) mod snapshots;
 pub(crate) mod tail;

@@ -8,5 +8,6 @@ pub(crate) mod images;
 pub(crate) mod metadata;
 pub(crate) mod migrations;
 pub(crate) mod project;
+pub(crate) mod registry;
 pub(crate) mod script;
 pub(crate) mod triggers;

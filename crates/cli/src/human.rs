@@ -1,6 +1,6 @@
 //! Output that people read: tables, sizes, ages, and questions.
 
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 
 use jiff::Timestamp;
@@ -10,6 +10,9 @@ use serde::Serialize;
 
 use crate::error::{CliError, Kind};
 use crate::printer::Printer;
+
+/// Longest secret that is read from standard input.
+const SECRET_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Columns as wide as their widest cell, under their names.
 pub(crate) fn table<const N: usize>(columns: [&str; N], rows: &[[String; N]]) -> Vec<String> {
@@ -153,6 +156,20 @@ pub(crate) fn ask_secret(question: &str, printer: &Printer) -> io::Result<String
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     Ok(answer)
+}
+
+/// A secret, asked for at the terminal or read from standard input where that is none. A line feed at
+/// its end is no part of it.
+pub(crate) fn read_secret(question: &str, printer: &Printer) -> Result<String, CliError> {
+    let failed = |error| CliError::failure("read the secret", error);
+    let mut text = String::new();
+    if io::stdin().is_terminal() {
+        text = ask_secret(question, printer).map_err(failed)?;
+    } else {
+        io::stdin().lock().take(SECRET_BYTES).read_to_string(&mut text).map_err(failed)?;
+    }
+    text.truncate(text.trim_end_matches(['\n', '\r']).len());
+    Ok(text)
 }
 
 #[cfg(test)]

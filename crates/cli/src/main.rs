@@ -21,7 +21,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _};
 use runtime::ordinary_user::Ids;
 
-use crate::args::{Args, Command};
+use crate::args::{Args, Command, ContainersCommand};
 use crate::printer::Printer;
 
 fn main() -> ExitCode {
@@ -45,6 +45,9 @@ fn main() -> ExitCode {
             Command::Deploy(args) => commands::deploy::run(*args, &printer).await.map(|()| 0),
             Command::Delete(args) => commands::delete::run(&args, &printer).await.map(|()| 0),
             Command::Secret(args) => commands::secret::run(&args, &printer).await.map(|()| 0),
+            Command::SecretsStore(args) => {
+                commands::secrets_store::run(&args, &printer).await.map(|()| 0)
+            }
             Command::Versions(args) => commands::versions::run(&args, &printer).await.map(|()| 0),
             Command::Deployments(args) => {
                 commands::versions::deployments(&args, &printer).await.map(|()| 0)
@@ -94,6 +97,9 @@ fn needs_root(command: &Command) -> bool {
     use docker::args::DockerCommand;
     match command {
         Command::Dev(_) | Command::Deploy(_) | Command::Build(_) | Command::Images(_) => true,
+        Command::Containers(args) => {
+            matches!(args.command, ContainersCommand::Build(_) | ContainersCommand::Push(_))
+        }
         // A question is asked by whoever asks it.
         Command::Serve(serve) => !(serve.check || serve.print_config),
         Command::Docker(docker) => !matches!(

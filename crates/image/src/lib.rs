@@ -66,7 +66,9 @@ mod workers;
 pub use archive::{ArchiveFormat, Exported, ImportOptions, Imported, RootFileSystem};
 pub use cache_prune::PrunedCache;
 pub use digest::{Digest, DigestError};
-pub use distribution::{LoginError, agent_for, log_in, trusted_certificates};
+pub use distribution::{
+    Catalog, LoginError, RegistryError, RemoteRegistry, agent_for, log_in, trusted_certificates,
+};
 pub use error::{
     ArchiveError, Attempt, BuildError, PullError, PushError, StepError, StepProblem, StoreError,
     UnpackError,

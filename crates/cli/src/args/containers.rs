@@ -7,6 +7,8 @@ use std::time::Duration;
 use clap::{Parser, Subcommand};
 
 use super::deploy::{ContainersRollout, ProjectPlace};
+use super::platform_images::{ContainersBuildArgs, ContainersPushArgs, PlatformImagesArgs};
+use super::registries::RegistriesArgs;
 use super::{Mirrors, parse_build_arg, parse_time};
 
 #[derive(Debug, Parser)]
@@ -95,6 +97,14 @@ pub(crate) enum ContainersCommand {
     /// How new images come to the instances of an application.
     #[command(subcommand)]
     Rollouts(RolloutsCommand),
+    /// Build an image from a Dockerfile, as `berth build` does, and push it.
+    Build(Box<ContainersBuildArgs>),
+    /// Push an image that is here to the platform's registry, and print its name there.
+    Push(ContainersPushArgs),
+    /// Images in the platform's registry.
+    Images(PlatformImagesArgs),
+    /// Registries that images are pulled from, and credentials for the platform's own.
+    Registries(RegistriesArgs),
     /// Snapshots of containers and directories, of a project that runs here.
     #[command(subcommand)]
     Snapshots(SnapshotsCommand),

@@ -1,9 +1,12 @@
 //! `berth containers`: the container applications of a platform, and their instances.
 
 mod apply;
+mod build;
 mod cp;
 mod exec;
+mod images;
 mod instances;
+mod registries;
 mod rollouts;
 mod ssh;
 mod streams;
@@ -50,6 +53,10 @@ pub(crate) async fn run(command: ContainersCommand, printer: &Printer) -> Result
         }
         ContainersCommand::Events(args) => streams::events(&args, printer).await,
         ContainersCommand::Rollouts(command) => rollouts::run(&command, printer).await,
+        ContainersCommand::Build(args) => Box::pin(build::build(*args, printer)).await,
+        ContainersCommand::Push(args) => build::push(&args, printer).await,
+        ContainersCommand::Images(args) => images::run(&args, printer).await,
+        ContainersCommand::Registries(args) => registries::run(&args, printer).await,
         ContainersCommand::Snapshots(command) => snapshots::run(command, printer),
     };
     done.map(|()| 0)

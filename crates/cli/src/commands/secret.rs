@@ -1,7 +1,7 @@
 //! `berth secret`: what a Worker finds in its `env` and nobody can read back.
 
 use std::collections::BTreeMap;
-use std::io::{IsTerminal as _, Read as _};
+use std::io::Read as _;
 use std::path::Path;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -11,7 +11,7 @@ use super::worker::Worker;
 use crate::api::{Request, failed};
 use crate::args::{SecretArgs, SecretCommand};
 use crate::error::{CliError, Kind};
-use crate::human::{ask_secret, confirm, print_json, table};
+use crate::human::{confirm, print_json, read_secret, table};
 use crate::printer::Printer;
 
 /// Longest text or file that is read.
@@ -28,12 +28,7 @@ pub(crate) async fn run(args: &SecretArgs, printer: &Printer) -> Result<(), CliE
 }
 
 async fn put(worker: &Worker, key: &str, printer: &Printer) -> Result<(), CliError> {
-    let text = match std::io::stdin().is_terminal() {
-        true => ask_secret(&format!("Text of {key}"), printer)
-            .map_err(|error| CliError::failure("read the secret", error))?,
-        false => stdin()?,
-    };
-    let text = text.trim_end_matches(['\n', '\r']);
+    let text = read_secret(&format!("Text of {key}"), printer)?;
     let body = json!({"name": key, "text": text, "type": "secret_text"});
     let _: Value = worker
         .client

@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 
 use ::project::config::Config;
-use image::{Credentials, Image, ImageStore, PushOptions, Reference};
+use image::{Image, Reference};
 use model::{Application, ApplicationImages, ImageSource};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{Client, Request, Target, failed};
+use super::registry::PlatformRegistry;
+use crate::api::{Client, Target};
 use crate::args::Mirrors;
 use crate::commands::build::{open_store, workplace::Workplace};
 use crate::commands::doctor::{self, Needs};
@@ -21,8 +19,6 @@ use crate::dev::run_step::SandboxRunStep;
 use crate::error::{CliError, Kind};
 use crate::printer::Printer;
 
-/// How long the credentials last; a push that goes on longer keeps its own alive.
-const MINUTES: u32 = 60;
 /// Digits of a digest that make a tag: what was built alike is called alike.
 const TAG: usize = 12;
 
@@ -94,12 +90,6 @@ fn is_built(application: &Application) -> bool {
     matches!(application.images, ApplicationImages::One(ImageSource::Dockerfile { .. }))
 }
 
-#[derive(Deserialize)]
-struct Granted {
-    username: String,
-    password: String,
-}
-
 /// Pushes what was built. For each application the name of its image, by its digest.
 pub(crate) async fn push(
     client: &Client,
@@ -113,62 +103,18 @@ pub(crate) async fn push(
     if built.0.is_empty() {
         return Ok(names);
     }
-    let options = options(client, target).await?;
+    let registry = PlatformRegistry::open(client, target, &["pull", "push"]).await?;
     let store = open_store()?;
     for (application, image) in &built.0 {
-        let repository = format!("{}/{}/{application}", target.registry, client.account());
+        let repository = registry.repository(application);
         let tag = image.digest.hex().get(..TAG).unwrap_or_default().to_owned();
         let reference: Reference = format!("{repository}:{tag}").parse().map_err(|error| {
             CliError::attempt(Kind::Config, "make a name for an image of a container", error)
         })?;
-        let (store, options, image) = (store.clone(), options.clone(), image.clone());
         let progress = ImageProgress::new(printer, application, stop.clone());
-        let push = move || push_one(&store, &reference, &image, &options, &progress);
-        let pushed = tokio::task::spawn_blocking(push).await;
-        let digest = pushed.map_err(|error| CliError::failure("push an image", error))??;
+        let digest = registry.push(&store, reference, image.digest.clone(), progress).await?;
         printer.success(format_args!("Pushed the image of {application}"));
         names.insert(application.clone(), format!("{repository}@{digest}"));
     }
     Ok(names)
-}
-
-async fn options(client: &Client, target: &Target) -> Result<PushOptions, CliError> {
-    let host = utf8_percent_encode(&target.registry, NON_ALPHANUMERIC);
-    let path = client.path(&format!("/containers/registries/{host}/credentials"));
-    let wanted = json!({"expiration_minutes": MINUTES, "permissions": ["pull", "push"]});
-    let granted: Granted = client
-        .ask(Request::post(path).json(&wanted))
-        .await
-        .map_err(failed(&format!("ask for credentials of the registry {}", target.registry)))?;
-    let mut options = PushOptions::default();
-    let Granted { username, password } = granted;
-    options.credentials.insert(target.registry.clone(), Credentials { username, password });
-    // Who is asked without TLS knowingly serves the registry without it, too.
-    if target.is_plain_http() {
-        options.insecure.insert(target.registry.clone());
-    }
-    Ok(options)
-}
-
-fn push_one(
-    store: &ImageStore,
-    reference: &Reference,
-    image: &Image,
-    options: &PushOptions,
-    progress: &ImageProgress,
-) -> Result<image::Digest, CliError> {
-    store
-        .tag(reference, &image.digest)
-        .map_err(|error| CliError::failure("name an image", error))?;
-    store.push(reference, options, progress).map_err(|error| {
-        if error.is_cancelled() {
-            return CliError::interrupted();
-        }
-        let hint = error.hint();
-        let error = CliError::failure("push an image", error);
-        match hint {
-            Some(hint) => error.hint(hint),
-            None => error,
-        }
-    })
 }
