@@ -65,9 +65,8 @@ mod tests {
 
     #[test]
     fn what_is_pushed_has_a_name() {
-        let parse = |words: &[&str]| {
-            ContainersBuildArgs::try_parse_from(["build"].iter().chain(words))
-        };
+        let parse =
+            |words: &[&str]| ContainersBuildArgs::try_parse_from(["build"].iter().chain(words));
         let args = parse(&["image", "-t", "app:1", "-p", "--platform", "linux/amd64"]).unwrap();
         assert!(args.push);
         assert_eq!((args.build.tags, args.build.context), (vec!["app:1".into()], "image".into()));

@@ -106,8 +106,8 @@ impl RemoteRegistry {
     ) -> Result<Option<String>, RegistryError> {
         let target = format!("{repository}/manifests/{tag}");
         let headers = &[("accept", MANIFESTS)];
-        let answer = self
-            .ask(&Request { headers, ..Request::new(&Method::HEAD, &target) }, progress)?;
+        let answer =
+            self.ask(&Request { headers, ..Request::new(&Method::HEAD, &target) }, progress)?;
         let digest = answer.headers().get(CONTENT_DIGEST).and_then(|value| value.to_str().ok());
         let digest = digest.map(str::to_owned);
         self.ask(&Request::new(&Method::DELETE, &target), progress)?;

@@ -21,9 +21,7 @@ pub(super) async fn run(args: &PlatformImagesArgs, printer: &Printer) -> Result<
             let filter = filter.as_deref().map(pattern).transpose()?;
             list(env, filter.as_ref(), *json, printer).await
         }
-        PlatformImagesCommand::Delete { image, force } => {
-            delete(env, image, *force, printer).await
-        }
+        PlatformImagesCommand::Delete { image, force } => delete(env, image, *force, printer).await,
     }
 }
 
@@ -114,8 +112,8 @@ fn repositories(catalog: Catalog, account: &str, filter: Option<&Regex>) -> Vec<
         let name = whole.strip_prefix(&own).unwrap_or(&whole);
         // Tags that stand for what was attached to a manifest are no images.
         tags.retain(|tag| !tag.starts_with("sha256"));
-        let wanted = filter
-            .is_none_or(|filter| filter.is_match(whole.as_str()) || filter.is_match(name));
+        let wanted =
+            filter.is_none_or(|filter| filter.is_match(whole.as_str()) || filter.is_match(name));
         let repository = Repository { name: name.to_owned(), tags };
         (wanted && !repository.tags.is_empty()).then_some(repository)
     };

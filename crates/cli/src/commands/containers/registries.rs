@@ -167,9 +167,8 @@ async fn keep(
         (true, None) => {
             let store = text(&store["name"]);
             let text = format!("the store \"{store}\" has a secret {name} already");
-            return Err(CliError::new(Kind::Failure, text).hint(format!(
-                "`--secret-name {name}` uses it, and another name makes another"
-            )));
+            return Err(CliError::new(Kind::Failure, text)
+                .hint(format!("`--secret-name {name}` uses it, and another name makes another")));
         }
         (false, _) => {
             let password = read_password(&args.domain, provider, printer)?;
@@ -211,11 +210,7 @@ async fn store(
     }
 }
 
-fn read_password(
-    domain: &str,
-    provider: Provider,
-    printer: &Printer,
-) -> Result<String, CliError> {
+fn read_password(domain: &str, provider: Provider, printer: &Printer) -> Result<String, CliError> {
     let text = read_secret(&format!("{} of {domain}", provider.password_name()), printer)?;
     provider.password(&text).ok_or_else(|| {
         CliError::new(Kind::Usage, format!("there is no password for {domain}"))
@@ -296,8 +291,7 @@ async fn credentials(
     let mut permissions = Vec::new();
     permissions.extend(args.pull.then_some("pull"));
     permissions.extend(args.push.then_some("push"));
-    let wanted =
-        json!({"expiration_minutes": args.expiration_minutes, "permissions": permissions});
+    let wanted = json!({"expiration_minutes": args.expiration_minutes, "permissions": permissions});
     let path = client.path(&format!("{REGISTRIES}/{}/credentials", escaped(domain)));
     let given: Value = client
         .ask(Request::post(path).json(&wanted))
