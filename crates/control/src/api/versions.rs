@@ -9,7 +9,7 @@ use super::scripts::author;
 use super::secrets::SECRET_CHANGE;
 use super::{Asked, body};
 use crate::envelope::{Body, Failure, success};
-use crate::records::{ALL_REQUESTS, Beside, Deployment, Script, Version};
+use crate::records::{ALL_REQUESTS, Beside, ClassContainer, Deployment, Script, Version};
 use crate::upload::Upload;
 use crate::workers::{Author, Workers};
 
@@ -113,14 +113,36 @@ fn shown(script: &Script, version: &Version) -> Value {
         "resources": {
             "bindings": bindings(script, version),
             "script": {"etag": version.etag(), "handlers": ["fetch"]},
-            "script_runtime": {
-                "compatibility_date": version.compatibility_date,
-                "compatibility_flags": version.compatibility_flags,
-                "usage_model": "standard",
-            },
+            "script_runtime": runtime(version),
         },
         "startup_time_ms": version.startup_time_ms,
     })
+}
+
+/// What a version runs with. `wrangler deploy --containers-rollout=none` sends the containers that it
+/// finds here with the next version, which would have none without them.
+fn runtime(version: &Version) -> Value {
+    let mut runtime = json!({
+        "compatibility_date": version.compatibility_date,
+        "compatibility_flags": version.compatibility_flags,
+        "usage_model": "standard",
+    });
+    if !version.containers.is_empty() {
+        runtime["containers"] = version.containers.iter().map(container).collect();
+    }
+    runtime
+}
+
+/// A class with containers, in the words of an upload.
+fn container(container: &ClassContainer) -> Value {
+    let mut shown = json!({ "class_name": container.class_name });
+    if !container.name.is_empty() {
+        shown["name"] = json!(container.name);
+    }
+    if !container.images.is_empty() {
+        shown["images"] = json!(container.images);
+    }
+    shown
 }
 
 /// What its author says about a version, and what made it.
