@@ -30,8 +30,8 @@ pub(crate) use secrets::{
 };
 pub(crate) use versions::{
     CopiedVersion, DeployedShare, DeploymentView, DeploymentWish, Deployments, LatestWish,
-    ShareWish, VersionMember, VersionMetadata, VersionResources, VersionRuntime, VersionScript,
-    VersionSettings, VersionView, Versions,
+    ShareWish, VersionContainer, VersionMember, VersionMetadata, VersionResources, VersionRuntime,
+    VersionScript, VersionSettings, VersionView, Versions,
 };
 pub(crate) use workers::{
     AccountSubdomain, AssetsSession, AssetsUploaded, ConsumerName, CronWish, DomainsWish,

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::repository;
-use crate::{chaos, conformance, guest, ordinary_user, prerequisites, say, tidy};
+use crate::{chaos, conformance, guest, ordinary_user, prerequisites, say, tidy, wrangler};
 
 type Step = (&'static str, fn() -> Result<()>);
 
@@ -36,7 +36,9 @@ const STEPS: [Step; 8] = [
 ];
 
 const BESIDE_THE_GUEST: [Step; 3] = [
-    ("tests as an ordinary user", ordinary_user::run),
+    ("every command of wrangler, and tests as an ordinary user beside them", || {
+        together(wrangler::run_all, ordinary_user::run)
+    }),
     ("conformance of the registry", conformance::run),
     ("chaos", chaos::run_briefly),
 ];

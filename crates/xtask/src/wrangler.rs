@@ -15,11 +15,13 @@ mod stage;
 mod table;
 mod worker;
 
+use std::collections::VecDeque;
 use std::panic;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use clap::Args;
 use e2e::{NEWEST, ON_NODE_20, Wrangler};
 
@@ -46,30 +48,28 @@ struct Scene {
     run: fn(&mut Stage) -> Result<()>,
 }
 
-const SCENES: [Scene; 8] = [
-    account::SCENE,
+/// The longest first: several are played at once, and none is left over at the end.
+static SCENES: [Scene; 8] = [
     worker::SCENE,
-    worker::TAIL,
-    containers::SCENE,
-    containers::DEV,
-    images::SCENE,
-    refusals::SCENE,
     examples::SCENE,
+    containers::SCENE,
+    account::SCENE,
+    refusals::SCENE,
+    images::SCENE,
+    worker::TAIL,
+    containers::DEV,
 ];
+
+/// Platforms at once. A command is a processor's work for a second or two, most of it Node's start.
+const AT_ONCE: usize = 3;
 
 /// Runs it, and prints what came of it, scene by scene.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let begin = Instant::now();
-    // A fixture that cannot do its work panics; the table tells of it.
-    panic::set_hook(Box::new(|_| {}));
-    let versions = [NEWEST, ON_NODE_20];
-    let rows = thread::scope(|scope| {
-        let versions = versions.into_iter().filter(|one| options.wants_version(*one));
-        let running: Vec<_> =
-            versions.map(|version| scope.spawn(move || rows(version, options))).collect();
-        running.into_iter().flat_map(|one| one.join().unwrap_or_default()).collect::<Vec<_>>()
-    });
-    let _ = panic::take_hook();
+    let wanted = SCENES.iter().filter(|scene| options.wants(scene));
+    let parts = wanted.flat_map(|scene| [NEWEST, ON_NODE_20].map(|version| (version, scene)));
+    let parts = parts.filter(|(version, _)| options.wants_version(*version));
+    let rows = played(&Mutex::new(parts.collect()))?;
     let differ = rows.iter().filter(|row| row.differs()).count();
     let seconds = begin.elapsed().as_secs();
     say(&format!("wrangler: {} rows, {differ} of them differ, {seconds} s", rows.len()));
@@ -78,14 +78,49 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
-fn rows(version: Wrangler, options: &Options) -> Vec<Row> {
-    let scenes = SCENES.iter().filter(|scene| options.wants(scene));
-    let played = scenes.flat_map(|scene| {
-        let rows = Stage::play(version, scene);
-        say(&table::show(&rows).join("\n"));
-        rows
-    });
-    played.collect()
+/// The same as a step of CI.
+pub(crate) fn run_all() -> Result<()> {
+    run(&Options { only: None, version: None })
+}
+
+/// Scenes that are still to be played, each with a version.
+type Parts = Mutex<VecDeque<(Wrangler, &'static Scene)>>;
+
+/// Plays all, a few at once.
+fn played(parts: &Parts) -> Result<Vec<Row>> {
+    be_silent_on_panics_of(STAGE_HAND);
+    let next = || parts.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let play = || {
+        let one = |(version, scene)| {
+            let rows = Stage::play(version, scene);
+            say(&table::show(&rows).join("\n"));
+            rows
+        };
+        std::iter::from_fn(next).flat_map(one).collect::<Vec<_>>()
+    };
+    thread::scope(|scope| {
+        let hand = || thread::Builder::new().name(STAGE_HAND.to_owned());
+        let spawn = |_| hand().spawn_scoped(scope, play).context("start a thread");
+        let running = (0..AT_ONCE).map(spawn).collect::<Result<Vec<_>>>()?;
+        let rows = running.into_iter().map(|one| one.join());
+        let rows = rows.collect::<thread::Result<Vec<_>>>();
+        let rows = rows.map_err(|_| anyhow!("a scene panicked"))?;
+        Ok(rows.into_iter().flatten().collect())
+    })
+}
+
+/// The threads that play.
+const STAGE_HAND: &str = "wrangler";
+
+/// A fixture that cannot do its work panics; the table tells of it. Other steps of CI run beside these
+/// threads, and their panics are shown.
+fn be_silent_on_panics_of(name: &'static str) {
+    let show = panic::take_hook();
+    panic::set_hook(Box::new(move |info| {
+        if thread::current().name() != Some(name) {
+            show(info);
+        }
+    }));
 }
 
 impl Options {

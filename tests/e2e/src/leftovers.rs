@@ -69,6 +69,12 @@ impl Footprint {
         assert!(gone.is_some(), "the session left behind:\n{}", self.left());
     }
 
+    /// Whether a cgroup holds another session's, too: engines of `berth docker` share theirs.
+    fn others_use(&self, cgroup: &Path) -> bool {
+        let below = fs::read_dir(cgroup).into_iter().flatten().flatten();
+        below.map(|entry| entry.path()).any(|path| path.is_dir() && !self.cgroups.contains(&path))
+    }
+
     /// What is left, one thing on a line.
     #[must_use]
     pub fn left(&self) -> String {
@@ -83,7 +89,8 @@ impl Footprint {
                 let _ = writeln!(left, "  {} of process {}", network.display(), process.pid);
             }
         }
-        for cgroup in self.cgroups.iter().filter(|cgroup| cgroup.exists()) {
+        let left_over = |cgroup: &&PathBuf| cgroup.exists() && !self.others_use(cgroup);
+        for cgroup in self.cgroups.iter().filter(left_over) {
             let _ = writeln!(left, "  cgroup {}", cgroup.display());
         }
         for mount in

@@ -9,11 +9,12 @@ use super::scripts::author;
 use super::secrets::SECRET_CHANGE;
 use super::{Asked, body};
 use crate::envelope::{Body, Failure, success};
-use crate::records::{ALL_REQUESTS, Beside, Deployment, Script, Version};
+use crate::records::{ALL_REQUESTS, Beside, ClassContainer, Deployment, Script, Version};
 use crate::upload::Upload;
 use crate::wire::{
     BindingView, DeployedShare, DeploymentView, DeploymentWish, Deployments, ShareWish,
-    VersionMetadata, VersionResources, VersionRuntime, VersionScript, VersionView, Versions,
+    VersionContainer, VersionMetadata, VersionResources, VersionRuntime, VersionScript,
+    VersionView, Versions,
 };
 use crate::workers::{Author, Workers};
 
@@ -106,13 +107,29 @@ fn shown(script: &Script, version: &Version) -> VersionView {
         resources: VersionResources {
             bindings: bindings(script, version),
             script: VersionScript { etag: version.etag(), handlers: vec!["fetch"] },
-            script_runtime: VersionRuntime {
-                compatibility_date: version.compatibility_date.clone(),
-                compatibility_flags: version.compatibility_flags.clone(),
-                usage_model: "standard",
-            },
+            script_runtime: runtime(version),
         },
         startup_time_ms: version.startup_time_ms,
+    }
+}
+
+/// What a version runs with. `wrangler deploy --containers-rollout=none` sends the containers that it
+/// finds here with the next version, which would have none without them.
+fn runtime(version: &Version) -> VersionRuntime {
+    VersionRuntime {
+        compatibility_date: version.compatibility_date.clone(),
+        compatibility_flags: version.compatibility_flags.clone(),
+        usage_model: "standard",
+        containers: version.containers.iter().map(container).collect(),
+    }
+}
+
+/// A class with containers, in the words of an upload.
+fn container(container: &ClassContainer) -> VersionContainer {
+    VersionContainer {
+        class_name: container.class_name.clone(),
+        name: container.name.clone(),
+        images: container.images.clone(),
     }
 }
 

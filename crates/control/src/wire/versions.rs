@@ -90,6 +90,21 @@ pub(crate) struct VersionRuntime {
     pub(crate) compatibility_date: String,
     pub(crate) compatibility_flags: Vec<String>,
     pub(crate) usage_model: &'static str,
+    /// Classes whose objects have containers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) containers: Vec<VersionContainer>,
+}
+
+/// A class whose objects have containers.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct VersionContainer {
+    pub(crate) class_name: String,
+    /// Its application.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) name: String,
+    /// Images that its objects choose from, by their names.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) images: BTreeMap<String, String>,
 }
 
 /// Settings of the newest version.

@@ -176,17 +176,23 @@ impl Stage {
 
     /// The `result` of what the API answers below the account.
     pub(super) fn get(&self, path: &str) -> Result<Value> {
-        let path = format!("/accounts/local{path}");
-        let reply = self.platform.ask(self.platform.token(), "GET", &path, "");
-        ensure!(reply.status == 200, "{path}: {reply}");
-        Ok(reply.json()["result"].clone())
+        self.ask("GET", path, "")
     }
 
     /// The `result` of what the API makes below the account.
     pub(super) fn made(&self, path: &str, wanted: &Value) -> Result<Value> {
+        self.ask("POST", path, &wanted.to_string())
+    }
+
+    /// The API deletes what is below the account.
+    pub(super) fn deleted(&self, path: &str) -> Result<()> {
+        self.ask("DELETE", path, "").map(drop)
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> Result<Value> {
         let path = format!("/accounts/local{path}");
-        let reply = self.platform.ask(self.platform.token(), "POST", &path, &wanted.to_string());
-        ensure!(reply.status == 200, "{path}: {reply}");
+        let reply = self.platform.ask(self.platform.token(), method, &path, body);
+        ensure!(reply.status == 200, "{method} {path}: {reply}");
         Ok(reply.json()["result"].clone())
     }
 
