@@ -14,10 +14,6 @@ pub(super) const SCENE: Scene = Scene { name: "examples", commands: &["deploy"],
 
 const INSTANCE: &str = "my instance ID is";
 
-/// Those that the older version deploys too: it has ways of its own with static files and with secrets.
-/// What the others ask of it is in other scenes.
-const OF_BOTH: [&str; 2] = ["env-and-secrets", "static-frontend"];
-
 /// An example with its Worker's name, and what is asked of it.
 type Example = (&'static str, &'static str, fn(&mut Stage) -> Result<()>);
 
@@ -63,9 +59,6 @@ const EXAMPLES: [Example; 7] = [
 
 fn run(stage: &mut Stage) -> Result<()> {
     for (example, worker, drive) in EXAMPLES {
-        if !is_deployed(stage, example) {
-            continue;
-        }
         stage.project = stage.wrangler.example(example);
         if deployed(stage, worker).is_ok() {
             let _ = drive(stage);
@@ -79,10 +72,6 @@ fn run(stage: &mut Stage) -> Result<()> {
     // Its Worker has the template's name.
     stage.succeeds(&["delete", "--force"], &["Successfully deleted"])?;
     from_init(stage)
-}
-
-fn is_deployed(stage: &Stage, example: &str) -> bool {
-    stage.is_newest() || OF_BOTH.contains(&example)
 }
 
 /// Deploys the project.
@@ -103,9 +92,6 @@ fn secrets(stage: &mut Stage) -> Result<()> {
         ("env-and-secrets", "/", "ACCOUNT_API_KEY!"),
         ("per-instance-env", "/instances/foo", "ACCOUNT_API_KEY_ONE!"),
     ] {
-        if !is_deployed(stage, example) {
-            continue;
-        }
         stage.project = stage.wrangler.example(example);
         stage.project.configure(|config| {
             for secret in config["secrets_store_secrets"].as_array_mut().into_iter().flatten() {
