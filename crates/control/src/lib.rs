@@ -21,6 +21,8 @@ mod envelope;
 mod external_registries;
 #[cfg(test)]
 mod fake;
+#[doc(hidden)]
+pub mod fuzz;
 mod limits;
 mod migrate;
 mod openapi;

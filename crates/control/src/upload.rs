@@ -39,7 +39,11 @@ impl Upload {
         Self::from_form(body.into_data_stream(), &boundary).await
     }
 
-    async fn from_form<S, E>(body: S, boundary: &str) -> Result<Self, Failure>
+    /// Reads a form, whose parts are separated by `boundary`.
+    ///
+    /// # Errors
+    /// As of [`Self::read`].
+    pub(crate) async fn from_form<S, E>(body: S, boundary: &str) -> Result<Self, Failure>
     where
         S: futures_core::Stream<Item = Result<Bytes, E>> + Send + 'static,
         E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,

@@ -10,6 +10,8 @@ mod arrival;
 mod body;
 mod config;
 mod door;
+#[doc(hidden)]
+pub mod fuzz;
 mod headers;
 mod in_flight;
 mod patience;

@@ -20,7 +20,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 18] = [
+pub const TARGETS: [Target; 23] = [
     Target { name: "docker_request", run: agent::fuzz::docker_request, tries: 40_000 },
     Target { name: "engine_request", run: agent::fuzz::engine_request, tries: 20_000 },
     Target { name: "go_template", run: agent::fuzz::go_template, tries: 20_000 },
@@ -39,6 +39,11 @@ pub const TARGETS: [Target; 18] = [
     Target { name: "wrangler_jsonc", run: project_parts::jsonc, tries: 4_000 },
     Target { name: "wrangler_toml", run: project_parts::toml, tries: 4_000 },
     Target { name: "dev_vars", run: project_parts::dev_vars, tries: 4_000 },
+    Target { name: "worker_upload", run: control::fuzz::upload, tries: 20_000 },
+    Target { name: "container_application", run: control::fuzz::application, tries: 20_000 },
+    Target { name: "asset_manifest", run: control::fuzz::asset_manifest, tries: 40_000 },
+    Target { name: "tail_filters", run: control::fuzz::tail_filters, tries: 40_000 },
+    Target { name: "forwarded_headers", run: edge::fuzz::forwarded, tries: 40_000 },
 ];
 
 /// Runs the target of that name: what the fuzzer calls.

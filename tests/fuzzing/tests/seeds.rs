@@ -187,6 +187,31 @@ fn dev_vars_are_read() {
 }
 
 #[test]
+fn uploads_of_workers_are_read_or_refused() {
+    hold("worker_upload");
+}
+
+#[test]
+fn container_applications_are_planned_or_refused() {
+    hold("container_application");
+}
+
+#[test]
+fn static_files_stay_in_their_folder() {
+    hold("asset_manifest");
+}
+
+#[test]
+fn filters_of_tails_are_kept_or_refused() {
+    hold("tail_filters");
+}
+
+#[test]
+fn forwarded_headers_are_believed_of_trusted_proxies_alone() {
+    hold("forwarded_headers");
+}
+
+#[test]
 fn every_target_has_a_program_of_the_fuzzer_and_seeds() {
     for target in TARGETS {
         let program = folder("../fuzz_targets").join(target.name).with_extension("rs");

@@ -28,7 +28,7 @@ const EDGES: [(&str, &[&str]); 18] = [
     ("e2e", &[]),
     ("differential", &["e2e"]),
     ("escape", &["e2e", "runtime", "model"]),
-    ("fuzzing", &["agent", "image", "init", "project", "registry"]),
+    ("fuzzing", &["agent", "control", "edge", "image", "init", "project", "registry"]),
     ("fuzz", &["fuzzing"]),
 ];
 
