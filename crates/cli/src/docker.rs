@@ -11,6 +11,7 @@ mod config;
 mod containers;
 mod images;
 mod manifest;
+pub(crate) mod name;
 mod output;
 mod run;
 mod serve;

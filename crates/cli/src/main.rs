@@ -25,7 +25,7 @@ use crate::args::{Args, Command, ContainersCommand};
 use crate::printer::Printer;
 
 fn main() -> ExitCode {
-    let given = Args::command().get_matches();
+    let given = Args::command().get_matches_from(docker::name::command_line());
     let args = Args::from_arg_matches(&given).unwrap_or_else(|error| error.exit());
     let printer = Printer::new(args.quiet);
     start_diagnostics(&printer);

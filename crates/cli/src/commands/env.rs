@@ -8,6 +8,7 @@ use store::Sqlite;
 
 use crate::api::{Target, login};
 use crate::args::EnvArgs;
+use crate::docker;
 use crate::error::{CliError, Kind};
 use crate::paths;
 use crate::printer::Printer;
@@ -24,6 +25,9 @@ pub(crate) fn run(args: &EnvArgs, printer: &Printer) -> Result<(), CliError> {
         })?,
     };
     for line in target.dot_env() {
+        printer.data(line);
+    }
+    if let Some(line) = docker::name::dot_env_line(&args.data.clone().unwrap_or_else(paths::home)) {
         printer.data(line);
     }
     Ok(())

@@ -28,6 +28,7 @@ use crate::commands::doctor::{self, Needs};
 use crate::commands::snapshots::images_in_use;
 use crate::dev::session::install_toolchain;
 use crate::dev::signals::stop_token;
+use crate::docker;
 use crate::error::{CliError, Kind};
 use crate::printer::{Printer, style, styled};
 use crate::serve::{
@@ -253,6 +254,9 @@ fn say_where(
         let (_, text) = tokens.create("admin", &[Scope::Admin], None).map_err(failed)?;
         printer.info("Put this into your project's .env; the token is shown this once:");
         for line in address(*api, args).with_token(Secret::new(text)).dot_env() {
+            printer.data(line);
+        }
+        if let Some(line) = docker::name::dot_env_line(&args.place.data()?) {
             printer.data(line);
         }
     }

@@ -1,8 +1,9 @@
 //! `berth login`, `whoami`, `env` and `delete`: who asks which platform, without lines in each project.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
-use e2e::{Berth, Outcome, Platform, Project};
+use e2e::{Berth, Outcome, Platform, Project, Tool};
 use serde_json::json;
 
 /// A Worker that greets.
@@ -25,6 +26,31 @@ fn address(platform: &Platform) -> String {
     let lines = platform.dot_env();
     let url = lines.lines().find_map(|line| line.strip_prefix("CLOUDFLARE_API_BASE_URL="));
     url.expect("the lines have it").trim_end_matches("/client/v4").to_owned()
+}
+
+#[test]
+fn where_there_is_no_docker_the_lines_give_wrangler_a_docker_command() {
+    let platform = Platform::start();
+    let project = small();
+    let url = address(&platform);
+    berth(&project, &["login", &url], platform.token()).assert_succeeds();
+    let lines = |path: &Path| {
+        let folder = project.path().join(".config");
+        let asked = Berth::new(&project, ["env"]).env("XDG_CONFIG_HOME", folder).env("PATH", path);
+        let outcome = asked.run();
+        outcome.assert_succeeds();
+        outcome.stdout
+    };
+    let command = lines(Path::new("/nonexistent"));
+    let command = command.lines().find_map(|line| line.strip_prefix("WRANGLER_DOCKER_BIN="));
+    let command = Path::new(command.expect("there is no docker"));
+    let version = Tool::program(command, &project, ["buildx", "version"]).run();
+    version.assert_succeeds();
+    assert!(version.stdout.starts_with("berth-docker buildx"), "{version}");
+
+    project.write("bin/docker", "");
+    assert!(!lines(&project.path().join("bin")).contains("DOCKER"), "there is one");
+    platform.stop();
 }
 
 #[test]
