@@ -58,7 +58,8 @@ pub(crate) use serve::{
 pub(crate) use tail::{TailArgs, TailFormat, TailStatus};
 pub(crate) use tls::{Tls, follow, listener_tls};
 pub(crate) use worker::{
-    RollbackArgs, SecretArgs, SecretCommand, VersionsArgs, VersionsCommand, WorkerPlace,
+    DeploymentsArgs, DeploymentsCommand, RollbackArgs, SecretArgs, SecretCommand, VersionsArgs,
+    VersionsCommand, WorkerPlace,
 };
 
 /// Serverless containers that you own: Cloudflare Containers on any Linux machine.
@@ -98,7 +99,7 @@ pub(crate) enum Command {
     /// Versions of a deployed Worker.
     Versions(VersionsArgs),
     /// Which versions of a Worker have served.
-    Deployments(VersionsArgs),
+    Deployments(DeploymentsArgs),
     /// Let an earlier version of a Worker serve again.
     Rollback(RollbackArgs),
     /// Show what happens in a deployed Worker, while it happens.

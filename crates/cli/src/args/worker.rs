@@ -72,6 +72,61 @@ pub(crate) enum VersionsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Show one.
+    View {
+        /// The version's id.
+        version: String,
+        /// Print it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let one version serve, or two, each its share of the requests.
+    Deploy {
+        /// A version's id, and its share in percent; what is left out is what the other one leaves.
+        #[arg(value_name = "VERSION[@PERCENT]", required = true, value_parser = parse_share)]
+        shares: Vec<(String, Option<f64>)>,
+        /// What to say about it.
+        #[arg(short, long, value_name = "TEXT")]
+        message: Option<String>,
+        /// Ask nothing.
+        #[arg(short, long, visible_alias = "force")]
+        yes: bool,
+    },
+}
+
+/// `ID` or `ID@PERCENT`, with a percent sign or without.
+fn parse_share(text: &str) -> Result<(String, Option<f64>), String> {
+    let Some((version, percent)) = text.split_once('@') else { return Ok((text.to_owned(), None)) };
+    let number = percent.trim_end_matches('%').parse::<f64>().ok();
+    match number.filter(|number| (0.0..=100.0).contains(number)) {
+        Some(number) => Ok((version.to_owned(), Some(number))),
+        None => Err(format!("\"{percent}\" is no number from 0 to 100")),
+    }
+}
+
+#[derive(Debug, Parser)]
+pub(crate) struct DeploymentsArgs {
+    #[command(flatten)]
+    pub(crate) place: WorkerPlace,
+    #[command(subcommand)]
+    pub(crate) command: DeploymentsCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeploymentsCommand {
+    /// List them, the newest first.
+    #[command(visible_alias = "ls")]
+    List {
+        /// Print them as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show which versions serve.
+    Status {
+        /// Print it as JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Parser)]

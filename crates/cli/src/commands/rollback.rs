@@ -1,10 +1,9 @@
 //! `berth rollback`: an earlier version of a Worker serves again.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::versions::deployments_of;
+use super::versions::{deploy, deployments_of};
 use super::worker::Worker;
-use crate::api::{Request, failed};
 use crate::args::RollbackArgs;
 use crate::error::{CliError, Kind};
 use crate::human::confirm;
@@ -28,16 +27,8 @@ pub(crate) async fn run(args: &RollbackArgs, printer: &Printer) -> Result<(), Cl
         printer.info("Nothing has changed");
         return Ok(());
     }
-    let mut body = json!({"strategy": "percentage",
-        "versions": [{"version_id": version, "percentage": 100}]});
-    if let Some(message) = &args.message {
-        body["annotations"] = json!({ "workers/message": message });
-    }
-    let _: Value = worker
-        .client
-        .ask(Request::post(worker.path("/deployments")).json(&body))
-        .await
-        .map_err(failed(&format!("roll \"{}\" back", worker.name)))?;
+    let shares = [(version.clone(), 100.0)];
+    deploy(&worker, &shares, args.message.as_deref(), "roll back").await?;
     printer.success(format_args!("Version {version} of {} serves", worker.name));
     Ok(())
 }
@@ -51,6 +42,8 @@ fn previous(deployments: &[Value]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]

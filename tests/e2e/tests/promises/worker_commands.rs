@@ -76,5 +76,25 @@ fn versions_and_deployments_are_listed_and_an_earlier_version_comes_back() {
     let nothing = "00000000-0000-4000-8000-000000000000";
     let outcome = platform.client(&project, &["rollback", nothing, "-y"]);
     outcome.assert_fails(1, &["[code: 100146]"]);
+
+    let oldest = versions[1]["id"].as_str().expect("an id");
+    let seen = says(platform.client(&project, &["versions", "view", newest]));
+    assert!(
+        seen.contains(newest) && seen.contains("v2") && seen.contains("V (plain_text)"),
+        "{seen}"
+    );
+    let (much, little) = (format!("{newest}@90"), format!("{oldest}@10%"));
+    let deploy = ["versions", "deploy", &much, oldest, "-m", "half of it"];
+    platform.client(&project, &deploy).assert_fails(2, &["wants to be confirmed"]);
+    platform.client(&project, &[&deploy[..], &["-y"]].concat()).assert_succeeds();
+    let status = says(platform.client(&project, &["deployments", "status"]));
+    assert!(
+        status.contains("90%") && status.contains("10%") && status.contains("half of it"),
+        "{status}"
+    );
+    let wrong = platform.client(&project, &["versions", "deploy", &little, "-y"]);
+    wrong.assert_fails(2, &["not 100% together"]);
+    platform.client(&project, &["versions", "deploy", oldest, "--yes"]).assert_succeeds();
+    assert_eq!(answer(), "first");
     platform.stop();
 }
