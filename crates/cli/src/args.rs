@@ -30,7 +30,8 @@ pub(crate) use account::{DeleteArgs, EnvArgs, LoginArgs, WhoamiArgs};
 pub(crate) use build::{BuildArgs, CacheTo, ImageBuilder, Network, ProgressKind, SecretFrom};
 pub(crate) use containers::{
     ApplicationsPlace, ApplyArgs, ContainersArgs, ContainersCommand, CpArgs, EventsArgs, ExecArgs,
-    LogsArgs, RolloutArgs, RolloutsCommand, SnapshotsCommand, SnapshotsPlace, SshArgs, TopArgs,
+    InstancesArgs, LogsArgs, RolloutArgs, RolloutsCommand, SnapshotsCommand, SnapshotsPlace,
+    SshArgs, TopArgs,
 };
 pub(crate) use deploy::{ContainersRollout, DeployArgs};
 pub(crate) use images::{

@@ -113,15 +113,33 @@ pub(crate) fn confirm_or(question: &str, yes: &str, printer: &Printer) -> Result
         let text = "this wants to be confirmed, and there is no terminal to ask at";
         return Err(CliError::new(Kind::Usage, text).hint(format!("`{yes}` answers yes")));
     }
+    let answer = ask(&format!("{question} [y/N] "), printer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// Whether somebody reads what is printed, and can answer.
+pub(crate) fn is_interactive() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// Whether somebody wants the next part of a list.
+pub(crate) fn wants_more(shown: usize, printer: &Printer) -> Result<bool, CliError> {
+    let answer = ask(&format!("{shown} are shown: Enter shows more, q and Enter ends "), printer)?;
+    // The end of the input is no line, not even an empty one.
+    Ok(!answer.is_empty() && answer.trim().is_empty())
+}
+
+/// A line that answers a question.
+fn ask(question: &str, printer: &Printer) -> Result<String, CliError> {
     printer.bars().suspend(|| {
         // To stderr, where everything goes that is not the result.
-        _ = write!(anstream::stderr(), "{question} [y/N] ");
+        _ = write!(anstream::stderr(), "{question}");
         _ = anstream::stderr().flush();
     });
     let mut answer = String::new();
     let read = io::stdin().lock().read_line(&mut answer);
     read.map_err(|error| CliError::failure("read the answer", error))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    Ok(answer)
 }
 
 /// A terminal that does not show what is typed, until this is dropped.

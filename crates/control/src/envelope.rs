@@ -6,6 +6,8 @@ use http_body_util::Full;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::pages::PageWish;
+
 /// The body of an answer.
 pub type Body = Full<Bytes>;
 
@@ -29,6 +31,19 @@ pub(crate) fn page<T: Serialize>(result: &[T]) -> Response<Body> {
 pub(crate) fn cursor_page<T: Serialize>(result: &[T], cursor: Option<&str>) -> Response<Body> {
     let body = json!({"success": true, "errors": [], "messages": [], "result": result,
         "result_info": {"count": result.len(), "cursor": cursor}});
+    response(StatusCode::OK, &body)
+}
+
+/// A part of a list, with what asks for the next one, in the words of Cloudflare's dashboard.
+pub(crate) fn token_page(
+    result: &impl Serialize,
+    wish: &PageWish,
+    next: Option<&str>,
+) -> Response<Body> {
+    let info = json!({"per_page": wish.per_page, "page_token": wish.token,
+        "next_page_token": next});
+    let body = json!({"success": true, "errors": [], "messages": [], "result": result,
+        "result_info": info});
     response(StatusCode::OK, &body)
 }
 

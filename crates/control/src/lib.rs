@@ -26,6 +26,7 @@ pub mod fuzz;
 mod limits;
 mod migrate;
 mod openapi;
+mod pages;
 pub mod plan;
 mod platform;
 mod private_file;

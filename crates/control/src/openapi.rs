@@ -113,12 +113,21 @@ fn envelope() -> Map<String, Value> {
     let mut cursor = numbers(&["count"]);
     cursor["properties"]["cursor"] = json!({"type": ["string", "null"],
         "description": "For the next part; `null` after the last one"});
+    let token = |text: &str| json!({"type": ["string", "null"], "description": text});
+    let part = json!({"type": "object",
+    "required": ["per_page", "page_token", "next_page_token"],
+    "properties": {
+        "per_page": {"type": ["integer", "null"]},
+        "page_token": token("What was asked with"),
+        "next_page_token": token("For the next part; `null` after the last one"),
+    }});
     let schemas = [
         ("Message", message),
         ("Success", envelope(true, json!({}))),
         ("Failure", envelope(false, json!({"type": "null"}))),
         ("PageInfo", numbers(&["page", "per_page", "count", "total_count", "total_pages"])),
         ("CursorInfo", cursor),
+        ("PartInfo", part),
     ];
     schemas.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
@@ -129,11 +138,12 @@ fn operation(endpoint: &Endpoint, schemas: &mut Schemas) -> Value {
         .split('/')
         .filter_map(|part| part.strip_prefix('{').and_then(|part| part.strip_suffix('}')));
     let parameter = |name: &str| json!({"name": name, "in": "path", "required": true, "schema": {"type": "string"}});
+    let parameters = names.map(parameter).chain(of_query(endpoint.answer));
     let (status, answer) = answered(endpoint.answer, schemas);
     let mut operation = json!({
         "operationId": id(endpoint),
         "summary": endpoint.summary,
-        "parameters": names.map(parameter).collect::<Vec<_>>(),
+        "parameters": parameters.collect::<Vec<_>>(),
         "responses": {
             status: answer,
             "default": {"$ref": "#/components/responses/Failure"},
@@ -155,6 +165,16 @@ fn operation(endpoint: &Endpoint, schemas: &mut Schemas) -> Value {
     operation
 }
 
+/// Parameters of the query, by which a part of a list is asked for.
+fn of_query(answer: Answer) -> Vec<Value> {
+    let Answer::Part(_) = answer else { return Vec::new() };
+    let query = |name: &str, schema: Value| json!({"name": name, "in": "query", "schema": schema});
+    vec![
+        query("per_page", json!({"type": "integer", "minimum": 1})),
+        query("page_token", json!({"type": "string"})),
+    ]
+}
+
 /// The status of a success, and what comes with it.
 fn answered(answer: Answer, schemas: &mut Schemas) -> (&'static str, Value) {
     let list = |item: Value, info: &str| {
@@ -165,6 +185,8 @@ fn answered(answer: Answer, schemas: &mut Schemas) -> (&'static str, Value) {
         Answer::One(schema) => json!({"result": schemas.of_answered(schema)}),
         Answer::List(schema) => list(schemas.of_answered(schema), "PageInfo"),
         Answer::Page(schema) => list(schemas.of_answered(schema), "CursorInfo"),
+        Answer::Part(schema) => json!({"result": schemas.of_answered(schema),
+            "result_info": {"$ref": "#/components/schemas/PartInfo"}}),
         Answer::Null => json!({"result": {"type": "null"}}),
         Answer::Modules => {
             let content = json!({"multipart/form-data": {}});
@@ -223,8 +245,11 @@ mod tests {
             let operation = &document["paths"][endpoint.path][method];
             assert_eq!(operation["summary"], endpoint.summary);
             assert!(ids.insert(operation["operationId"].to_string()), "{operation}");
-            let named = operation["parameters"].as_array().unwrap().len();
+            let parameters = operation["parameters"].as_array().unwrap();
+            let named = parameters.iter().filter(|one| one["in"] == "path").count();
             assert_eq!(named, endpoint.path.matches('{').count());
+            let is_part = matches!(endpoint.answer, Answer::Part(_));
+            assert_eq!(parameters.iter().any(|one| one["name"] == "page_token"), is_part);
         }
     }
 
@@ -253,9 +278,10 @@ mod tests {
                 RequestBody::Nothing | RequestBody::Form | RequestBody::Bytes => None,
             };
             let answered = match endpoint.answer {
-                Answer::One(schema) | Answer::List(schema) | Answer::Page(schema) => {
-                    Some(schemas.of_answered(schema))
-                }
+                Answer::One(schema)
+                | Answer::List(schema)
+                | Answer::Page(schema)
+                | Answer::Part(schema) => Some(schemas.of_answered(schema)),
                 Answer::Null | Answer::Modules | Answer::Document | Answer::WebSocket => None,
             };
             let says_nothing = |schema: &Value| *schema == json!(true) || *schema == json!({});

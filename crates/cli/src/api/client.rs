@@ -149,11 +149,21 @@ impl Client {
 
     /// Asks, and takes the answer's `result`.
     pub(crate) async fn ask<T: DeserializeOwned>(&self, request: Request) -> Result<T, ApiError> {
+        self.ask_part(request).await.map(|(result, _)| result)
+    }
+
+    /// The same, and what asks for the next part if the result is a part of a list.
+    pub(crate) async fn ask_part<T: DeserializeOwned>(
+        &self,
+        request: Request,
+    ) -> Result<(T, Option<String>), ApiError> {
         let (client, path) = (self.clone(), request.path.clone());
         let unexpected = |reason: String| ApiError::Unexpected { path: path.clone(), reason };
         let asked = tokio::task::spawn_blocking(move || client.send(request)).await;
-        let result = asked.map_err(|error| unexpected(error.to_string()))??;
-        serde_json::from_value(result).map_err(|error| unexpected(error.to_string()))
+        let mut envelope = asked.map_err(|error| unexpected(error.to_string()))??;
+        let next = envelope["result_info"]["next_page_token"].as_str().map(str::to_owned);
+        let result = serde_json::from_value(envelope["result"].take());
+        Ok((result.map_err(|error| unexpected(error.to_string()))?, next))
     }
 
     /// The same, of what may be missing.
@@ -219,7 +229,7 @@ impl Client {
         let bytes = bytes.map_err(|error| unreachable(error.to_string()))?;
         let foreign = ApiError::Foreign { url: self.url.clone(), status };
         let envelope: Value = serde_json::from_slice(&bytes).map_err(|_| foreign)?;
-        result(envelope, status, &request)
+        checked(envelope, status, &request)
     }
 }
 
@@ -228,10 +238,10 @@ pub(crate) fn escaped(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20")
 }
 
-/// What an envelope holds.
-fn result(mut envelope: Value, status: u16, request: &Request) -> Result<Value, ApiError> {
+/// An envelope that is a success.
+fn checked(envelope: Value, status: u16, request: &Request) -> Result<Value, ApiError> {
     if envelope["success"] == json!(true) {
-        return Ok(envelope["result"].take());
+        return Ok(envelope);
     }
     let error = &envelope["errors"][0];
     Err(ApiError::Refused {
@@ -253,14 +263,14 @@ mod tests {
     }
 
     #[test]
-    fn an_envelope_is_a_result_or_the_first_error() {
+    fn an_envelope_is_a_success_or_the_first_error() {
         let request = Request::get("/user");
         let good = json!({"success": true, "result": {"a": 1}, "errors": []});
-        assert_eq!(result(good, 200, &request).unwrap(), json!({"a": 1}));
+        assert_eq!(checked(good, 200, &request).unwrap()["result"], json!({"a": 1}));
         let bad = json!({"success": false, "errors": [{"code": 10007, "message": "none"}]});
-        let error = result(bad, 404, &request).unwrap_err();
+        let error = checked(bad, 404, &request).unwrap_err();
         assert!(error.is_missing());
         assert_eq!(error.to_string(), "none [code: 10007]\nGET /user");
-        assert!(result(json!([]), 500, &request).is_err());
+        assert!(checked(json!([]), 500, &request).is_err());
     }
 }

@@ -1,6 +1,7 @@
 //! Options of `berth containers`.
 
 use std::ffi::OsString;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,7 +23,10 @@ pub(crate) enum ContainersCommand {
     /// List the container applications of a platform.
     #[command(visible_alias = "ls")]
     List {
-        /// Print them as JSON.
+        /// Show so many at once; Enter shows more.
+        #[arg(long, value_name = "N")]
+        per_page: Option<NonZeroU32>,
+        /// Print all of them as JSON.
         #[arg(long)]
         json: bool,
         #[command(flatten)]
@@ -51,15 +55,7 @@ pub(crate) enum ContainersCommand {
     /// Make the container applications what a project's configuration says, without its code.
     Apply(Box<ApplyArgs>),
     /// List the instances of a container application.
-    Instances {
-        /// The application's id or its name.
-        application: String,
-        /// Print them as JSON.
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        place: ApplicationsPlace,
-    },
+    Instances(InstancesArgs),
     /// Print what an instance has written to its standard output and standard error.
     Logs(LogsArgs),
     /// Stop instances; the next request of each one's object starts another.
@@ -108,6 +104,27 @@ pub(crate) enum ContainersCommand {
     /// Snapshots of containers and directories, of a project that runs here.
     #[command(subcommand)]
     Snapshots(SnapshotsCommand),
+}
+
+/// Options of `berth containers instances`.
+#[derive(Debug, Parser)]
+pub(crate) struct InstancesArgs {
+    /// The application's id or its name.
+    pub(crate) application: String,
+    /// Show so many at once; Enter shows more.
+    #[arg(long, value_name = "N")]
+    pub(crate) per_page: Option<NonZeroU32>,
+    /// Go on after the part before, whose JSON has this as `next_page_token`.
+    #[arg(long, value_name = "TOKEN", requires = "json", conflicts_with = "search")]
+    pub(crate) page_token: Option<String>,
+    /// Show the one with this id, of an instance or of its Durable Object, or with this name.
+    #[arg(long, value_name = "ID|NAME")]
+    pub(crate) search: Option<String>,
+    /// Print them as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) place: ApplicationsPlace,
 }
 
 /// Whose applications: those of the platform that the current folder's `.env` names.

@@ -12,15 +12,16 @@ mod ssh;
 mod streams;
 mod top;
 
+use std::num::NonZeroU32;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::api::{Client, Request, Target, failed};
+use crate::api::{Client, Request, Target, escaped, failed};
 use crate::args::{ApplicationsPlace, ContainersCommand};
 use crate::commands::snapshots;
 use crate::error::{CliError, Kind};
-use crate::human::{confirm, print_json, table};
+use crate::human::{confirm, is_interactive, print_json, table, wants_more};
 use crate::printer::Printer;
 
 /// What the platform's WebSockets speak.
@@ -31,16 +32,16 @@ pub(crate) async fn run(command: ContainersCommand, printer: &Printer) -> Result
     let done = match command {
         ContainersCommand::Exec(args) => return exec::run(&args).await,
         ContainersCommand::Ssh(args) => return ssh::run(&args).await,
-        ContainersCommand::List { json, place } => list(&place, json, printer).await,
+        ContainersCommand::List { per_page, json, place } => {
+            list(&place, per_page, json, printer).await
+        }
         ContainersCommand::Info { application, json, place } => {
             info(&place, &application, json, printer).await
         }
         ContainersCommand::Delete { application, force, place } => {
             delete(&place, &application, force, printer).await
         }
-        ContainersCommand::Instances { application, json, place } => {
-            instances::list(&place, &application, json, printer).await
-        }
+        ContainersCommand::Instances(args) => instances::list(&args, printer).await,
         ContainersCommand::Logs(args) => streams::logs(&args).await,
         ContainersCommand::Apply(args) => apply::run(&args, printer).await,
         ContainersCommand::Cp(args) => cp::run(&args, printer).await,
@@ -62,24 +63,82 @@ pub(crate) async fn run(command: ContainersCommand, printer: &Printer) -> Result
     done.map(|()| 0)
 }
 
-async fn list(place: &ApplicationsPlace, json: bool, printer: &Printer) -> Result<(), CliError> {
+async fn list(
+    place: &ApplicationsPlace,
+    per_page: Option<NonZeroU32>,
+    json: bool,
+    printer: &Printer,
+) -> Result<(), CliError> {
     let client = client(place).await?;
-    let all: Vec<Value> = client
-        .ask(Request::get(client.path("/containers/dash/applications")))
-        .await
-        .map_err(failed("list the container applications"))?;
-    if json {
-        return print_json(&all.iter().map(as_wrangler).collect::<Vec<_>>(), printer);
+    let path = client.path("/containers/dash/applications");
+    let list = List { client: &client, path: &path, per_page, asks: !json, printer };
+    let take = |found: Value| match found {
+        Value::Array(all) => all,
+        _ => Vec::new(),
+    };
+    let (all, shown) = list.walk(take, |part| print(part, printer)).await?;
+    match all.len() + shown {
+        _ if json => print_json(&all.iter().map(as_wrangler).collect::<Vec<_>>(), printer)?,
+        0 => printer.info("There are no container applications"),
+        _ => print(&all, printer),
     }
-    if all.is_empty() {
-        printer.info("There are no container applications");
-        return Ok(());
-    }
-    let rows: Vec<_> = all.iter().map(row).collect();
+    Ok(())
+}
+
+fn print(applications: &[Value], printer: &Printer) {
+    let rows: Vec<_> = applications.iter().map(row).collect();
     for line in table(["ID", "NAME", "STATE", "LIVE INSTANCES", "LAST MODIFIED"], &rows) {
         printer.data(line);
     }
-    Ok(())
+}
+
+/// A list of the platform's that has parts.
+struct List<'a> {
+    client: &'a Client,
+    path: &'a str,
+    /// How many are in a part; the platform chooses where nobody says.
+    per_page: Option<NonZeroU32>,
+    /// Whether somebody at a terminal is asked before the next part comes.
+    asks: bool,
+    printer: &'a Printer,
+}
+
+impl List<'_> {
+    /// A part, and what asks for the next one.
+    async fn part(&self, token: Option<&str>) -> Result<(Value, Option<String>), CliError> {
+        let per_page = self.per_page.map(|number| format!("per_page={number}"));
+        let token = token.map(|token| format!("page_token={}", escaped(token)));
+        let query: Vec<String> = per_page.into_iter().chain(token).collect();
+        let request = Request::get(format!("{}?{}", self.path, query.join("&")));
+        self.client.ask_part(request).await.map_err(failed("list them"))
+    }
+
+    /// Walks through it, and gives back what is still to be shown, and how many were shown already:
+    /// none where nobody is asked.
+    async fn walk<T>(
+        &self,
+        take: impl Fn(Value) -> Vec<T>,
+        show: impl Fn(&[T]),
+    ) -> Result<(Vec<T>, usize), CliError> {
+        let asks = self.asks && is_interactive();
+        let (mut all, mut shown, mut token) = (Vec::new(), 0, None);
+        loop {
+            let (found, next) = self.part(token.as_deref()).await?;
+            all.extend(take(found));
+            token = next;
+            if token.is_none() {
+                return Ok((all, shown));
+            }
+            if asks {
+                show(&all);
+                shown += all.len();
+                all.clear();
+                if !wants_more(shown, self.printer)? {
+                    return Ok((all, shown));
+                }
+            }
+        }
+    }
 }
 
 async fn info(

@@ -1,13 +1,14 @@
 //! `/containers/applications…`, and what dashboards show of them.
 
 use http::Response;
-use jiff::Timestamp;
+use jiff::{Timestamp, Unit};
 use serde_json::Value;
 
 use super::{Asked, Deployed, body, ssh};
 use crate::containers::{Action, Containers, Preparation};
-use crate::envelope::{Body, Failure, page, success};
+use crate::envelope::{Body, Failure, page, success, token_page};
 use crate::external_registries;
+use crate::pages::{PageWish, Part};
 use crate::plan::{InstanceStatus, InstanceView};
 use crate::records::{ApplicationRecord, Rollout, RolloutStatus};
 use crate::route::ContainersRoute;
@@ -69,11 +70,8 @@ pub(super) async fn answer(
             containers.remove_rollout(&id, &one).await?;
             Ok(success(&Empty {}))
         }
-        ContainersRoute::Dashboard => {
-            let all = state.applications()?;
-            Ok(page(&all.iter().map(|app| shown(containers, app)).collect::<Vec<_>>()))
-        }
-        ContainersRoute::Instances(id) => instances(containers, &id),
+        ContainersRoute::Dashboard => dashboard(containers, &page_wish(&asked)?),
+        ContainersRoute::Instances(id) => instances(containers, &id, &page_wish(&asked)?),
         ContainersRoute::SshTicket(id) => ssh::ticket(containers, &id, &asked.head),
         ContainersRoute::Registries => {
             let all = state.external_registries()?;
@@ -139,9 +137,29 @@ fn shown(containers: &Containers, record: &ApplicationRecord) -> ApplicationView
     }
 }
 
-fn instances(containers: &Containers, id: &str) -> Result<Response<Body>, Failure> {
+fn page_wish(asked: &Asked) -> Result<PageWish, Failure> {
+    PageWish::parse(asked.query("per_page").as_deref(), asked.query("page_token"))
+}
+
+/// Orders applications, the oldest first.
+fn by_age(record: &ApplicationRecord) -> String {
+    format!("{:020}.{}", record.created_at.as_nanosecond(), record.id)
+}
+
+fn dashboard(containers: &Containers, wish: &PageWish) -> Result<Response<Body>, Failure> {
+    let Part { items, next } = wish.of(containers.state.applications()?, by_age);
+    let items: Vec<_> = items.iter().map(|app| shown(containers, app)).collect();
+    Ok(token_page(&items, wish, next.as_deref()))
+}
+
+fn instances(
+    containers: &Containers,
+    id: &str,
+    wish: &PageWish,
+) -> Result<Response<Body>, Failure> {
     let record = containers.state.application(id)?.value;
-    let all = instances_of(containers, &record);
+    let Part { items: all, next } =
+        wish.of(instances_of(containers, &record), |one| one.id.clone());
     let instance = |one: &InstanceView| InstanceShown {
         id: one.id.clone(),
         app_version: if one.version == 0 { record.version } else { one.version },
@@ -157,15 +175,17 @@ fn instances(containers: &Containers, id: &str) -> Result<Response<Body>, Failur
         deployment_id: one.id.clone(),
         assigned_at: started_at(one),
     };
-    Ok(success(&Instances {
+    let shown = Instances {
         instances: all.iter().map(instance).collect(),
         durable_objects: all.iter().map(object).collect(),
-    }))
+    };
+    Ok(token_page(&shown, wish, next.as_deref()))
 }
 
-/// Since when an instance runs, as the clock on the wall counts now.
+/// Since when an instance runs, as the clock on the wall counts now; to a second, so that whoever asks
+/// again is told the same.
 fn started_at(one: &InstanceView) -> Option<Timestamp> {
-    Timestamp::now().checked_sub(one.running_for?).ok()
+    Timestamp::now().checked_sub(one.running_for?).ok()?.round(Unit::Second).ok()
 }
 
 fn rollout(containers: &Containers, id: &str, rollout: &Rollout) -> Result<RolloutView, Failure> {

@@ -48,6 +48,8 @@ pub(crate) enum Answer {
     List(SchemaOf),
     /// Some of this type, and a cursor to the next.
     Page(SchemaOf),
+    /// A part of this type, and a token to the next: `per_page` and `page_token` ask for it.
+    Part(SchemaOf),
     /// No result.
     Null,
     /// No result in an envelope, but the modules of a Worker as a form.
@@ -183,8 +185,8 @@ const CONTAINERS: &[Endpoint] = endpoints! {
     GET "/accounts/{account_id}/containers/applications/{application_id}/rollouts/{rollout_id}" Nothing -> One(wire::RolloutView), "A rollout" |p| containers(p, ContainersRoute::Rollout(p[1].clone(), p[2].clone()));
     POST "/accounts/{account_id}/containers/applications/{application_id}/rollouts/{rollout_id}" Json(wire::RolloutMove) -> One(wire::RolloutView), "Move a rollout: next, previous, revert" |p| containers(p, ContainersRoute::UpdateRollout(p[1].clone(), p[2].clone()));
     DELETE "/accounts/{account_id}/containers/applications/{application_id}/rollouts/{rollout_id}" Nothing -> One(wire::Empty), "Forget a rollout that is over" |p| containers(p, ContainersRoute::DeleteRollout(p[1].clone(), p[2].clone()));
-    GET "/accounts/{account_id}/containers/dash/applications" Nothing -> List(wire::ApplicationView), "List applications with their health" |p| containers(p, ContainersRoute::Dashboard);
-    GET "/accounts/{account_id}/containers/dash/applications/{application_id}/instances" Nothing -> One(wire::Instances), "List instances and their objects" |p| containers(p, ContainersRoute::Instances(p[1].clone()));
+    GET "/accounts/{account_id}/containers/dash/applications" Nothing -> Part(Vec<wire::ApplicationView>), "List applications with their health" |p| containers(p, ContainersRoute::Dashboard);
+    GET "/accounts/{account_id}/containers/dash/applications/{application_id}/instances" Nothing -> Part(wire::Instances), "List instances and their objects" |p| containers(p, ContainersRoute::Instances(p[1].clone()));
     GET "/accounts/{account_id}/containers/instances/{instance_id}/ssh" Nothing -> One(wire::SshTicket), "A ticket for SSH to an instance, and where" |p| containers(p, ContainersRoute::SshTicket(p[1].clone()));
     POST "/accounts/{account_id}/containers/image-preparations" Json(wire::ImageWish) -> One(wire::PreparedImage), "Get an image ahead of its first start" |p| containers(p, ContainersRoute::PrepareImage);
 };

@@ -110,8 +110,25 @@ fn instances_are_listed_with_their_objects(fixture: &Fixture, first: &str) {
     let list = fixture.says(&["instances", NAME]);
     let line = list.lines().find(|line| line.contains(first)).expect("it is in the list");
     assert!(line.contains("running") && list.starts_with("INSTANCE"), "{list}");
-    let all = fixture.json(&["instances", NAME, "--json"]);
-    assert_eq!(all["durable_objects"][0]["deployment_id"], first, "{all}");
+    let mut all = fixture.json(&["instances", NAME, "--json"]);
+    assert_eq!(all[0]["instance"], first, "{all}");
+    let object = all[0]["id"].as_str().expect("it has an object").to_owned();
+    for search in [first, &object] {
+        assert_eq!(fixture.json(&["instances", NAME, "--search", search, "--json"]), all);
+        assert_eq!(fixture.says(&["instances", NAME, "--search", search]), list);
+    }
+    assert_eq!(fixture.json(&["instances", NAME, "--search", "nobody", "--json"]), json!([]));
+    let part = fixture.json(&["instances", NAME, "--per-page", "1", "--json"]);
+    let info = json!({"per_page": 1, "page_token": null, "next_page_token": null});
+    assert_eq!(part, json!({"instances": all, "result_info": info}));
+    fixture.berth(&["instances", NAME, "--page-token", "a"]).assert_fails(2, &["--json"]);
+
+    all[0].as_object_mut().expect("it is one").remove("instance");
+    let id = &fixture.json(&["list", "--json"])[0]["id"];
+    let list = ["containers", "instances", id.as_str().expect("it is a text"), "--json"];
+    let wranglers = fixture.platform.wrangler(NEWEST, &fixture.project, &list).says();
+    let wranglers: Value = serde_json::from_str(&wranglers).expect("it is JSON");
+    assert_eq!(all, wranglers);
 }
 
 fn what_an_instance_prints_is_read_and_followed_until_it_ends(fixture: &Fixture, first: &str) {

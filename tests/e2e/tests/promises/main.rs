@@ -65,6 +65,7 @@ mod serve_failures;
 mod serve_images;
 mod serve_kills;
 mod serve_migrations;
+mod serve_pages;
 mod serve_proxies;
 mod serve_pushes;
 mod serve_registries;

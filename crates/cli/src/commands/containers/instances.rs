@@ -5,9 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{client, find, text};
+use super::{List, client, find, text};
 use crate::api::{Request, escaped, failed};
-use crate::args::ApplicationsPlace;
+use crate::args::{ApplicationsPlace, InstancesArgs};
 use crate::error::CliError;
 use crate::human::{ago, print_json, table};
 use crate::printer::Printer;
@@ -17,59 +17,108 @@ const LONGEST: Duration = Duration::from_hours(24);
 /// Digits of a Durable Object's id that are shown.
 const SHOWN_DIGITS: usize = 12;
 
-pub(super) async fn list(
-    place: &ApplicationsPlace,
-    named: &str,
-    json: bool,
-    printer: &Printer,
-) -> Result<(), CliError> {
-    let client = client(place).await?;
-    let id = text(&find(&client, named).await?["id"]);
+pub(super) async fn list(args: &InstancesArgs, printer: &Printer) -> Result<(), CliError> {
+    let client = client(&args.place).await?;
+    let id = text(&find(&client, &args.application).await?["id"]);
     let path = client.path(&format!("/containers/dash/applications/{}/instances", escaped(&id)));
-    let found: Value =
-        client.ask(Request::get(path)).await.map_err(failed("list the instances"))?;
-    if json {
-        return print_json(&found, printer);
+    let asks = !args.json && args.search.is_none();
+    let list = List { client: &client, path: &path, per_page: args.per_page, asks, printer };
+    if args.json && args.search.is_none() && (args.per_page.is_some() || args.page_token.is_some())
+    {
+        let (found, next) = list.part(args.page_token.as_deref()).await?;
+        let info = json!({"per_page": args.per_page, "page_token": args.page_token,
+            "next_page_token": next});
+        let all: Vec<_> = rows(&found).iter().map(Row::as_wrangler).collect();
+        return print_json(&json!({"instances": all, "result_info": info}), printer);
     }
-    let rows = rows(&found, Timestamp::now());
-    if rows.is_empty() {
-        printer.info("There are no instances");
-        return Ok(());
-    }
-    for line in table(["INSTANCE", "NAME", "STATE", "LOCATION", "VERSION", "CREATED"], &rows) {
-        printer.data(line);
+    let take = |found: Value| {
+        let mut rows = rows(&found);
+        rows.retain(|row| args.search.as_ref().is_none_or(|search| row.is_called(search)));
+        rows
+    };
+    let (all, shown) = list.walk(take, |part| print(part, printer)).await?;
+    match (all.len() + shown, &args.search) {
+        _ if args.json => {
+            print_json(&all.iter().map(Row::as_wrangler).collect::<Vec<_>>(), printer)?;
+        }
+        (0, Some(name)) => printer.info(format_args!("No instance has the id or the name {name}")),
+        (0, None) => printer.info("There are no instances"),
+        _ => print(&all, printer),
     }
     Ok(())
 }
 
-/// Instances with wrangler's columns; who has no name is called by the beginning of its object's id.
-fn rows(found: &Value, now: Timestamp) -> Vec<[String; 6]> {
+fn print(rows: &[Row], printer: &Printer) {
+    let now = Timestamp::now();
+    let rows: Vec<_> = rows.iter().map(|row| row.columns(now)).collect();
+    for line in table(["INSTANCE", "NAME", "STATE", "LOCATION", "VERSION", "CREATED"], &rows) {
+        printer.data(line);
+    }
+}
+
+/// An instance, and the Durable Object that owns it.
+struct Row {
+    instance: Value,
+    object: Value,
+}
+
+fn rows(found: &Value) -> Vec<Row> {
     let list = |key: &str| found[key].as_array().into_iter().flatten();
-    let name = |id: &Value| {
-        let object = list("durable_objects").find(|object| object["deployment_id"] == *id);
-        let object = object.unwrap_or(&Value::Null);
-        match object["name"].as_str() {
-            Some(name) => name.to_owned(),
-            None => text(&object["id"]).chars().take(SHOWN_DIGITS).collect(),
-        }
-    };
-    let row = |one: &Value| {
-        let state = match &one["current_placement"]["status"]["container_status"] {
-            Value::String(state) if state == "placed" => "provisioning".to_owned(),
-            state => text(state),
-        };
-        let created = one["created_at"].as_str().and_then(|at| at.parse::<Timestamp>().ok());
-        let created = created.map(|at| ago(now.as_second(), at.as_second()));
-        [
-            text(&one["id"]),
-            name(&one["id"]),
-            state,
-            text(&one["location"]),
-            one["app_version"].to_string(),
-            created.unwrap_or_default(),
-        ]
+    let row = |instance: &Value| {
+        let is_its = |object: &&Value| object["deployment_id"] == instance["id"];
+        let object = list("durable_objects").find(is_its).cloned().unwrap_or_default();
+        Row { instance: instance.clone(), object }
     };
     list("instances").map(row).collect()
+}
+
+impl Row {
+    /// Wrangler's columns; who has no name is called by the beginning of its object's id.
+    fn columns(&self, now: Timestamp) -> [String; 6] {
+        let created = self.instance["created_at"].as_str();
+        let created = created.and_then(|at| at.parse::<Timestamp>().ok());
+        let created = created.map(|at| ago(now.as_second(), at.as_second()));
+        let name = match self.object["name"].as_str() {
+            Some(name) => name.to_owned(),
+            None => text(&self.object["id"]).chars().take(SHOWN_DIGITS).collect(),
+        };
+        [
+            text(&self.instance["id"]),
+            name,
+            self.state(),
+            text(&self.instance["location"]),
+            self.instance["app_version"].to_string(),
+            created.unwrap_or_default(),
+        ]
+    }
+
+    /// What `wrangler containers instances --json` prints of one, where `id` is the object's; and the
+    /// id by which instances are named here.
+    fn as_wrangler(&self) -> Value {
+        let Self { instance, object } = self;
+        let first = |one: &Value, other: &Value| if one.is_null() { other } else { one }.clone();
+        json!({
+            "id": first(&object["id"], &instance["id"]),
+            "instance": instance["id"],
+            "name": object["name"],
+            "state": self.state(),
+            "location": instance["location"],
+            "version": instance["app_version"],
+            "created": first(&instance["created_at"], &object["assigned_at"]),
+        })
+    }
+
+    fn state(&self) -> String {
+        match &self.instance["current_placement"]["status"]["container_status"] {
+            Value::String(state) if state == "placed" => "provisioning".to_owned(),
+            state => text(state),
+        }
+    }
+
+    /// Whether it is meant by this id or name.
+    fn is_called(&self, name: &str) -> bool {
+        [&self.instance["id"], &self.object["id"], &self.object["name"]].contains(&&json!(name))
+    }
 }
 
 pub(super) async fn stop(
@@ -144,9 +193,16 @@ mod tests {
                 {"id": "f", "name": "lobby", "deployment_id": "i2"},
             ],
         });
-        let rows = rows(&found, Timestamp::from_second(120).unwrap());
-        assert_eq!(rows[0], ["i1", "0123456789ab", "provisioning", "local", "2", ""]);
-        assert_eq!(rows[1], ["i2", "lobby", "running", "local", "1", "2 minutes ago"]);
+        let (rows, now) = (rows(&found), Timestamp::from_second(120).unwrap());
+        let expected = ["i1", "0123456789ab", "provisioning", "local", "2", ""];
+        assert_eq!(rows[0].columns(now), expected);
+        let expected = ["i2", "lobby", "running", "local", "1", "2 minutes ago"];
+        assert_eq!(rows[1].columns(now), expected);
+        let expected = json!({"id": "f", "instance": "i2", "name": "lobby", "state": "running",
+            "location": "local", "version": 1, "created": "1970-01-01T00:00:00Z"});
+        assert_eq!(rows[1].as_wrangler(), expected);
+        assert!(["i2", "f", "lobby"].iter().all(|name| rows[1].is_called(name)));
+        assert!(!rows[0].is_called("lobby") && !rows[0].is_called("0123456789ab"));
     }
 
     #[test]
