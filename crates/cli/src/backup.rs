@@ -3,6 +3,7 @@
 mod archive;
 mod gather;
 mod restore;
+mod take_up;
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -15,9 +16,10 @@ use crate::error::{CliError, Kind};
 use crate::serve::Folders;
 use archive::{FORMAT, Head, Writer};
 use gather::Gather;
+use restore::There;
 
 pub(crate) use archive::Manifest;
-pub(crate) use restore::UNFINISHED;
+pub(crate) use take_up::{next, replaced};
 
 /// What of it is left to the one who asks.
 #[derive(Debug, Clone, Copy)]
@@ -84,14 +86,114 @@ fn fill(folders: &Folders, file: &File, work: &Path, wanted: Wanted) -> Result<M
     Ok(manifest)
 }
 
-/// See [`restore::restore`]; the directory is ready for `berth serve` then.
+/// What a restore may do.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Permitted<'a> {
+    /// The key that its secrets are encrypted with, if it is neither in it nor in its place.
+    pub(crate) key: Option<&'a Path>,
+    /// Whether it may take the place of a platform.
+    pub(crate) replace: bool,
+}
+
+/// How far a restore has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Restored {
+    /// The directory is ready for `berth serve`.
+    Done,
+    /// `berth serve`, which runs, is about to take it up.
+    Served,
+    /// Nobody serves, but instances are left: the next `berth serve` ends them and takes it up.
+    AtNextStart,
+}
+
+/// Makes a platform of an archive: in a directory that has nothing in it, or in place of another one.
 ///
 /// # Errors
-/// See there.
-pub(crate) fn restore(from: &Path, folders: &Folders) -> Result<Manifest, CliError> {
-    let manifest = restore::restore(from, &folders.data)?;
-    // What serves makes the rest; a key that is not there would be made, too, and read nothing.
-    fs::metadata(&folders.database)
-        .map_err(|error| CliError::failure("find the records in the archive", error))?;
-    Ok(manifest)
+/// There is something that may not be replaced, the archive is damaged or newer, its secrets cannot be
+/// read, or the disk is full. All is as it was before then.
+pub(crate) fn restore(
+    from: &Path,
+    folders: &Folders,
+    permitted: Permitted<'_>,
+) -> Result<(Manifest, Restored), CliError> {
+    if take_up::now(folders).exists() {
+        folders.make()?;
+        let _held = folders.hold()?;
+        finish(folders)?;
+    }
+    let stage = |to: &Path| restore::stage(from, permitted.key, folders, to);
+    match restore::there(folders)? {
+        There::Nothing => {
+            let manifest = stage(&take_up::now(folders))?;
+            finish(folders)?;
+            Ok((manifest, Restored::Done))
+        }
+        There::Platform if permitted.replace => replace(folders, stage),
+        There::Platform => {
+            let text = format!("there is a platform in {} already", folders.data.display());
+            Err(CliError::new(Kind::Usage, text).hint(
+                "--replace puts the archive in its place, and keeps what is replaced; --data DIR \
+                 restores elsewhere",
+            ))
+        }
+        There::Other(name) => {
+            let text = format!("{} is not empty: it has `{name}`", folders.data.display());
+            Err(CliError::new(Kind::Usage, text).hint("restore into another one by --data"))
+        }
+    }
 }
+
+/// Lets what waits be the platform of this directory, at the next [`finish`]. Nothing of the one before
+/// may run any more: no Worker, no instance.
+///
+/// # Errors
+/// The directory cannot be written to.
+pub(crate) fn accept(folders: &Folders) -> Result<(), CliError> {
+    take_up::accept(folders).map_err(not_taken_up)
+}
+
+/// Finishes a restore that was accepted, if there is one. To be called by whoever holds the directory,
+/// before anything of it is opened.
+///
+/// # Errors
+/// The directory cannot be written to; the next call goes on.
+pub(crate) fn finish(folders: &Folders) -> Result<(), CliError> {
+    take_up::take_up(folders).map_err(not_taken_up)
+}
+
+fn not_taken_up(error: std::io::Error) -> CliError {
+    CliError::failure("take up what was restored", error)
+}
+
+/// Whether nothing waits to be taken up.
+pub(crate) fn is_taken_up(folders: &Folders) -> bool {
+    !next(folders).exists() && !take_up::now(folders).exists()
+}
+
+fn replace(
+    folders: &Folders,
+    stage: impl Fn(&Path) -> Result<Manifest, CliError>,
+) -> Result<(Manifest, Restored), CliError> {
+    let next = next(folders);
+    if next.exists() {
+        let text = "a restore waits already for `berth serve` to take it up";
+        return Err(CliError::new(Kind::Usage, text)
+            .hint(format!("start `berth serve`, or remove {}", next.display())));
+    }
+    let held = match folders.hold() {
+        Ok(held) => held,
+        Err(error) if error.kind == Kind::Held => return Ok((stage(&next)?, Restored::Served)),
+        Err(error) => return Err(error),
+    };
+    let manifest = stage(&next)?;
+    let are_instances = fs::read_dir(&folders.instances).is_ok_and(|mut all| all.next().is_some());
+    if are_instances {
+        return Ok((manifest, Restored::AtNextStart));
+    }
+    accept(folders).and_then(|()| finish(folders))?;
+    drop(held);
+    Ok((manifest, Restored::Done))
+}
+
+#[cfg(test)]
+mod tests;

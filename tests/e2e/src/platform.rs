@@ -187,6 +187,18 @@ impl Platform {
         self.stopped_and_started_again_with(&[])
     }
 
+    /// Stops it as Ctrl-C does, lets somebody change its data, then starts one on the same data and
+    /// addresses.
+    ///
+    /// # Panics
+    /// It does not end well, or does not get ready again.
+    #[must_use]
+    pub fn stopped_and_changed(mut self, change: impl FnOnce(&Project)) -> Self {
+        self.end();
+        change(&self.data);
+        self.again(&[])
+    }
+
     /// Stops it, lets somebody fill an empty home, and starts one on that and on the same addresses.
     ///
     /// # Panics

@@ -179,9 +179,15 @@ pub(crate) struct BackupArgs {
 pub(crate) struct RestoreArgs {
     /// The file that `berth backup` wrote.
     pub(crate) file: PathBuf,
-    /// The data directory, which must be empty [default: `BERTH_HOME`, or /var/lib/berth].
+    /// The data directory [default: `BERTH_HOME`, or /var/lib/berth].
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+    /// Put it in the place of the platform that is there, whether `berth serve` runs or not.
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// The key of the secrets when the backup was made, a copy of db/secrets.key.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: Option<PathBuf>,
 }
 
 #[derive(Debug, Parser)]

@@ -13,7 +13,9 @@ use crate::serve::Folders;
 
 /// Parts of the image store that cannot be made from others. Names come before content: what they
 /// lead to is there when it is read.
-const OF_IMAGES: [&str; 3] = ["images", "repositories", "content/sha256"];
+pub(super) const NAMES_OF_IMAGES: [&str; 2] = ["images", "repositories"];
+/// Where that content is, called by its hash.
+pub(super) const CONTENT_OF_IMAGES: &str = "content/sha256";
 /// Folders of the image store's that are not for others.
 const UPLOADS: &str = "uploads";
 
@@ -94,7 +96,7 @@ impl<W: Write> Gather<'_, W> {
         let _kept = store
             .keep_all()
             .map_err(|error| CliError::failure("keep images from being collected", error))?;
-        for part in OF_IMAGES {
+        for part in NAMES_OF_IMAGES.iter().chain([&CONTENT_OF_IMAGES]) {
             for path in files(&folder.join(part)).map_err(failed)? {
                 self.file_if_there(&path).map_err(failed)?;
             }
@@ -153,7 +155,7 @@ fn is_of_alarms(path: &Path) -> bool {
 }
 
 /// All files below a folder, in the order of their paths; none if there is no such folder.
-fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),

@@ -1,64 +1,92 @@
-//! A data directory from an archive: all of it, or nothing.
+//! What is in an archive, unpacked and checked beside the platform that it is to become.
 
+use std::fs::TryLockError;
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use fs_err as fs;
+use store::{Sqlite, Store};
 
 use super::archive::{self, ArchiveError, Manifest};
+use super::take_up::{Parts, remove_tree};
 use crate::error::{CliError, Kind};
+use crate::serve::Folders;
 
-/// Where files are until all of them are there and checked. `berth serve` starts in no directory that
-/// has it.
-pub(crate) const UNFINISHED: &str = "restoring";
-/// Moved into place last: without records a directory is a new one.
-const LAST: &str = "db";
+/// Where files are until all of them are there and checked. What a killed restore has left there counts
+/// for nothing.
+pub(super) const UNFINISHED: &str = "restoring";
 
-/// Puts everything that is in an archive into a directory that has nothing in it.
-///
-/// # Errors
-/// The directory is not empty, the archive is damaged or newer, or the disk is full. The directory is
-/// empty again then.
-pub(super) fn restore(archive: &Path, data: &Path) -> Result<Manifest, CliError> {
-    let failed = |error: io::Error| CliError::failure("restore", error);
-    let was_there = data.exists();
-    check_empty(data)?;
-    let unfinished = data.join(UNFINISHED);
-    let begun = remove_tree(&unfinished).and_then(|()| make_folder(&unfinished));
-    begun.map_err(failed)?;
-    let restored = unpack(archive, &unfinished).and_then(|manifest| {
-        move_into_place(&unfinished, data).map_err(failed)?;
-        Ok(manifest)
-    });
-    if restored.is_err() {
-        // What went wrong is worth more than that it could not be cleared up.
-        let _ = remove_tree(&unfinished);
-        if !was_there {
-            let _ = fs::remove_dir(data);
-        }
-    }
-    restored
+/// What is in a data directory.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum There {
+    Nothing,
+    Platform,
+    /// Something else, by its name.
+    Other(String),
 }
 
-fn check_empty(data: &Path) -> Result<(), CliError> {
-    let entries = match fs::read_dir(data) {
+/// Looks into a data directory.
+pub(super) fn there(folders: &Folders) -> Result<There, CliError> {
+    let entries = match fs::read_dir(&folders.data) {
         Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(There::Nothing),
         Err(error) => return Err(CliError::failure("look into the data directory", error)),
     };
     let mut others = entries.filter_map(Result::ok).filter(|entry| entry.file_name() != UNFINISHED);
-    match others.next() {
-        None => Ok(()),
-        Some(entry) => {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            let text = format!("{} is not empty: it has `{name}`", data.display());
-            Err(CliError::new(Kind::Usage, text).hint("restore into another one by --data"))
+    Ok(match others.next() {
+        _ if folders.database.exists() => There::Platform,
+        None => There::Nothing,
+        Some(entry) => There::Other(entry.file_name().to_string_lossy().into_owned()),
+    })
+}
+
+/// Unpacks an archive and gives it the name `to`, in one step, once every byte is there and checked.
+///
+/// # Errors
+/// It is damaged or newer, its secrets cannot be read, or the disk is full. Nothing of it is left then.
+pub(super) fn stage(
+    archive: &Path,
+    key: Option<&Path>,
+    folders: &Folders,
+    to: &Path,
+) -> Result<Manifest, CliError> {
+    let failed = |error: io::Error| CliError::failure("restore", error);
+    let was_there = folders.data.exists();
+    let _alone = make_folder(&folders.data).and_then(|()| alone(&folders.data)).map_err(failed)?;
+    let unfinished = folders.data.join(UNFINISHED);
+    remove_tree(&unfinished).map_err(failed)?;
+    let staged = unpack_to(archive, &unfinished).and_then(|manifest| {
+        complete(&unfinished, key, folders)?;
+        fs::rename(&unfinished, to).and_then(|()| sync(&folders.data)).map_err(failed)?;
+        Ok(manifest)
+    });
+    if staged.is_err() {
+        // What went wrong is worth more than that it could not be cleared up.
+        let _ = remove_tree(&unfinished);
+        if !was_there {
+            let _ = fs::remove_dir(&folders.data);
         }
+    }
+    staged
+}
+
+/// The right to unpack in a data directory, while this lives.
+fn alone(data: &Path) -> io::Result<std::fs::File> {
+    let folder = fs::File::open(data)?.into_parts().0;
+    match folder.try_lock() {
+        Ok(()) => Ok(folder),
+        Err(TryLockError::WouldBlock) => Err(io::Error::other("another restore is under way")),
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
-fn unpack(archive: &Path, to: &Path) -> Result<Manifest, CliError> {
+/// Unpacks an archive, and makes what every platform has.
+pub(super) fn unpack_to(archive: &Path, to: &Path) -> Result<Manifest, CliError> {
+    for part in Parts::of(&Folders::under(to)).always() {
+        make_folder(&to.join(part)).map_err(|error| CliError::failure("restore", error))?;
+    }
     let file =
         fs::File::open(archive).map_err(|error| CliError::failure("open the archive", error))?;
     let read =
@@ -73,6 +101,45 @@ fn unpack(archive: &Path, to: &Path) -> Result<Manifest, CliError> {
     })
 }
 
+/// Adds the key that was given, and sees that the platform could serve.
+fn complete(unfinished: &Path, key: Option<&Path>, folders: &Folders) -> Result<(), CliError> {
+    let failed = |error: io::Error| CliError::failure("restore", error);
+    let staged = Folders::under(unfinished);
+    fs::metadata(&staged.database)
+        .map_err(|error| CliError::failure("find the records in the archive", error))?;
+    if let Some(key) = key {
+        let key = fs::read(key).map_err(|error| CliError::failure("read the key", error))?;
+        remove(&staged.key).and_then(|()| remove(&staged.next_key)).map_err(failed)?;
+        write(&staged.key, &mut &key[..]).map_err(failed)?;
+    }
+    check_secrets(&staged, folders)?;
+    sync(unfinished).map_err(failed)
+}
+
+/// Whether the key that will count can read the secrets: tried on copies. Where there is no key yet
+/// nothing can be said.
+fn check_secrets(staged: &Folders, folders: &Folders) -> Result<(), CliError> {
+    let failed = |error: io::Error| CliError::failure("check the secrets of the archive", error);
+    let keys = [&staged.key, &folders.key].into_iter().find(|key| key.exists());
+    let Some(key) = keys else { return Ok(()) };
+    let work = tempfile::tempdir_in(&staged.data).map_err(failed)?;
+    let (copied, records) = (work.path().join("secrets.key"), work.path().join("control.sqlite"));
+    let next = (control::Sealer::next_key_file(key), control::Sealer::next_key_file(&copied));
+    fs::copy(key, &copied).map_err(failed)?;
+    if next.0.exists() {
+        fs::copy(&next.0, &next.1).map_err(failed)?;
+    }
+    fs::copy(&staged.database, &records).map_err(failed)?;
+    let store = Sqlite::open(&records)
+        .map_err(|error| CliError::failure("read the records of the archive", error))?;
+    let store: Arc<dyn Store> = Arc::new(store);
+    control::change_key(&store, &copied).map(drop).map_err(|error| {
+        let text = format!("{} does not fit the archive: {error}", key.display());
+        CliError::new(Kind::Failure, text)
+            .hint("give the key that counted when the backup was made: --key FILE")
+    })
+}
+
 fn write(path: &Path, reader: &mut dyn Read) -> io::Result<()> {
     make_folder(path.parent().unwrap_or(path))?;
     let mut file =
@@ -81,108 +148,18 @@ fn write(path: &Path, reader: &mut dyn Read) -> io::Result<()> {
     file.sync_all()
 }
 
-fn make_folder(folder: &Path) -> io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-fn move_into_place(unfinished: &Path, data: &Path) -> io::Result<()> {
-    let mut parts: Vec<PathBuf> = Vec::new();
-    for entry in fs::read_dir(unfinished)? {
-        parts.push(entry?.path());
-    }
-    parts.sort_by_key(|path| path.file_name().is_some_and(|name| name == LAST));
-    for part in parts {
-        let name = part.file_name().unwrap_or_default();
-        fs::rename(&part, data.join(name))?;
-    }
-    fs::remove_dir(unfinished)?;
-    fs::File::open(data)?.sync_all()
-}
-
-fn remove_tree(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
+fn make_folder(folder: &Path) -> io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
 
-    use super::super::archive::{FORMAT, Head, Writer};
-    use super::*;
-
-    fn archive(folder: &Path) -> PathBuf {
-        let head = Head {
-            format: FORMAT,
-            berth: "1.0.0".into(),
-            created_at: Timestamp::UNIX_EPOCH,
-            keys: false,
-            images: false,
-        };
-        let mut writer = Writer::begin(Vec::new(), head).unwrap();
-        writer.add("db/control.sqlite", 7, &b"records"[..]).unwrap();
-        writer.add("objects/a/b.sqlite", 1, &b"o"[..]).unwrap();
-        let path = folder.join("archive");
-        fs::write(&path, writer.finish().unwrap().0).unwrap();
-        path
-    }
-
-    fn names(folder: &Path) -> Vec<String> {
-        let entries = fs::read_dir(folder).unwrap();
-        let mut names: Vec<_> =
-            entries.map(|it| it.unwrap().file_name().to_string_lossy().into_owned()).collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn everything_is_there_and_its_owners_alone() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("new/data");
-        restore(&archive(folder.path()), &data).unwrap();
-        assert_eq!(names(&data), ["db", "objects"]);
-        let file = data.join("db/control.sqlite");
-        assert_eq!(fs::read(&file).unwrap(), b"records");
-        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(fs::metadata(data.join("db")).unwrap().permissions().mode() & 0o777, 0o700);
-    }
-
-    #[test]
-    fn a_damaged_archive_leaves_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let archive = archive(folder.path());
-        let mut bytes = fs::read(&archive).unwrap();
-        bytes.truncate(2000);
-        fs::write(&archive, bytes).unwrap();
-        let (new, empty) = (folder.path().join("new"), folder.path().join("empty"));
-        fs::create_dir(&empty).unwrap();
-        assert!(restore(&archive, &new).is_err() && restore(&archive, &empty).is_err());
-        assert!(!new.exists());
-        assert_eq!(names(&empty), [""; 0]);
-    }
-
-    #[test]
-    fn a_directory_with_something_in_it_stays_as_it_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let archive = archive(folder.path());
-        let data = folder.path().join("data");
-        fs::create_dir(&data).unwrap();
-        fs::write(data.join("precious"), "").unwrap();
-        let error = format!("{:?}", restore(&archive, &data).unwrap_err());
-        assert!(error.contains("precious"), "{error}");
-        assert_eq!(names(&data), ["precious"]);
-    }
-
-    #[test]
-    fn what_a_killed_one_has_left_is_no_obstacle() {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        fs::create_dir_all(data.join(UNFINISHED)).unwrap();
-        fs::write(data.join(UNFINISHED).join("half"), "").unwrap();
-        restore(&archive(folder.path()), &data).unwrap();
-        assert_eq!(names(&data), ["db", "objects"]);
-    }
+/// All that was written on the disk of a folder is on it for good.
+pub(super) fn sync(folder: &Path) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(fs::File::open(folder)?.into_parts().0)?)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use store::{Sqlite, Store};
 
 use crate::args::RotateKeyArgs;
+use crate::backup;
 use crate::error::{CliError, Kind};
 use crate::paths;
 use crate::printer::Printer;
@@ -19,6 +20,7 @@ pub(crate) fn run(args: &RotateKeyArgs, printer: &Printer) -> Result<(), CliErro
     folders.make()?;
     // One that runs would go on encrypting with the key that it has read.
     let _held = folders.hold()?;
+    backup::finish(&folders)?;
     let store: Arc<dyn Store> = Arc::new(
         Sqlite::open(&folders.database)
             .map_err(|error| CliError::failure("open the records", error))?,

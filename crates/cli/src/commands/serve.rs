@@ -1,12 +1,12 @@
 //! `berth serve`: the platform on this machine, until it is told to stop.
 
 mod check;
+mod running;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Duration;
 
 use clap::ArgMatches;
 use control::{
@@ -22,8 +22,11 @@ use registry::{Listener, Options, Other, Registry, SigningKey, TlsConfig};
 use store::{Sqlite, Store};
 use tokio::sync::watch;
 
+use running::Running;
+
 use super::registry::{Issuer, hosts};
 use crate::args::{PlatformArgs, follow, listener_tls};
+use crate::backup;
 use crate::commands::doctor::{self, Needs};
 use crate::commands::snapshots::images_in_use;
 use crate::dev::session::install_toolchain;
@@ -35,9 +38,6 @@ use crate::serve::{
     AccessLog, Address, Folders, Listeners, Node, NodeConfig, Routes, Settings, default_file,
     not_bound,
 };
-
-/// Requests in flight have this long when it is told to stop.
-const GRACE: Duration = Duration::from_secs(30);
 
 /// `given` is the command line that `args` were parsed from.
 pub(crate) async fn run(
@@ -67,6 +67,7 @@ async fn serve(args: PlatformArgs, printer: &Printer) -> Result<(), CliError> {
     let folders = Folders::under(&args.place.data()?);
     folders.make()?;
     let _held = folders.hold()?;
+    backup::finish(&folders)?;
     let stop = stop_token()?;
     let certificates = args.tls.certificates()?;
     let _followed = follow(certificates.as_ref(), printer);
@@ -76,7 +77,6 @@ async fn serve(args: PlatformArgs, printer: &Printer) -> Result<(), CliError> {
     let (log, log_writer) = log.transpose()?.unzip();
     let toolchain = stop.run_until_cancelled(install_toolchain(printer, &folders.shared)).await;
     let toolchain = toolchain.ok_or_else(CliError::interrupted)??;
-
     let store = records(&folders)?;
     let tokens = Tokens::new(Arc::clone(&store));
     let routes = Routes::default();
@@ -114,23 +114,23 @@ async fn serve(args: PlatformArgs, printer: &Printer) -> Result<(), CliError> {
     let (ready, is_ready) = watch::channel(false);
     let is_tls = args.tls.scheme() == "https";
     let serving = listener.serve(registry, Some(other(api.clone(), is_ready, is_tls)));
-    let started = api.start().await;
-    started.map_err(|error| CliError::new(Kind::Failure, error))?;
+    api.start().await.map_err(|error| CliError::new(Kind::Failure, error))?;
     let edge = edge.serve(routes, log.as_ref(), printer)?;
     address(addresses.api, &args).write(&folders)?;
     ready.send_replace(true);
     say_where(&args, &addresses, &tokens, printer)?;
 
-    stop.cancelled().await;
-    printer.info("Stopping: requests in flight are finished…");
-    ready.send_replace(false);
-    serving.shutdown(GRACE).await;
-    edge.shutdown(GRACE).await;
-    node.close(args.stop_instances.then_some(args.stop_grace)).await;
-    if let Some(writer) = log_writer {
-        let _ = tokio::task::spawn_blocking(|| writer.finish()).await;
-    }
-    Ok(())
+    let running = Running {
+        folders: &folders,
+        api: serving,
+        edge,
+        node,
+        log: log_writer,
+        ready,
+        stop_grace: args.stop_grace,
+        stop_instances: args.stop_instances,
+    };
+    running.until_its_end(&stop, printer).await
 }
 
 fn records(folders: &Folders) -> Result<Arc<dyn Store>, CliError> {

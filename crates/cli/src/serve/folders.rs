@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use rustix::fs::Access;
 
-use crate::backup::UNFINISHED;
 use crate::error::{CliError, Kind};
 use crate::paths::Shared;
 
@@ -71,12 +70,6 @@ impl Folders {
 
     /// Makes those that must be there; only their owner may look into them.
     pub(crate) fn make(&self) -> Result<(), CliError> {
-        if self.data.join(UNFINISHED).exists() {
-            let text = format!("a restore into {} was cut off", self.data.display());
-            return Err(
-                CliError::new(Kind::Failure, text).hint("empty the directory, and restore again")
-            );
-        }
         let failed = |error| CliError::failure("make the data directory", error);
         for folder in
             [self.data.join("db"), self.data.join("run"), self.objects.clone(), self.doors.clone()]

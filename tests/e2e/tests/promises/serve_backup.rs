@@ -1,6 +1,6 @@
 //! A platform is saved in one file while it runs, becomes another one from it, and gets another key.
 
-use e2e::{Platform, Project};
+use e2e::{Platform, Project, until};
 use serde_json::json;
 
 /// Counts, asks a container, and tells a secret.
@@ -68,7 +68,7 @@ fn a_platform_is_saved_while_it_runs_and_is_another_one_elsewhere_with_another_k
     let platform = platform.moved_to_another_home(|data| {
         let berth = |args: &[&str]| e2e::Berth::new(data, args).run();
         berth(&["restore", &path]).assert_succeeds();
-        berth(&["restore", &path]).assert_fails(2, &["is not empty"]);
+        berth(&["restore", &path]).assert_fails(2, &["there is a platform", "--replace"]);
         data.write_private(".home/db/secrets.key", &key);
         berth(&["rotate-key"]).assert_succeeds();
     });
@@ -77,5 +77,56 @@ fn a_platform_is_saved_while_it_runs_and_is_another_one_elsewhere_with_another_k
     answers(&platform, "/", "it is saved");
     let new = fs_err::read(platform.data().home().join("db/secrets.key")).expect("read the key");
     assert_ne!(new, key);
+    platform.stop();
+}
+
+#[test]
+fn a_platform_that_runs_is_again_what_it_was_when_it_was_saved() {
+    // The first one's addresses are any: the next start has the same ones.
+    let (platform, project) = (Platform::start().stopped_and_started_again(), project());
+    platform.client(&project, &["deploy"]).assert_succeeds();
+    project.write("secrets.json", r#"{"KEY": "hush hush"}"#);
+    platform.client(&project, &["secret", "bulk", "secrets.json"]).assert_succeeds();
+    answers(&platform, "/count", "1");
+    let archive = project.path().join("platform.tar");
+    let path = archive.to_string_lossy();
+    platform.berth(&["backup", &path]).assert_succeeds();
+
+    // What comes after is undone: a count, code, a Worker, an image and what a container has written.
+    answers(&platform, "/count", "2");
+    answers(&platform, "/", "it is saved");
+    project.write("index.js", &WORKER.replace("env.KEY", "\"new code\""));
+    project.replace("Dockerfile", "it is saved", "it is new");
+    platform.client(&project, &["deploy"]).assert_succeeds();
+    answers(&platform, "/secret", "new code");
+    project.configure(|config| config["name"] = "later".into());
+    project.configure(|config| config["containers"] = json!([]));
+    platform.client(&project, &["deploy"]).assert_succeeds();
+
+    platform.berth(&["restore", &path]).assert_fails(2, &["--replace"]);
+    platform.berth(&["restore", &path, "--replace"]).assert_succeeds();
+    until("it serves again", || {
+        platform.api().try_get("/readyz").ok().filter(|it| it.status == 200)
+    });
+    assert!(platform.process().is_alive(), "whoever watches over it sees no end");
+    answers(&platform, "/secret", "hush hush");
+    answers(&platform, "/count", "2");
+    answers(&platform, "/", "it is saved");
+    assert_eq!(platform.worker("later").get("/").status, 404);
+    let replaced = platform.data().home().join("replaced");
+    assert!(replaced.join("db/control.sqlite").exists(), "what was there is kept");
+
+    // A key that does not fit is seen before anything is touched.
+    let platform = platform.stopped_and_changed(|data| {
+        let key = fs_err::read(data.home().join("db/secrets.key")).expect("read the key");
+        data.write_private("old.key", &key);
+        let berth = |args: &[&str]| e2e::Berth::new(data, args).run();
+        berth(&["rotate-key"]).assert_succeeds();
+        let restore = ["restore", &path, "--replace"];
+        berth(&restore).assert_fails(1, &["does not fit the archive", "--key"]);
+        let with_key = [&restore[..], &["--key", "old.key"]].concat();
+        berth(&with_key).assert_succeeds();
+    });
+    answers(&platform, "/secret", "hush hush");
     platform.stop();
 }
