@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek as _, Write};
 use std::path::Path;
 
 use crate::digest::{Digest, DigestWriter};
+use crate::document::{ConfigDocument, Descriptor, Manifest, OCI_CONFIG, OCI_MANIFEST};
 use crate::error::StoreError;
 use crate::layout::Layout;
 
@@ -152,6 +153,25 @@ impl Layout {
             self.replace_file(&self.blob(&digest), bytes)?;
         }
         Ok(digest)
+    }
+
+    /// Stores an image's config, and the manifest of it and its layers; returns the manifest's digest.
+    pub(crate) fn write_image(
+        &self,
+        document: &ConfigDocument,
+        layers: Vec<Descriptor>,
+    ) -> Result<Digest, StoreError> {
+        let config = serde_json::to_vec(document).expect("a config has string keys only");
+        let config = Descriptor {
+            media_type: OCI_CONFIG.to_owned(),
+            size: config.len() as u64,
+            digest: self.write_blob(&config)?,
+            platform: None,
+        };
+        let media_type = Some(OCI_MANIFEST.to_owned());
+        let manifest = Manifest { schema_version: 2, media_type, config, layers };
+        let manifest = serde_json::to_vec(&manifest).expect("a manifest has string keys only");
+        self.write_blob(&manifest)
     }
 }
 
