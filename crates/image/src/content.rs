@@ -179,15 +179,9 @@ impl Layout {
 mod tests {
     use super::*;
 
-    fn layout() -> (tempfile::TempDir, Layout) {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::open(dir.path()).unwrap();
-        (dir, layout)
-    }
-
     #[test]
     fn a_blob_that_is_not_what_was_expected_is_not_stored() {
-        let (_dir, layout) = layout();
+        let (_dir, layout) = Layout::of_tests();
         let digest = Digest::of(b"right");
         let mut writer = layout.blob_writer().unwrap();
         writer.write_all(b"wrong").unwrap();
@@ -203,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_blob_changed_on_disk_is_not_read_as_a_document() {
-        let (_dir, layout) = layout();
+        let (_dir, layout) = Layout::of_tests();
         let digest = layout.write_blob(b"{}").unwrap();
         assert_eq!(layout.read_document(&digest).unwrap(), b"{}");
         fs_err::write(layout.blob(&digest), b"[]").unwrap();
@@ -212,7 +206,7 @@ mod tests {
 
     #[test]
     fn many_threads_may_store_one_blob_at_once() {
-        let (_dir, layout) = layout();
+        let (_dir, layout) = Layout::of_tests();
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
