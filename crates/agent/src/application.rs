@@ -1,6 +1,7 @@
 //! The applications whose instances the agent runs: found by key, limited in number and start rate.
 
 mod capacity;
+mod open;
 mod plain;
 mod rate;
 
@@ -11,13 +12,11 @@ use std::time::{Duration, Instant};
 
 use image::Image;
 use model::instance::Refusal;
-use model::{
-    Application, ApplicationImages, ContainerName, DurableObjectId, ImageSource, InstanceType,
-    Share,
-};
+use model::{Application, ContainerName, DurableObjectId, Share};
 use tokio::sync::oneshot;
 
 use capacity::{Answer, Capacity};
+pub(crate) use open::OpenApplications;
 pub(crate) use plain::Plain;
 use rate::Bucket;
 pub use rate::StartRate;
@@ -261,15 +260,6 @@ pub(crate) struct Applications {
 /// The beginning of the key of an application that is a container of its own.
 pub(crate) const PLAIN_KEY: &str = "docker-";
 
-/// What an application is like that is known by its containers' names alone.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct OpenApplications {
-    /// What each of its instances may use.
-    pub(crate) instance_type: InstanceType,
-    /// Time between SIGTERM and SIGKILL.
-    pub(crate) stop_grace: Duration,
-}
-
 impl Applications {
     pub(crate) fn new(applications: Vec<ApplicationRuntime>, rate: StartRate) -> Self {
         let slot = |a| Arc::new(ApplicationSlot::new(a, Kind::Configured, rate));
@@ -351,54 +341,24 @@ impl Applications {
     }
 }
 
-impl OpenApplications {
-    fn application(self, key: &str) -> ApplicationRuntime {
-        ApplicationRuntime {
-            application: Application {
-                name: key.to_owned(),
-                class_name: key.to_owned(),
-                images: ApplicationImages::One(ImageSource::Reference(String::new())),
-                instance_type: self.instance_type,
-                max_instances: u32::MAX,
-                stop_grace: self.stop_grace,
-            },
-            id: key.to_owned(),
-            unique_key: key.to_owned(),
-            image_name: None,
-            image: None,
-            choices: BTreeMap::new(),
-            version: 0,
-            staged: None,
-        }
-    }
-}
-
 fn is_suffix(name: &str, key: &str) -> bool {
     name.strip_suffix(key).is_some_and(|front| front.is_empty() || front.ends_with('-'))
 }
 
 #[cfg(test)]
 mod tests {
+    use model::InstanceType;
+
     use super::*;
 
+    fn open() -> OpenApplications {
+        OpenApplications { instance_type: InstanceType::Lite, stop_grace: Duration::from_secs(1) }
+    }
+
     fn application(key: &str, max_instances: u32) -> ApplicationRuntime {
-        ApplicationRuntime {
-            application: Application {
-                name: key.to_owned(),
-                class_name: key.to_owned(),
-                images: ApplicationImages::One(ImageSource::Reference("x".to_owned())),
-                instance_type: InstanceType::Lite,
-                max_instances,
-                stop_grace: Duration::from_secs(1),
-            },
-            id: key.to_owned(),
-            unique_key: key.to_owned(),
-            image_name: None,
-            image: None,
-            choices: BTreeMap::new(),
-            version: 0,
-            staged: None,
-        }
+        let mut runtime = open().application(key);
+        runtime.application.max_instances = max_instances;
+        runtime
     }
 
     fn name(key: &str) -> ContainerName {
@@ -462,11 +422,7 @@ mod tests {
     fn where_applications_are_open_a_new_name_makes_one() {
         let closed = Applications::new(Vec::new(), StartRate::default());
         assert!(closed.find_or_open(&name("s-a")).is_none());
-        let open = OpenApplications {
-            instance_type: InstanceType::Lite,
-            stop_grace: Duration::from_secs(1),
-        };
-        let all = Applications::opened(open, StartRate::default());
+        let all = Applications::opened(open(), StartRate::default());
         assert!(all.find(&name("s-a")).is_none());
         let first = all.find_or_open(&name("s-a")).unwrap();
         assert!(first.is_open() && Arc::ptr_eq(&first, &all.find_or_open(&name("s-a")).unwrap()));

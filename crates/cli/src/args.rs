@@ -49,8 +49,8 @@ pub(crate) use registry::{
     CredentialsArgs, RegistryArgs, RegistryCommand, RegistryPlace, ServeArgs,
 };
 pub(crate) use secrets_store::{
-    CreateSecretArgs, DuplicateSecretArgs, SecretsStoreArgs, SecretsStoreCommand, StoreCommand,
-    StoredSecretCommand, UpdateSecretArgs, WhichSecret,
+    CreateSecretArgs, DuplicateSecretArgs, NewSecret, SecretsStoreArgs, SecretsStoreCommand,
+    StoreCommand, StoredSecretCommand, UpdateSecretArgs, WhichSecret,
 };
 
 pub(crate) use serve::{

@@ -11,6 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+pub use model::{Module as PlannedModule, ModuleKind};
+
 /// A Worker that is to run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkerPlan {
@@ -58,25 +60,6 @@ pub struct BesidePlan {
     pub plan: WorkerPlan,
 }
 
-/// One module.
-#[derive(Clone, PartialEq, Eq)]
-pub struct PlannedModule {
-    /// The name by which others import it.
-    pub name: String,
-    /// How it is read.
-    pub kind: ModuleKind,
-    /// Its bytes.
-    pub contents: Vec<u8>,
-    /// Its source map (v3 JSON).
-    pub source_map: Option<Vec<u8>>,
-}
-
-impl fmt::Debug for PlannedModule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({:?}, {} bytes)", self.name, self.kind, self.contents.len())
-    }
-}
-
 /// Static files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlannedAssets {
@@ -99,24 +82,6 @@ pub struct PlannedFile {
     pub path: String,
     /// The file that holds its content, and never changes.
     pub source: PathBuf,
-}
-
-/// How a module is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ModuleKind {
-    /// ECMAScript.
-    EsModule,
-    /// CommonJS.
-    CommonJs,
-    /// A text.
-    Text,
-    /// Bytes.
-    Data,
-    /// WebAssembly.
-    Wasm,
-    /// JSON.
-    Json,
 }
 
 /// One member of `env`.

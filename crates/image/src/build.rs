@@ -30,11 +30,9 @@ mod tree;
 mod users;
 mod words;
 
-use std::io;
 use std::path::Path;
 
 use crate::digest::Digest;
-use crate::document::{Descriptor, Manifest, OCI_CONFIG, OCI_MANIFEST};
 use crate::error::{BuildError, StoreError};
 use crate::image::Image;
 use crate::layout::Layout;
@@ -133,20 +131,7 @@ fn finish(
 /// Writes config and manifest.
 fn write_image(layout: &Layout, state: State) -> Result<Digest, StoreError> {
     let (document, layers) = state.into_document();
-    let config = serde_json::to_vec(&document).map_err(io::Error::from)?;
-    let digest = layout.write_blob(&config)?;
-    let manifest = Manifest {
-        schema_version: 2,
-        media_type: Some(OCI_MANIFEST.to_owned()),
-        config: Descriptor {
-            media_type: OCI_CONFIG.to_owned(),
-            digest,
-            size: config.len() as u64,
-            platform: None,
-        },
-        layers,
-    };
-    layout.write_blob(&serde_json::to_vec(&manifest).map_err(io::Error::from)?)
+    layout.write_image(&document, layers)
 }
 
 impl ImageStore {

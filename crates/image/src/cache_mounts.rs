@@ -107,12 +107,6 @@ fn lock_name(id: &str, name: &str) -> String {
 mod tests {
     use super::*;
 
-    fn layout() -> (tempfile::TempDir, Layout) {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::open(dir.path()).unwrap();
-        (dir, layout)
-    }
-
     fn directory(mount: &CacheMount) -> PathBuf {
         let fill = |path: &Path| fs_err::create_dir(path).map_err(StoreError::from);
         mount.directory(fill).unwrap()
@@ -120,7 +114,7 @@ mod tests {
 
     #[test]
     fn a_shared_cache_is_one_and_a_locked_one_waits() {
-        let (_dir, layout) = layout();
+        let (_dir, layout) = Layout::of_tests();
         let first = layout.shared_cache("x", &|| false).unwrap();
         let second = layout.shared_cache("x", &|| false).unwrap();
         assert_eq!(directory(&first), directory(&second));
@@ -133,7 +127,7 @@ mod tests {
 
     #[test]
     fn private_caches_are_apart_and_found_again() {
-        let (_dir, layout) = layout();
+        let (_dir, layout) = Layout::of_tests();
         let first = layout.private_cache("x").unwrap();
         let second = layout.private_cache("x").unwrap();
         let (one, two) = (directory(&first), directory(&second));

@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek as _, Write};
 use std::path::Path;
 
 use crate::digest::{Digest, DigestWriter};
+use crate::document::{ConfigDocument, Descriptor, Manifest, OCI_CONFIG, OCI_MANIFEST};
 use crate::error::StoreError;
 use crate::layout::Layout;
 
@@ -153,21 +154,34 @@ impl Layout {
         }
         Ok(digest)
     }
+
+    /// Stores an image's config, and the manifest of it and its layers; returns the manifest's digest.
+    pub(crate) fn write_image(
+        &self,
+        document: &ConfigDocument,
+        layers: Vec<Descriptor>,
+    ) -> Result<Digest, StoreError> {
+        let config = serde_json::to_vec(document).expect("a config has string keys only");
+        let config = Descriptor {
+            media_type: OCI_CONFIG.to_owned(),
+            size: config.len() as u64,
+            digest: self.write_blob(&config)?,
+            platform: None,
+        };
+        let media_type = Some(OCI_MANIFEST.to_owned());
+        let manifest = Manifest { schema_version: 2, media_type, config, layers };
+        let manifest = serde_json::to_vec(&manifest).expect("a manifest has string keys only");
+        self.write_blob(&manifest)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn layout() -> (tempfile::TempDir, Layout) {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::open(dir.path()).unwrap();
-        (dir, layout)
-    }
-
     #[test]
     fn a_blob_that_is_not_what_was_expected_is_not_stored() {
-        let (_dir, layout) = layout();
+        let (_dir, layout) = Layout::of_tests();
         let digest = Digest::of(b"right");
         let mut writer = layout.blob_writer().unwrap();
         writer.write_all(b"wrong").unwrap();
@@ -183,7 +197,7 @@ mod tests {
 
     #[test]
     fn a_blob_changed_on_disk_is_not_read_as_a_document() {
-        let (_dir, layout) = layout();
+        let (_dir, layout) = Layout::of_tests();
         let digest = layout.write_blob(b"{}").unwrap();
         assert_eq!(layout.read_document(&digest).unwrap(), b"{}");
         fs_err::write(layout.blob(&digest), b"[]").unwrap();
@@ -192,7 +206,7 @@ mod tests {
 
     #[test]
     fn many_threads_may_store_one_blob_at_once() {
-        let (_dir, layout) = layout();
+        let (_dir, layout) = Layout::of_tests();
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {

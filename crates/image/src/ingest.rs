@@ -104,8 +104,7 @@ mod tests {
 
     #[test]
     fn what_came_is_gone_on_with_and_judged_as_a_whole() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::open(dir.path()).unwrap();
+        let (_dir, layout) = Layout::of_tests();
         let digest = Digest::of(b"halves");
         let expected = Expected { digest: &digest, size: 6 };
         let mut first = layout.ingest(&digest).unwrap();

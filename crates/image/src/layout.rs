@@ -237,6 +237,16 @@ fn remove_leftovers(tmp: &Path) -> Result<(), StoreError> {
 }
 
 #[cfg(test)]
+impl Layout {
+    /// One in a folder of its own, which is there as long as its handle.
+    pub(crate) fn of_tests() -> (tempfile::TempDir, Self) {
+        let dir = tempfile::tempdir().expect("make a folder");
+        let layout = Self::open(dir.path()).expect("an empty folder");
+        (dir, layout)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -253,8 +263,7 @@ mod tests {
 
     #[test]
     fn one_name_is_locked_by_one_thread_at_a_time_and_a_wait_can_be_cancelled() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::open(dir.path()).unwrap();
+        let (_dir, layout) = Layout::of_tests();
         let held = layout.lock("x", &|| false).unwrap();
         assert!(matches!(layout.lock("x", &|| true), Err(StoreError::Cancelled)));
         drop(held);

@@ -2,6 +2,7 @@
 //!
 //! Nothing is printed here; `cli` draws bars or lines from it.
 
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Identifies a task; unique within a process.
@@ -114,4 +115,27 @@ impl Progress for Silent {}
 pub(crate) fn next_task() -> TaskId {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Reports how much was read.
+pub(crate) struct Counted<'a, R> {
+    inner: R,
+    read: u64,
+    task: TaskId,
+    progress: &'a dyn Progress,
+}
+
+impl<'a, R: Read> Counted<'a, R> {
+    pub(crate) fn new(inner: R, task: TaskId, progress: &'a dyn Progress) -> Self {
+        Self { inner, read: 0, task, progress }
+    }
+}
+
+impl<R: Read> Read for Counted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.read += count as u64;
+        self.progress.advance(self.task, self.read);
+        Ok(count)
+    }
 }

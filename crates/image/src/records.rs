@@ -107,8 +107,7 @@ mod tests {
 
     #[test]
     fn a_name_given_again_to_the_same_image_is_not_written_anew() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::open(dir.path()).unwrap();
+        let (_dir, layout) = Layout::of_tests();
         let (name, image) = ("a/b:1".parse::<Reference>().unwrap(), Digest::of(b"image"));
         let file = || {
             std::os::unix::fs::MetadataExt::ino(

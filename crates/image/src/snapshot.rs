@@ -5,7 +5,7 @@
 //! any other.
 
 use std::cell::Cell;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 
 use crate::content::Expected;
@@ -14,7 +14,7 @@ use crate::document::Descriptor;
 use crate::error::{StoreError, UnpackError};
 use crate::layout::Layout;
 use crate::options::UnpackLimits;
-use crate::progress::{Outcome, Progress, Task, TaskId, TaskKind, next_task};
+use crate::progress::{Counted, Outcome, Progress, Task, TaskId, TaskKind, next_task};
 use crate::root::Root;
 use crate::unpack::{Unpack, decompress, unpack};
 
@@ -62,7 +62,7 @@ impl Layout {
         let target = work.path().join("layer");
         make_root(&target)?;
         let root = Root::open(&target)?;
-        let counted = Counted { inner: self.open_blob(&layer.digest)?, read: 0, task, progress };
+        let counted = Counted::new(self.open_blob(&layer.digest)?, task, progress);
         let blob = BufReader::with_capacity(256 * 1024, counted);
         let damaged = |source| failed(UnpackError::Archive { source });
         let mut content = DigestReader::new(decompress(blob).map_err(damaged)?);
@@ -138,22 +138,5 @@ impl<'a> Polled<'a> {
         let calls = self.calls.get();
         self.calls.set(calls.wrapping_add(1));
         calls.is_multiple_of(64) && self.progress.cancelled()
-    }
-}
-
-/// Reports how much of a blob was read.
-struct Counted<'a, R> {
-    inner: R,
-    read: u64,
-    task: TaskId,
-    progress: &'a dyn Progress,
-}
-
-impl<R: Read> Read for Counted<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.read += count as u64;
-        self.progress.advance(self.task, self.read);
-        Ok(count)
     }
 }

@@ -14,9 +14,7 @@ use std::time::Duration;
 use crate::cache::CachedLayer;
 use crate::copy_tree::{Files, TreeCopy};
 use crate::digest::Digest;
-use crate::document::{
-    ConfigDocument, Descriptor, History, Manifest, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST,
-};
+use crate::document::{ConfigDocument, Descriptor, History, OCI_LAYER};
 use crate::error::StoreError;
 use crate::gc::Pruned;
 use crate::image::Image;
@@ -230,17 +228,7 @@ impl Snapshots {
             ..History::default()
         });
         layers.push(layer.blob);
-        let config = serde_json::to_vec(&document).expect("a config has string keys only");
-        let config = Descriptor {
-            media_type: OCI_CONFIG.to_owned(),
-            size: config.len() as u64,
-            digest: layout.write_blob(&config)?,
-            platform: None,
-        };
-        let media_type = Some(OCI_MANIFEST.to_owned());
-        let manifest = Manifest { schema_version: 2, media_type, config, layers };
-        let manifest = serde_json::to_vec(&manifest).expect("a manifest has string keys only");
-        let digest = layout.write_blob(&manifest)?;
+        let digest = layout.write_image(&document, layers)?;
         layout.record(&reference, &digest)?;
         let record = layout.record_of(&reference)?;
         record.and_then(|record| self.read(&record)).ok_or(StoreError::MissingBlob { digest })

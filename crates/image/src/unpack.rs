@@ -23,7 +23,7 @@ use crate::root::Root;
 use entry::Unpacker;
 
 /// Bytes of headers (names, extended attributes) one entry may have.
-pub(crate) const HEADER_BYTES: u64 = 2 * 1024 * 1024;
+const HEADER_BYTES: u64 = 2 * 1024 * 1024;
 
 /// How an archive is unpacked.
 #[derive(Clone, Copy)]
@@ -70,42 +70,58 @@ pub(crate) fn unpack(
         (Some(Tripped::Bytes), _) => {
             Err(UnpackError::TooLarge { limit: options.limits.bytes, unit: "bytes" })
         }
-        (Some(Tripped::Headers), _) => Err(UnpackError::Archive {
-            source: io::Error::other("the headers of one entry are larger than 2 MiB"),
-        }),
+        (Some(Tripped::Headers), _) => Err(UnpackError::Archive { source: large_headers() }),
         (Some(Tripped::Cancelled), _) => Err(UnpackError::Cancelled),
         (None, result) => result,
     }
 }
 
 fn unpack_entries(
-    mut archive: tar::Archive<impl Read>,
+    archive: tar::Archive<impl Read>,
     state: &State,
     unpacker: &mut Unpacker<'_>,
     limit: u64,
 ) -> Result<(), UnpackError> {
     let damaged = |source| UnpackError::Archive { source };
+    each_entry(archive, state, damaged, |count, entry| {
+        if count > limit {
+            return Err(UnpackError::TooLarge { limit, unit: "entries" });
+        }
+        unpacker.entry(entry)?;
+        // The rest of what was not used, so that only headers are read under their limit.
+        io::copy(entry, &mut io::sink()).map(drop).map_err(damaged)
+    })
+}
+
+/// Hands out the entries of an archive, counted from 1, with their headers bounded, and reads the archive
+/// to its very end.
+pub(crate) fn each_entry<R: Read, E>(
+    mut archive: tar::Archive<R>,
+    state: &State,
+    damaged: impl Fn(io::Error) -> E,
+    mut take: impl FnMut(u64, &mut tar::Entry<'_, R>) -> Result<(), E>,
+) -> Result<(), E> {
     let mut count = 0;
     {
-        let mut entries = archive.entries().map_err(damaged)?;
+        let mut entries = archive.entries().map_err(&damaged)?;
         loop {
             state.limit_headers(Some(HEADER_BYTES));
             let Some(entry) = entries.next() else { break };
-            let mut entry = entry.map_err(damaged)?;
+            let mut entry = entry.map_err(&damaged)?;
             state.limit_headers(None);
             count += 1;
-            if count > limit {
-                return Err(UnpackError::TooLarge { limit, unit: "entries" });
-            }
-            unpacker.entry(&mut entry)?;
-            // The rest of what was not used, so that only headers are read under their limit.
-            io::copy(&mut entry, &mut io::sink()).map_err(damaged)?;
+            take(count, &mut entry)?;
         }
     }
     state.limit_headers(None);
-    // Trailing blocks belong to the content's digest too.
-    io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(damaged)?;
-    Ok(())
+    // Trailing blocks belong to the content's digest too, and a compressed archive that is cut off shows
+    // it at its end alone.
+    io::copy(&mut archive.into_inner(), &mut io::sink()).map(drop).map_err(damaged)
+}
+
+/// What is wrong where the guard stopped for [`Tripped::Headers`].
+pub(crate) fn large_headers() -> io::Error {
+    io::Error::other("the headers of one entry are larger than 2 MiB")
 }
 
 #[cfg(test)]

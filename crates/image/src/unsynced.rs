@@ -82,8 +82,7 @@ mod tests {
 
     #[test]
     fn a_layer_is_intact_until_the_system_goes_down_before_it_is_on_disk() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::open(dir.path()).unwrap();
+        let (_dir, layout) = Layout::of_tests();
         let layer = Digest::of(b"layer");
         assert!(layout.is_intact(&layer));
         layout.mark_unsynced(&layer).unwrap();

@@ -12,6 +12,7 @@ pub mod instance;
 mod instance_type;
 pub mod limits;
 pub mod messages;
+mod module;
 mod share;
 
 pub use application::{Application, ApplicationImages, ImageSource};
@@ -21,4 +22,5 @@ pub use assets::{
 pub use environment::{Placement, predefined_environment};
 pub use ids::{ContainerName, DurableObjectId, IdError, InstanceId};
 pub use instance_type::{InstanceType, InstanceTypeError, Limits};
+pub use module::{Module, ModuleKind};
 pub use share::Share;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-pub use model::AssetRules;
+pub use model::{AssetRules, Module, ModuleKind};
 
 /// A Worker and everything it can reach.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,42 +74,6 @@ pub struct EntrypointSocket {
     pub entrypoint: String,
     /// The socket's file name.
     pub socket: String,
-}
-
-/// One module.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Module {
-    /// The name by which other modules import it, without `./`.
-    pub name: String,
-    /// How workerd reads it.
-    pub kind: ModuleKind,
-    /// Its bytes.
-    pub contents: Vec<u8>,
-    /// Its source map (v3 JSON): stacks in events are mapped through it.
-    pub source_map: Option<Vec<u8>>,
-}
-
-impl fmt::Debug for Module {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({:?}, {} bytes)", self.name, self.kind, self.contents.len())
-    }
-}
-
-/// How workerd reads a module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ModuleKind {
-    /// ECMAScript module.
-    EsModule,
-    /// CommonJS module.
-    CommonJs,
-    /// A string.
-    Text,
-    /// An `ArrayBuffer`.
-    Data,
-    /// A `WebAssembly.Module`.
-    Wasm,
-    /// A parsed JSON value.
-    Json,
 }
 
 /// One member of `env`.

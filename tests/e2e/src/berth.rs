@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::cache::berth_binary;
 use crate::lines::without_colours;
 use crate::project::Project;
@@ -152,6 +154,17 @@ impl Outcome {
     #[track_caller]
     pub fn assert_succeeds(&self) {
         assert_eq!(self.code, 0, "{self}");
+    }
+
+    /// Its stdout as JSON.
+    ///
+    /// # Panics
+    /// It failed, or that is none.
+    #[must_use]
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        self.assert_succeeds();
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self}"))
     }
 }
 

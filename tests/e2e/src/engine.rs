@@ -3,13 +3,14 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use fs_err as fs;
 use rustix::process::Signal;
 
 use crate::berth::{Berth, Outcome};
-use crate::cache::berth_binary;
+use crate::cache::{berth_binary, own_dir};
 use crate::leftovers::Footprint;
 use crate::lines::Lines;
 use crate::packages::docker_command;
@@ -327,15 +328,25 @@ impl Drop for Background {
     }
 }
 
-/// The `berth-docker` beside the `berth` under test.
+/// `berth-docker`: a link to the `berth` under test.
 ///
 /// # Panics
-/// It is missing.
+/// It can't be made.
 #[must_use]
 pub fn berth_docker_binary() -> PathBuf {
-    let binary = berth_binary().with_file_name("berth-docker");
-    assert!(binary.exists(), "{} is missing: build it first", binary.display());
-    binary
+    static LINK: OnceLock<PathBuf> = OnceLock::new();
+    LINK.get_or_init(|| {
+        let absolute = |path: PathBuf| std::path::absolute(path).expect("the folder is there");
+        let (berth, folder) = (absolute(berth_binary()), absolute(own_dir()));
+        fs::create_dir_all(&folder).expect("make the cache");
+        let link = folder.join("berth-docker");
+        // In one step: tests of another process may be using it.
+        let new = link.with_extension(std::process::id().to_string());
+        fs::os::unix::fs::symlink(berth, &new).expect("make a link");
+        fs::rename(new, &link).expect("move the link into its place");
+        link
+    })
+    .clone()
 }
 
 /// The project's folder and home, the registry of base images, and no other configuration.

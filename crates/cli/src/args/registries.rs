@@ -2,6 +2,8 @@
 
 use clap::{Parser, Subcommand};
 
+use super::registry::CredentialTerms;
+
 #[derive(Debug, Parser)]
 pub(crate) struct RegistriesArgs {
     /// Environment whose `.env` file names the platform.
@@ -70,12 +72,8 @@ pub(crate) struct RegistryCredentialsArgs {
     /// It may pull.
     #[arg(long, required_unless_present = "push")]
     pub(crate) pull: bool,
-    /// It may push and delete.
-    #[arg(long)]
-    pub(crate) push: bool,
-    /// How long it lasts.
-    #[arg(long, value_name = "MINUTES", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1440))]
-    pub(crate) expiration_minutes: u32,
+    #[command(flatten)]
+    pub(crate) terms: CredentialTerms,
     /// Print account, host, user name and password as JSON.
     #[arg(long)]
     pub(crate) json: bool,

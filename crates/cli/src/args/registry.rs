@@ -66,6 +66,17 @@ pub(crate) struct ServeArgs {
     pub(crate) api: bool,
 }
 
+/// What a credential of a registry is for, beyond pulls, and how long.
+#[derive(Debug, Parser)]
+pub(crate) struct CredentialTerms {
+    /// It may push and delete.
+    #[arg(long)]
+    pub(crate) push: bool,
+    /// How long it lasts.
+    #[arg(long, value_name = "MINUTES", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1440))]
+    pub(crate) expiration_minutes: u32,
+}
+
 #[derive(Debug, Parser)]
 pub(crate) struct CredentialsArgs {
     #[command(flatten)]
@@ -73,12 +84,8 @@ pub(crate) struct CredentialsArgs {
     /// It may pull.
     #[arg(long)]
     pub(crate) pull: bool,
-    /// It may push and delete.
-    #[arg(long)]
-    pub(crate) push: bool,
-    /// How long it lasts.
-    #[arg(long, value_name = "MINUTES", default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=1440))]
-    pub(crate) expiration_minutes: u32,
+    #[command(flatten)]
+    pub(crate) terms: CredentialTerms,
     /// Print account, user name and password as JSON.
     #[arg(long)]
     pub(crate) json: bool,

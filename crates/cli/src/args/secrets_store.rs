@@ -90,12 +90,18 @@ pub(crate) struct WhichSecret {
     pub(crate) secret: String,
 }
 
-/// What may use a secret.
+/// What a secret is made with, beside its value.
 #[derive(Debug, Parser)]
-pub(crate) struct Scopes {
+pub(crate) struct NewSecret {
+    /// The new secret's name.
+    #[arg(long)]
+    pub(crate) name: String,
     /// What may use it, separated by commas: `workers` bind it, `containers` pull images with it.
     #[arg(long, required = true, value_name = "SCOPE", value_delimiter = ',', value_parser = SCOPES)]
     pub(crate) scopes: Vec<String>,
+    /// What to say about it.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) comment: Option<String>,
 }
 
 /// Cloudflare's scopes, of which the first two mean something here.
@@ -105,14 +111,8 @@ const SCOPES: [&str; 4] = ["workers", "containers", "ai_gateway", "access"];
 pub(crate) struct CreateSecretArgs {
     /// The store's id or its name.
     pub(crate) store: String,
-    /// The secret's name.
-    #[arg(long)]
-    pub(crate) name: String,
     #[command(flatten)]
-    pub(crate) scopes: Scopes,
-    /// What to say about it.
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) comment: Option<String>,
+    pub(crate) secret: NewSecret,
     /// Wrangler's option, which is refused.
     #[arg(long, hide = true)]
     pub(crate) value: Option<String>,
@@ -140,14 +140,8 @@ pub(crate) struct UpdateSecretArgs {
 pub(crate) struct DuplicateSecretArgs {
     #[command(flatten)]
     pub(crate) which: WhichSecret,
-    /// The other secret's name.
-    #[arg(long)]
-    pub(crate) name: String,
     #[command(flatten)]
-    pub(crate) scopes: Scopes,
-    /// What to say about it.
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) comment: Option<String>,
+    pub(crate) copy: NewSecret,
 }
 
 #[cfg(test)]
@@ -167,7 +161,7 @@ mod tests {
         else {
             panic!("it makes a secret")
         };
-        assert_eq!(args.scopes.scopes, ["workers", "containers"]);
+        assert_eq!(args.secret.scopes, ["workers", "containers"]);
         assert!(parse(&["store", "list", "--remote"]).is_ok());
         for wrong in [
             &["secret", "create", "s", "--name", "A"][..],

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use crate::api::{Client, Request, Target, escaped, failed};
 use crate::args::{
-    CreateSecretArgs, DuplicateSecretArgs, SecretsStoreArgs, SecretsStoreCommand, StoreCommand,
-    StoredSecretCommand, UpdateSecretArgs, WhichSecret,
+    CreateSecretArgs, DuplicateSecretArgs, NewSecret, SecretsStoreArgs, SecretsStoreCommand,
+    StoreCommand, StoredSecretCommand, UpdateSecretArgs, WhichSecret,
 };
 use crate::error::{CliError, Kind};
 use crate::human::{confirm, print_json, read_secret, table};
@@ -97,14 +97,11 @@ async fn create(
 ) -> Result<(), CliError> {
     refuse_value(args.value.as_deref())?;
     let store = text(&find_store(client, &args.store).await?["id"]);
-    let wanted = json!({
-        "name": args.name,
-        "value": read_secret(&format!("Value of {}", args.name), printer)?,
-        "scopes": args.scopes.scopes,
-        "comment": args.comment,
-    });
+    let name = &args.secret.name;
+    let mut wanted = described(&args.secret);
+    wanted["value"] = json!(read_secret(&format!("Value of {name}"), printer)?);
     let made = create_secret(client, &store, wanted).await?;
-    printer.success(format_args!("Made the secret {}", args.name));
+    printer.success(format_args!("Made the secret {name}"));
     printer.data(text(&made["id"]));
     Ok(())
 }
@@ -172,18 +169,19 @@ async fn duplicate(
     printer: &Printer,
 ) -> Result<(), CliError> {
     let secret = find_secret(client, &args.which).await?;
-    let copy = json!({
-        "name": args.name,
-        "scopes": args.scopes.scopes,
-        "comment": args.comment,
-    });
+    let copy = described(&args.copy);
     let made: Value = client
         .ask(Request::post(secret_path(client, &secret, "/duplicate")).json(&copy))
         .await
         .map_err(failed(&format!("duplicate the secret \"{}\"", text(&secret["name"]))))?;
-    printer.success(format_args!("Made the secret {} of the same value", args.name));
+    printer.success(format_args!("Made the secret {} of the same value", args.copy.name));
     printer.data(text(&made["id"]));
     Ok(())
+}
+
+/// A new secret without its value, as the API wants it.
+fn described(secret: &NewSecret) -> Value {
+    json!({ "name": secret.name, "scopes": secret.scopes, "comment": secret.comment })
 }
 
 /// All stores of the account.

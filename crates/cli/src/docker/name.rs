@@ -1,5 +1,5 @@
-//! `berth` by its other name: a link called `berth-docker` is the `docker` command that wrangler wants, on
-//! machines without one.
+//! `berth` by its other name: a link called `berth-docker` is `berth docker`, for whoever wants the path of a
+//! `docker` command, as wrangler does.
 
 use std::ffi::OsString;
 use std::io;
@@ -18,6 +18,8 @@ pub(crate) fn command_line() -> Vec<OsString> {
 fn with_command(mut words: Vec<OsString>) -> Vec<OsString> {
     let called = words.first().and_then(|word| Path::new(word).file_name());
     if called.is_some_and(|name| name == NAME) {
+        // Help and errors are those of `berth docker`.
+        words[0] = "berth".into();
         words.insert(1, "docker".into());
     }
     words
@@ -62,7 +64,7 @@ mod tests {
         let words = |words: &[&str]| -> Vec<OsString> {
             with_command(words.iter().map(OsString::from).collect())
         };
-        assert_eq!(words(&["/x/berth-docker", "ps"]), ["/x/berth-docker", "docker", "ps"]);
+        assert_eq!(words(&["/x/berth-docker", "ps"]), ["berth", "docker", "ps"]);
         assert_eq!(words(&["berth", "docker", "ps"]), ["berth", "docker", "ps"]);
         assert!(words(&[]).is_empty());
     }

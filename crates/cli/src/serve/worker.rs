@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use control::plan::{ModuleKind, PlannedClass, PlannedModule, PlannedValue, WorkerPlan};
+use control::plan::{PlannedClass, PlannedValue, WorkerPlan};
 use image::Digest;
 use jiff::Timestamp;
 use workers::spec::{
     Assets, Binding, BindingValue, ContainerEngine, ContainerImages, DurableObjectNamespace,
-    Module, TailConsumer,
+    TailConsumer,
 };
 use workers::{WorkerSpec, toolchain};
 
@@ -44,7 +44,7 @@ pub(crate) fn spec(plan: &WorkerPlan, places: Places) -> WorkerSpec {
     let rules = plan.assets.as_ref().map(|assets| assets.rules.clone());
     WorkerSpec {
         name: plan.script.clone(),
-        modules: plan.modules.iter().map(module).collect(),
+        modules: plan.modules.clone(),
         compatibility_date: known_date(&plan.compatibility_date),
         compatibility_flags: plan.compatibility_flags.clone(),
         bindings: plan.bindings.iter().map(|b| binding(&b.name, &b.value, &doors)).collect(),
@@ -67,22 +67,6 @@ pub(crate) fn spec(plan: &WorkerPlan, places: Places) -> WorkerSpec {
 fn known_date(date: &str) -> String {
     let today = Timestamp::now().strftime("%Y-%m-%d").to_string();
     toolchain::newest_compatibility_date(&today).min(date.to_owned())
-}
-
-fn module(module: &PlannedModule) -> Module {
-    Module {
-        name: module.name.clone(),
-        kind: match module.kind {
-            ModuleKind::EsModule => workers::spec::ModuleKind::EsModule,
-            ModuleKind::CommonJs => workers::spec::ModuleKind::CommonJs,
-            ModuleKind::Text => workers::spec::ModuleKind::Text,
-            ModuleKind::Data => workers::spec::ModuleKind::Data,
-            ModuleKind::Wasm => workers::spec::ModuleKind::Wasm,
-            ModuleKind::Json => workers::spec::ModuleKind::Json,
-        },
-        contents: module.contents.clone(),
-        source_map: module.source_map.clone(),
-    }
 }
 
 fn binding(name: &str, value: &PlannedValue, others: &Path) -> Binding {

@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
-use crate::process::{DEADLINE, Rig, fed, ok, text};
+use crate::process::{DEADLINE, Process, Rig, fed, ok, text};
 
 #[tokio::test]
 async fn a_request_waits_for_the_first_process() {
@@ -78,37 +78,30 @@ async fn a_process_that_died_unannounced_is_waited_for_anew() {
     assert_eq!(answer.body(), "b");
 }
 
+/// A process that closes the connection of its first request at the second one, and what it has got.
+fn closing_at_the_second_request(rig: &Rig) -> (Arc<AtomicU32>, Process) {
+    let count = Arc::new(AtomicU32::new(0));
+    let counted = Arc::clone(&count);
+    let process = rig.process("a", move |_| {
+        let n = counted.fetch_add(1, Ordering::SeqCst);
+        async move {
+            assert_ne!(n, 1, "cuts the connection");
+            ok("fine")
+        }
+    });
+    (count, process)
+}
+
 #[tokio::test]
 async fn a_request_on_a_kept_connection_that_just_closed_is_repeated_once_if_that_is_safe() {
     let rig = Rig::new().await;
-    let count = Arc::new(AtomicU32::new(0));
-    let _process = rig.process("a", {
-        let count = Arc::clone(&count);
-        move |_| {
-            let n = count.fetch_add(1, Ordering::SeqCst);
-            async move {
-                // The second request, on the connection of the first, meets a closing process.
-                assert_ne!(n, 1, "cuts the connection");
-                ok("fine")
-            }
-        }
-    });
+    let (count, _process) = closing_at_the_second_request(&rig);
     assert_eq!(rig.get("/").await.body(), "fine");
     assert_eq!(rig.get("/").await.body(), "fine");
     assert_eq!(count.load(Ordering::SeqCst), 3);
 
     let rig = Rig::new().await;
-    let count = Arc::new(AtomicU32::new(0));
-    let _process = rig.process("a", {
-        let count = Arc::clone(&count);
-        move |_| {
-            let n = count.fetch_add(1, Ordering::SeqCst);
-            async move {
-                assert_ne!(n, 1, "cuts the connection");
-                ok("fine")
-            }
-        }
-    });
+    let (count, _process) = closing_at_the_second_request(&rig);
     assert_eq!(rig.get("/").await.body(), "fine");
     let answer = rig.send(Request::post("/")).await;
     assert_eq!(answer.status(), StatusCode::BAD_GATEWAY, "a POST may have done its work already");

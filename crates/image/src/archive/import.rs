@@ -3,7 +3,7 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, Read};
+use std::io::Read;
 use std::sync::Mutex;
 
 use super::spool::Spool;
@@ -17,7 +17,7 @@ use crate::document::{
 };
 use crate::error::{ArchiveError, StoreError};
 use crate::layout::Layout;
-use crate::progress::{Outcome, Progress, Task, TaskId, TaskKind, next_task};
+use crate::progress::{Counted, Outcome, Progress, Task, TaskKind, next_task};
 use crate::reference::Reference;
 use crate::store::ImageStore;
 use crate::workers::{each, pop};
@@ -289,27 +289,4 @@ fn names(entry: &IndexEntry) -> Vec<Reference> {
 /// The names that `docker save` gives an image.
 fn tagged(image: &DockerImage) -> impl Iterator<Item = Reference> {
     image.repo_tags.iter().flatten().filter_map(|name| name.parse().ok())
-}
-
-/// Reports how much of an archive was read.
-struct Counted<'a, R> {
-    inner: R,
-    read: u64,
-    task: TaskId,
-    progress: &'a dyn Progress,
-}
-
-impl<'a, R: Read> Counted<'a, R> {
-    fn new(inner: R, task: TaskId, progress: &'a dyn Progress) -> Self {
-        Self { inner, read: 0, task, progress }
-    }
-}
-
-impl<R: Read> Read for Counted<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.read += count as u64;
-        self.progress.advance(self.task, self.read);
-        Ok(count)
-    }
 }

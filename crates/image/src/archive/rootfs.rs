@@ -4,9 +4,7 @@ use std::io::{self, BufReader, Read, Write as _};
 
 use super::ImportOptions;
 use crate::digest::Digest;
-use crate::document::{
-    ConfigDocument, Descriptor, History, Manifest, OCI_CONFIG, OCI_LAYER, OCI_MANIFEST,
-};
+use crate::document::{ConfigDocument, Descriptor, History, OCI_LAYER};
 use crate::error::{ArchiveError, StoreError};
 use crate::image::ImageConfig;
 use crate::progress::{Outcome, Progress, Task, TaskKind, next_task};
@@ -52,17 +50,7 @@ impl ImageStore {
         history.rest.insert("comment".to_owned(), about.message.clone().into());
         document.history.push(history);
         layout.ensure_snapshot(&layer, &layer.digest, options.limits, progress)?;
-        let config = serde_json::to_vec(&document).expect("a config has string keys only");
-        let config = Descriptor {
-            media_type: OCI_CONFIG.to_owned(),
-            size: config.len() as u64,
-            digest: layout.write_blob(&config)?,
-            platform: None,
-        };
-        let media_type = Some(OCI_MANIFEST.to_owned());
-        let manifest = Manifest { schema_version: 2, media_type, config, layers: vec![layer] };
-        let manifest = serde_json::to_vec(&manifest).expect("a manifest has string keys only");
-        let digest = layout.write_blob(&manifest)?;
+        let digest = layout.write_image(&document, vec![layer])?;
         if let Some(reference) = &about.reference {
             layout.record(reference, &digest)?;
         }

@@ -14,7 +14,7 @@ use crate::document::Compression;
 use crate::error::{ArchiveError, StoreError};
 use crate::layout::Layout;
 use crate::progress::Progress;
-use crate::unpack::{Guard, HEADER_BYTES, Tripped, checked_path, decompress};
+use crate::unpack::{Guard, State, Tripped, checked_path, decompress, each_entry, large_headers};
 
 /// Most files an archive may have: an image has some dozens.
 const FILES: u64 = 20_000;
@@ -60,9 +60,7 @@ impl Spool {
             Some(Tripped::Bytes) => {
                 Err(ArchiveError::TooLarge { limit: options.bytes, unit: "bytes" })
             }
-            Some(Tripped::Headers) => {
-                Err(damaged(io::Error::other("the headers of one entry are larger than 2 MiB")))
-            }
+            Some(Tripped::Headers) => Err(damaged(large_headers())),
             None => result.map(|()| spool),
         }
     }
@@ -70,29 +68,17 @@ impl Spool {
     fn read_entries(
         &mut self,
         layout: &Layout,
-        mut archive: tar::Archive<impl Read>,
-        state: &crate::unpack::State,
+        archive: tar::Archive<impl Read>,
+        state: &State,
         options: &ImportOptions,
     ) -> Result<(), ArchiveError> {
         let damaged = |source| ArchiveError::Read { source };
-        let mut count = 0;
-        {
-            let mut entries = archive.entries().map_err(damaged)?;
-            loop {
-                state.limit_headers(Some(HEADER_BYTES));
-                let Some(entry) = entries.next() else { break };
-                let mut entry = entry.map_err(damaged)?;
-                state.limit_headers(None);
-                count += 1;
-                if count > FILES {
-                    return Err(ArchiveError::TooLarge { limit: FILES, unit: "files" });
-                }
-                self.entry(layout, &mut entry, options)?;
+        each_entry(archive, state, damaged, |count, entry| {
+            if count > FILES {
+                return Err(ArchiveError::TooLarge { limit: FILES, unit: "files" });
             }
-        }
-        state.limit_headers(None);
-        // A compressed archive that is cut off shows it at its end alone.
-        io::copy(&mut archive.into_inner(), &mut io::sink()).map(drop).map_err(damaged)
+            self.entry(layout, entry, options)
+        })
     }
 
     fn entry<R: Read>(

@@ -167,8 +167,7 @@ mod tests {
 
     #[test]
     fn a_damaged_layer_is_not_compressed() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::open(dir.path()).unwrap();
+        let (_dir, layout) = Layout::of_tests();
         let plain = layer(&layout, b"whole");
         fs_err::write(layout.blob(&plain.digest), b"holes").unwrap();
         let error = layout.compress(&plain, &plain.digest, &Silent).unwrap_err();

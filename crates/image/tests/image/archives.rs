@@ -9,25 +9,9 @@ use image::{
 use serde_json::json;
 
 use crate::support::registry::{Behaviour, Registry};
-use crate::support::{Form, TestImage, descriptor, names, noise, options, small_disk, tar};
-
-struct Place {
-    _dir: tempfile::TempDir,
-    store: ImageStore,
-}
-
-fn place() -> Place {
-    let dir = tempfile::tempdir().unwrap();
-    let store = ImageStore::open(dir.path().join("data")).unwrap();
-    Place { _dir: dir, store }
-}
-
-fn layers() -> Vec<Vec<u8>> {
-    vec![
-        tar(&[("etc/", "", 0o755), ("etc/os-release", "one", 0o644), ("gone", "x", 0o644)]),
-        tar(&[("server", "two", 0o755), (".wh.gone", "", 0o644)]),
-    ]
-}
+use crate::support::{
+    Form, Place, TestImage, descriptor, layers, names, noise, options, place, small_disk, tar,
+};
 
 /// A store with images of that form under these names, pulled from a registry that is gone.
 fn stored(form: Form, tags: &[&str]) -> (Place, Vec<Exported>) {

@@ -7,18 +7,7 @@ use image::{
     Silent,
 };
 
-use crate::support::{names, small_disk, tar};
-
-struct Place {
-    _dir: tempfile::TempDir,
-    store: ImageStore,
-}
-
-fn place() -> Place {
-    let dir = tempfile::tempdir().unwrap();
-    let store = ImageStore::open(dir.path().join("data")).unwrap();
-    Place { _dir: dir, store }
-}
+use crate::support::{Place, names, place, small_disk, tar};
 
 /// An image of one file, with that name if it gets one.
 fn image(store: &ImageStore, content: &str, name: Option<&str>, created: i64) -> Digest {

@@ -6,30 +6,13 @@ use std::time::{Duration, Instant};
 
 use crate::support::registry::{Behaviour, Registry};
 use crate::support::{
-    Form, Recorder, TestImage, descriptor, names, noise, options, small_disk, tar,
+    Form, Place, Recorder, TestImage, descriptor, layers, names, noise, options, place, small_disk,
+    tar,
 };
 use image::{
     Credentials, Digest, Image, ImageStore, Outcome, PruneRequest, PullError, Silent, StoreError,
     TaskKind, UnpackError, UnpackLimits,
 };
-
-struct Place {
-    _dir: tempfile::TempDir,
-    store: ImageStore,
-}
-
-fn place() -> Place {
-    let dir = tempfile::tempdir().unwrap();
-    let store = ImageStore::open(dir.path().join("data")).unwrap();
-    Place { _dir: dir, store }
-}
-
-fn layers() -> Vec<Vec<u8>> {
-    vec![
-        tar(&[("etc/", "", 0o755), ("etc/os-release", "one", 0o644), ("gone", "x", 0o644)]),
-        tar(&[("server", "two", 0o755), (".wh.gone", "", 0o644)]),
-    ]
-}
 
 /// A layer of random bytes, so that it stays as large when compressed.
 fn large_layer() -> Vec<u8> {

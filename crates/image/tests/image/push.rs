@@ -8,12 +8,7 @@ use image::{
 };
 
 use crate::support::registry::{Behaviour, Registry};
-use crate::support::{Form, Recorder, TestImage, noise, options, tar};
-
-struct Place {
-    _dir: tempfile::TempDir,
-    store: ImageStore,
-}
+use crate::support::{Form, Place, Recorder, TestImage, noise, options, tar};
 
 fn layers() -> Vec<Vec<u8>> {
     vec![tar(&[("noise", &noise(), 0o644)]), tar(&[("server", "two", 0o755)])]
@@ -28,13 +23,12 @@ fn place(form: Form, name: &Reference) -> (Place, TestImage) {
     let image = TestImage::new(form, &layers());
     let source = Registry::start(Behaviour::default());
     let digest = source.push("v1", &image);
-    let dir = tempfile::tempdir().unwrap();
-    let store = ImageStore::open(dir.path().join("data")).unwrap();
+    let place = crate::support::place();
     let pulled: Reference = source.name("a/b:v1");
-    store.pull(&pulled, &options(), &Silent).unwrap();
-    store.tag(name, &digest).unwrap();
-    store.untag(&pulled).unwrap();
-    (Place { _dir: dir, store }, image)
+    place.store.pull(&pulled, &options(), &Silent).unwrap();
+    place.store.tag(name, &digest).unwrap();
+    place.store.untag(&pulled).unwrap();
+    (place, image)
 }
 
 #[test]

@@ -103,9 +103,9 @@ fn everything_at_once() {
     insta::assert_snapshot!(config(&spec(), &texts));
 }
 
-#[test]
-fn the_least_of_a_worker() {
-    let spec = WorkerSpec {
+/// A Worker with nothing but its modules.
+fn least() -> WorkerSpec {
+    WorkerSpec {
         bindings: vec![],
         durable_objects: vec![],
         assets: None,
@@ -113,8 +113,12 @@ fn the_least_of_a_worker() {
         private_network: false,
         attribute_logs: false,
         ..spec()
-    };
-    insta::assert_snapshot!(config(&spec, &AssetTexts::default()));
+    }
+}
+
+#[test]
+fn the_least_of_a_worker() {
+    insta::assert_snapshot!(config(&least(), &AssetTexts::default()));
 }
 
 #[test]
@@ -125,17 +129,12 @@ fn other_workers_are_reached_and_reach_it() {
     };
     let spec = WorkerSpec {
         bindings: vec![other("API", "/run/w/1.d/default"), other("AUTH", "/run/w/2.d/e-1")],
-        durable_objects: vec![],
-        assets: None,
-        container_engine: None,
-        private_network: false,
-        attribute_logs: false,
         entrypoints: Some(vec![EntrypointSocket {
             entrypoint: "Admin".to_owned(),
             socket: "e-2".to_owned(),
         }]),
         watchable: true,
-        ..spec()
+        ..least()
     };
     assert_eq!(sockets_of(&spec), 5);
     insta::assert_snapshot!(config(&spec, &AssetTexts::default()));
@@ -148,15 +147,9 @@ fn tail_consumers_are_told_by_a_script_of_ours_that_knows_whose_events_they_are(
         socket: socket.map(Into::into),
     };
     let spec = WorkerSpec {
-        bindings: vec![],
-        durable_objects: vec![],
-        assets: None,
-        container_engine: None,
-        private_network: false,
-        attribute_logs: false,
         tail_consumers: vec![consumer("hello", None), consumer("logs", Some("/run/w/1.d/default"))],
         version: Some("v1".to_owned()),
-        ..spec()
+        ..least()
     };
     let config = config(&spec, &AssetTexts::default());
     for part in [

@@ -1,75 +1,27 @@
 //! `berth containers` without wrangler: a platform's container applications, and their instances.
 
-use e2e::{Berth, Client, NEWEST, Outcome, PATIENCE, Platform, Project, instance_id, until};
+use e2e::{Berth, Hello as Fixture, NEWEST, PATIENCE, until};
 use serde_json::{Value, json};
 
-const NAME: &str = "hello-containers";
+const NAME: &str = Fixture::NAME;
 
-struct Fixture {
-    platform: Platform,
-    project: Project,
-}
-
-impl Fixture {
-    /// `hello` with a shell in its image, deployed, and one of its objects' containers started.
-    fn deployed() -> Self {
-        let project = Project::example("hello");
-        project.replace("Dockerfile", "FROM scratch", "FROM busybox");
-        // What is looked at here takes longer than its containers sleep after.
-        project.replace("src/index.ts", "sleepAfter = \"10s\"", "sleepAfter = \"10m\"");
-        project.configure(|config| {
-            config["containers"][0]["rollout_kind"] = json!("full_manual");
-            config["containers"][0]["rollout_step_percentage"] = json!([50, 100]);
-        });
-        let fixture = Self { platform: Platform::start(), project };
-        let list = fixture.berth(&["list"]);
-        list.assert_succeeds();
-        assert!(list.stdout.is_empty() && list.stderr.contains("no container applications"));
-        fixture.deploy();
-        fixture
-    }
-
-    fn deploy(&self) {
-        self.platform.client(&self.project, &["deploy"]).assert_succeeds();
-    }
-
-    fn worker(&self) -> Client {
-        self.platform.worker(NAME)
-    }
-
-    /// The instance of an object, which is started if it is not there.
-    fn instance(&self) -> String {
-        instance_id(&self.worker().get("/container/1"))
-    }
-
-    fn berth(&self, args: &[&str]) -> Outcome {
-        self.platform.client(&self.project, &[&["containers"][..], args].concat())
-    }
-
-    #[track_caller]
-    fn says(&self, args: &[&str]) -> String {
-        let outcome = self.berth(args);
-        outcome.assert_succeeds();
-        outcome.stdout
-    }
-
-    #[track_caller]
-    fn json(&self, args: &[&str]) -> Value {
-        let text = self.says(args);
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in: {text}"))
-    }
-
-    /// `berth containers exec <options> <instance> -- sh -c <script>`.
-    fn exec(&self, options: &[&str], script: &str, input: &str) -> Outcome {
-        let instance = self.instance();
-        let args = [&["containers", "exec"], options, &[&instance, "--", "sh", "-c", script]];
-        Berth::new(&self.project, args.concat()).input(input).run()
-    }
+/// `hello` on a platform that had nothing before, deployed; its rollouts go by hand.
+fn deployed() -> Fixture {
+    let fixture = Fixture::start();
+    fixture.project.configure(|config| {
+        config["containers"][0]["rollout_kind"] = json!("full_manual");
+        config["containers"][0]["rollout_step_percentage"] = json!([50, 100]);
+    });
+    let list = fixture.berth(&["list"]);
+    list.assert_succeeds();
+    assert!(list.stdout.is_empty() && list.stderr.contains("no container applications"));
+    fixture.deploy();
+    fixture
 }
 
 #[test]
 fn applications_and_their_instances_are_seen_and_changed_without_wrangler() {
-    let fixture = Fixture::deployed();
+    let fixture = deployed();
     let first = fixture.instance();
     applications_are_listed_as_by_wrangler(&fixture);
     instances_are_listed_with_their_objects(&fixture, &first);

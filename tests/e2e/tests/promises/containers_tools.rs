@@ -4,65 +4,10 @@
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-use e2e::{Berth, Outcome, PATIENCE, Platform, Project, instance_id, until};
+use e2e::{Berth, Hello as Fixture, PATIENCE, until};
 use serde_json::{Value, json};
 
-const NAME: &str = "hello-containers";
-
-struct Fixture {
-    platform: Platform,
-    project: Project,
-}
-
-impl Fixture {
-    /// `hello` with a shell in its image, deployed.
-    fn deployed() -> Self {
-        let fixture = Self::new();
-        fixture.deploy();
-        fixture
-    }
-
-    /// The same, not deployed yet.
-    fn new() -> Self {
-        let project = Project::example("hello");
-        project.replace("Dockerfile", "FROM scratch", "FROM busybox");
-        // What is looked at here takes longer than its containers sleep after.
-        project.replace("src/index.ts", "sleepAfter = \"10s\"", "sleepAfter = \"10m\"");
-        Self { platform: Platform::start(), project }
-    }
-
-    fn deploy(&self) {
-        self.platform.client(&self.project, &["deploy"]).assert_succeeds();
-    }
-
-    /// The instance of an object, which is started if it is not there.
-    fn instance(&self) -> String {
-        instance_id(&self.platform.worker(NAME).get("/container/1"))
-    }
-
-    fn berth(&self, args: &[&str]) -> Outcome {
-        self.platform.client(&self.project, &[&["containers"][..], args].concat())
-    }
-
-    #[track_caller]
-    fn says(&self, args: &[&str]) -> String {
-        let outcome = self.berth(args);
-        outcome.assert_succeeds();
-        outcome.stdout
-    }
-
-    #[track_caller]
-    fn json(&self, args: &[&str]) -> Value {
-        let text = self.says(args);
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in: {text}"))
-    }
-
-    /// What a script prints in an instance.
-    #[track_caller]
-    fn shell(&self, instance: &str, script: &str) -> String {
-        self.says(&["exec", instance, "--", "sh", "-c", script])
-    }
-}
+const NAME: &str = Fixture::NAME;
 
 #[test]
 fn files_go_into_instances_and_out_of_them_as_docker_copies_them() {
@@ -182,7 +127,7 @@ fn files_are_for_those_alone_who_may_change_containers(fixture: &Fixture, instan
 
 #[test]
 fn applications_become_what_the_configuration_says_without_its_code() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::start();
     let early = fixture.berth(&["apply", "--yes"]);
     early.assert_fails(1, &["no Durable Object class", "hint: ", "`berth deploy`"]);
     fixture.deploy();

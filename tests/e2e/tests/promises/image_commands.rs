@@ -11,11 +11,6 @@ fn images(project: &Project, args: &[&str]) -> Outcome {
     Berth::new(project, [&["images"], args].concat()).run()
 }
 
-fn json(outcome: &Outcome) -> Value {
-    outcome.assert_succeeds();
-    serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}: {outcome}"))
-}
-
 #[test]
 fn images_are_pulled_listed_inspected_tagged_and_removed() {
     let project = project();
@@ -32,7 +27,7 @@ fn images_are_pulled_listed_inspected_tagged_and_removed() {
     for name in ["busybox ", "localhost:5000/own/box "] {
         assert!(lines.iter().any(|line| line.starts_with(name)), "{table}");
     }
-    let listed = json(&images(&project, &["ls", "--json"]));
+    let listed = images(&project, &["ls", "--json"]).json();
     let id = listed[0]["id"].as_str().expect("an id");
     let short = &id["sha256:".len()..][..12];
     assert_eq!(images(&project, &["ls", "-q"]).stdout, format!("{short}\n"));
@@ -41,7 +36,7 @@ fn images_are_pulled_listed_inspected_tagged_and_removed() {
     images(&project, &["ls", "--filter", "color=red"])
         .assert_fails(2, &["no such filter", "hint:"]);
 
-    let inspected = json(&images(&project, &["inspect", &short[..8]]));
+    let inspected = images(&project, &["inspect", &short[..8]]).json();
     assert_eq!(inspected[0]["Id"], id);
     assert_eq!(inspected[0]["RepoTags"].as_array().map(Vec::len), Some(2));
     let history = images(&project, &["history", short]);
@@ -54,8 +49,8 @@ fn images_are_pulled_listed_inspected_tagged_and_removed() {
     let removed = images(&project, &["rm", "localhost:5000/own/box:1"]);
     assert!(removed.stdout.contains(&format!("Deleted: {id}")), "{removed}");
     images(&project, &["rm", "busybox"]).assert_fails(1, &["no such image: busybox", "hint:"]);
-    assert_eq!(json(&images(&project, &["ls", "--json"])), serde_json::json!([]));
-    let usage = json(&images(&project, &["df", "--json"]));
+    assert_eq!(images(&project, &["ls", "--json"]).json(), serde_json::json!([]));
+    let usage = images(&project, &["df", "--json"]).json();
     assert_eq!((&usage[0]["total"], &usage[0]["size"]), (&0.into(), &0.into()), "{usage}");
 }
 
@@ -69,7 +64,7 @@ fn an_archive_goes_to_another_machine_and_comes_in_as_it_was() {
     let imported = images(&to, &["import", archive]);
     imported.assert_succeeds();
     assert_eq!(imported.stdout, "Loaded image: busybox:latest\n");
-    let digest = |project| json(&images(project, &["ls", "--json"]))[0]["digest"].clone();
+    let digest = |project| images(project, &["ls", "--json"]).json()[0]["digest"].clone();
     assert_eq!(digest(&from), digest(&to));
     images(&to, &["import", "/proc/self/exe"]).assert_fails(1, &["read the archive", "hint:"]);
     images(&to, &["import", "no-such-file"]).assert_fails(1, &["no-such-file"]);
@@ -82,15 +77,15 @@ fn a_prune_asks_first_and_spares_what_a_running_berth_needs() {
     let dev = Dev::start(&project);
     images(&project, &["prune", "-a"]).assert_fails(2, &["confirmed", "--force"]);
     images(&project, &["pull", "busybox"]).assert_succeeds();
-    let before = json(&images(&project, &["ls", "--json"])).as_array().map(Vec::len);
+    let before = images(&project, &["ls", "--json"]).json().as_array().map(Vec::len);
     // No instance runs yet: it is the session that needs its image.
     let pruned = images(&project, &["prune", "-a", "--force"]);
     pruned.assert_succeeds();
     assert!(pruned.stdout.contains("Untagged: busybox:latest"), "{pruned}");
     assert!(pruned.stdout.contains("Total reclaimed space: "), "{pruned}");
-    assert!(before > json(&images(&project, &["ls", "--json"])).as_array().map(Vec::len));
+    assert!(before > images(&project, &["ls", "--json"]).json().as_array().map(Vec::len));
     assert_eq!(dev.get("/one/who").status, 200);
-    let own = json(&images(&project, &["ls", "--json"]));
+    let own = images(&project, &["ls", "--json"]).json();
     let name = own.as_array().into_iter().flatten().find_map(|image| {
         let names = image["names"].as_array()?;
         names.iter().filter_map(Value::as_str).find(|name| name.contains("berth.local"))
@@ -100,9 +95,9 @@ fn a_prune_asks_first_and_spares_what_a_running_berth_needs() {
     dev.stop();
     images(&project, &["rm", &name]).assert_succeeds();
     // The steps of the build are kept until somebody wants their space.
-    let usage = json(&images(&project, &["df", "--json"]));
+    let usage = images(&project, &["df", "--json"]).json();
     assert!(usage[3]["reclaimable"].as_u64() > Some(0), "{usage}");
     images(&project, &["prune", "-a", "--build-cache", "--force"]).assert_succeeds();
-    let usage = json(&images(&project, &["df", "--json"]));
+    let usage = images(&project, &["df", "--json"]).json();
     assert_eq!(usage[3]["total"], 0, "{usage}");
 }

@@ -160,12 +160,7 @@ fn a_name_in_our_registry_is_what_was_built_or_pushed_last_until_it_is_removed()
     let name = format!("{}/acc/app:1", server.address());
     let images =
         |project: &Project, args: &[&str]| Berth::new(project, [&["images"], args].concat()).run();
-    let id = |project: &Project| {
-        let told = images(project, &["inspect", &name]);
-        told.assert_succeeds();
-        let told: serde_json::Value = serde_json::from_str(&told.stdout).expect("JSON");
-        told[0]["Id"].clone()
-    };
+    let id = |project: &Project| images(project, &["inspect", &name]).json()[0]["Id"].clone();
     let build = |project: &Project, text: &str| {
         project.write("image/Dockerfile", &format!("FROM busybox\nLABEL made={text}\n"));
         Berth::new(project, ["build", "--tag", &name, "image"]).run().assert_succeeds();

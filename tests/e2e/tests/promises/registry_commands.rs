@@ -25,10 +25,7 @@ impl Fixture {
 
     #[track_caller]
     fn json(&self, args: &[&str]) -> Value {
-        let outcome = self.berth(args, "");
-        outcome.assert_succeeds();
-        let text = &outcome.stdout;
-        serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in: {text}"))
+        self.berth(args, "").json()
     }
 
     fn listed(&self) -> Value {

@@ -28,8 +28,7 @@ impl Fixture {
 
     #[track_caller]
     fn json(&self, args: &[&str]) -> Value {
-        let text = self.says(args);
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error} in: {text}"))
+        self.berth(args, "").json()
     }
 
     /// A Worker that answers with what the store has as `KEY`.

@@ -136,8 +136,7 @@ fn a_version_that_comes_back_brings_its_image_and_the_same_image_goes_on() {
     assert_eq!(instance(), before, "that of the version before, too");
 
     let listed = platform.client(&paired.project, &["versions", "list", "--json"]);
-    listed.assert_succeeds();
-    let versions: serde_json::Value = serde_json::from_str(&listed.stdout).expect("JSON");
+    let versions = listed.json();
     let first = versions.as_array().expect("a list").iter().find(|one| one["number"] == 1);
     let first = first.and_then(|one| one["id"].as_str()).expect("the first version");
     platform.client(&paired.project, &["rollback", first, "--force"]).assert_succeeds();

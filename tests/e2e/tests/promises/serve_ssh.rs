@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use e2e::{
-    Berth, NEWEST, Outcome, Platform, Project, Tool, berth_binary, instance_id, readable_files_with,
+    Berth, Hello, NEWEST, Outcome, Platform, Project, Tool, berth_binary, instance_id,
+    readable_files_with,
 };
 use serde_json::{Value, json};
 use tungstenite::client::IntoClientRequest as _;
 use tungstenite::{Error, HandshakeError};
 
-const NAME: &str = "hello-containers";
+const NAME: &str = Hello::NAME;
 /// What `ssh` ends with when it is not let in.
 const NOT_LET_IN: i32 = 255;
 
@@ -26,14 +27,11 @@ struct Fixture {
 impl Fixture {
     /// `hello` with a shell in its image and keys in its configuration, deployed.
     fn deployed(settings: impl FnOnce(&Fixture) -> Value) -> Self {
-        let project = Project::example("hello");
-        project.replace("Dockerfile", "FROM scratch", "FROM busybox");
-        // What is looked at here takes longer than its containers sleep after.
-        project.replace("src/index.ts", "sleepAfter = \"10s\"", "sleepAfter = \"10m\"");
+        let Hello { platform, project } = Hello::start();
         // Keys are those of the configuration at once: no instance has to be replaced for them.
         project.configure(|config| config["containers"][0]["rollout_kind"] = json!("none"));
         let keys = tempfile::tempdir().expect("make a folder");
-        let fixture = Self { platform: Platform::start(), project, keys };
+        let fixture = Self { platform, project, keys };
         let settings = settings(&fixture);
         fixture.deploy(&settings);
         fixture

@@ -83,9 +83,8 @@ fn snapshots(project: &Project, args: &[&str]) -> e2e::Outcome {
 }
 
 fn listed(project: &Project) -> Vec<Value> {
-    let outcome = snapshots(project, &["list", "--json"]);
-    outcome.assert_succeeds();
-    serde_json::from_str(&outcome.stdout).expect("a list")
+    let listed = snapshots(project, &["list", "--json"]).json();
+    listed.as_array().expect("a list").clone()
 }
 
 #[test]

@@ -290,8 +290,9 @@ async fn credentials(
     let domain = args.domain.as_deref().unwrap_or(own);
     let mut permissions = Vec::new();
     permissions.extend(args.pull.then_some("pull"));
-    permissions.extend(args.push.then_some("push"));
-    let wanted = json!({"expiration_minutes": args.expiration_minutes, "permissions": permissions});
+    permissions.extend(args.terms.push.then_some("push"));
+    let minutes = args.terms.expiration_minutes;
+    let wanted = json!({"expiration_minutes": minutes, "permissions": permissions});
     let path = client.path(&format!("{REGISTRIES}/{}/credentials", escaped(domain)));
     let given: Value = client
         .ask(Request::post(path).json(&wanted))

@@ -16,7 +16,7 @@ pub(crate) fn run(args: &CredentialsArgs, printer: &Printer) -> Result<(), CliEr
     }
     let mut permissions = Vec::new();
     permissions.extend(args.pull.then_some(Permission::Pull));
-    permissions.extend(args.push.then_some(Permission::Push));
+    permissions.extend(args.terms.push.then_some(Permission::Push));
     if permissions.is_empty() {
         // Not by `-p`: a process list would show it.
         return Err(CliError::new(Kind::Usage, "a credential is for --pull, --push or both").hint(
@@ -24,14 +24,14 @@ pub(crate) fn run(args: &CredentialsArgs, printer: &Printer) -> Result<(), CliEr
              docker login -u v1 --password-stdin localhost:5000",
         ));
     }
-    let account = &args.place.account;
-    let given = Credential::issue(&key, account, &permissions, args.expiration_minutes);
+    let (account, minutes) = (&args.place.account, args.terms.expiration_minutes);
+    let given = Credential::issue(&key, account, &permissions, minutes);
     if args.json {
         let shown = json!({
             "account_id": account,
             "username": given.username,
             "password": given.password,
-            "expiration_minutes": args.expiration_minutes,
+            "expiration_minutes": minutes,
         });
         printer.data(format_args!("{shown:#}"));
     } else {

@@ -15,8 +15,7 @@ pub(super) async fn look_at(
     id: &str,
     asked: Asked,
 ) -> Result<Response<Body>, Failure> {
-    let path = path(&asked)?;
-    containers.find_instance(id)?;
+    let path = path_in(containers, id, &asked)?;
     let found = containers.platform.look_at(id, &path).await.map_err(refused)?;
     found.map(|file| success(&file)).ok_or_else(|| Failure::no_file(&path))
 }
@@ -27,8 +26,7 @@ pub(super) async fn read(
     asked: Asked,
 ) -> Result<Response<Body>, Failure> {
     let handshake = Handshake::parse(&asked.head, PROTOCOL)?;
-    let path = path(&asked)?;
-    containers.find_instance(id)?;
+    let path = path_in(containers, id, &asked)?;
     let archive = containers.platform.read_archive(id, &path).await.map_err(refused)?;
     let archive = archive.ok_or_else(|| Failure::no_file(&path))?;
     Ok(handshake.accept(asked.head, asked.body, move |connection| async move {
@@ -43,14 +41,16 @@ pub(super) async fn write(
     id: &str,
     asked: Asked,
 ) -> Result<Response<Body>, Failure> {
-    let path = path(&asked)?;
-    containers.find_instance(id)?;
+    let path = path_in(containers, id, &asked)?;
     containers.platform.write_archive(id, &path, asked.body).await.map_err(refused)?;
     Ok(success(&UnpackedAt { path }))
 }
 
-/// The path that a request names.
-fn path(asked: &Asked) -> Result<String, Failure> {
+/// The path that a request names in an instance that is there.
+fn path_in(containers: &Containers, id: &str, asked: &Asked) -> Result<String, Failure> {
     let path = asked.query("path").filter(|path| !path.is_empty() && !path.contains('\0'));
-    path.ok_or_else(|| Failure::bad_request("VALIDATE_INPUT: path: the request names none"))
+    let path =
+        path.ok_or_else(|| Failure::bad_request("VALIDATE_INPUT: path: the request names none"))?;
+    containers.find_instance(id)?;
+    Ok(path)
 }

@@ -9,7 +9,28 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use image::{Digest, Outcome, Progress, PullOptions, Stream, Task, TaskId, TaskKind};
+use image::{Digest, ImageStore, Outcome, Progress, PullOptions, Stream, Task, TaskId, TaskKind};
+
+/// A store in a folder of its own.
+pub(crate) struct Place {
+    pub(crate) _dir: tempfile::TempDir,
+    pub(crate) store: ImageStore,
+}
+
+/// A store with nothing in it.
+pub(crate) fn place() -> Place {
+    let dir = tempfile::tempdir().unwrap();
+    let store = ImageStore::open(dir.path().join("data")).unwrap();
+    Place { _dir: dir, store }
+}
+
+/// The layers of an image: the second one hides a file of the first.
+pub(crate) fn layers() -> Vec<Vec<u8>> {
+    vec![
+        tar(&[("etc/", "", 0o755), ("etc/os-release", "one", 0o644), ("gone", "x", 0o644)]),
+        tar(&[("server", "two", 0o755), (".wh.gone", "", 0o644)]),
+    ]
+}
 
 /// A tar archive of files, each with its content and mode.
 pub(crate) fn tar(files: &[(&str, &str, u32)]) -> Vec<u8> {
