@@ -33,7 +33,9 @@ pub(crate) use containers::{
     InstancesArgs, LogsArgs, RolloutArgs, RolloutsCommand, SnapshotsCommand, SnapshotsPlace,
     SshArgs, TopArgs,
 };
-pub(crate) use deploy::{ContainersRollout, DeployArgs};
+pub(crate) use deploy::{
+    ContainersRollout, DeployArgs, Notes, ProjectPlace, UploadArgs, VersionOptions,
+};
 pub(crate) use images::{
     DfArgs, ExportArgs, ExportFormat, Filter, HistoryArgs, ImagesCommand, ImportArgs, InspectArgs,
     LsArgs, PruneArgs, PullArgs, PushArgs, RmArgs, TagArgs,
@@ -59,8 +61,8 @@ pub(crate) use serve::{
 pub(crate) use tail::{TailArgs, TailFormat, TailStatus};
 pub(crate) use tls::{Tls, follow, listener_tls};
 pub(crate) use worker::{
-    DeploymentsArgs, DeploymentsCommand, RollbackArgs, SecretArgs, SecretCommand, VersionsArgs,
-    VersionsCommand, WorkerPlace,
+    DeploymentsArgs, DeploymentsCommand, RollbackArgs, SecretArgs, SecretCommand,
+    VersionSecretCommand, VersionsArgs, VersionsCommand, WorkerPlace,
 };
 
 /// Serverless containers that you own: Cloudflare Containers on any Linux machine.

@@ -1,4 +1,4 @@
-//! What `berth deploy` is made of; `commands/deploy.rs` puts it together.
+//! What `berth deploy` and `berth versions upload` are made of; their files in `commands` put it together.
 
 pub(crate) mod applications;
 pub(crate) mod assets;
@@ -11,3 +11,4 @@ pub(crate) mod project;
 pub(crate) mod registry;
 pub(crate) mod script;
 pub(crate) mod triggers;
+pub(crate) mod version;

@@ -14,6 +14,7 @@ mod ingress;
 mod paths;
 mod printer;
 mod sandboxes;
+mod secrets;
 mod serve;
 
 use std::process::ExitCode;

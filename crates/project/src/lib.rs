@@ -14,3 +14,4 @@ mod tree;
 pub use bundle::{Bundle, BundleError, BundleOptions, Module, ModuleKind, bundle};
 pub use config::{Config, ConfigError};
 pub use diagnostic::{Diagnostic, Severity};
+pub use parse::dotenv::parse as parse_dot_env;

@@ -10,6 +10,8 @@ const NOT_ALLOWED: u64 = 10000;
 const NOT_VALID: u64 = 10021;
 /// Its code for a secret that a binding wants and nobody has put.
 const NO_SECRET: u64 = 10057;
+/// Its code for a change of what serves where a newer version waits.
+const NEWER_WAITS: u64 = 10215;
 /// Its code for a path that there is not.
 const NO_ROUTE: u64 = 7003;
 /// The code of a change that somebody else was faster with.
@@ -62,9 +64,13 @@ impl ApiError {
     fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Refused { code: NOT_ALLOWED, .. } => Some(GET_A_TOKEN),
-            Self::Refused { code: NO_SECRET, .. } => {
-                Some("put the secret first: `berth secret put NAME`")
-            }
+            Self::Refused { code: NO_SECRET, .. } => Some(
+                "put the secret first: `berth secret put NAME`; or bring it with the code: `--secrets-file`",
+            ),
+            Self::Refused { code: NEWER_WAITS, .. } => Some(
+                "`berth versions secret put` makes a version with the secret, which `berth versions deploy` \
+                 lets serve",
+            ),
             Self::Refused { message, .. } if message.starts_with(NO_INSTANCE) => {
                 Some("`berth containers instances APPLICATION` shows which there are")
             }

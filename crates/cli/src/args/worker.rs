@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::deploy::{Notes, UploadArgs};
+
 /// Which Worker is meant.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct WorkerPlace {
@@ -48,7 +50,8 @@ pub(crate) enum SecretCommand {
         #[arg(short = 'y', long)]
         force: bool,
     },
-    /// Set several secrets at once, of a JSON object of their texts; `null` deletes one.
+    /// Set several secrets at once: a JSON object of their texts, of which `null` deletes one, or lines
+    /// as of a `.env` file.
     Bulk {
         /// The file [default: standard input].
         file: Option<PathBuf>,
@@ -65,6 +68,8 @@ pub(crate) struct VersionsArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum VersionsCommand {
+    /// Upload a version that does not serve yet; containers stay as they are.
+    Upload(Box<UploadArgs>),
     /// List them, the newest first.
     #[command(visible_alias = "ls")]
     List {
@@ -91,6 +96,44 @@ pub(crate) enum VersionsCommand {
         /// Ask nothing.
         #[arg(short, long, visible_alias = "force")]
         yes: bool,
+    },
+    /// Secrets of a version like the newest one, which does not serve yet.
+    #[command(subcommand)]
+    Secret(VersionSecretCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VersionSecretCommand {
+    /// Make a version with a secret: its text is asked for, or read from standard input.
+    Put {
+        /// Its name in the Worker's `env`.
+        key: String,
+        #[command(flatten)]
+        notes: Notes,
+    },
+    /// List the names of the newest version's secrets.
+    #[command(visible_alias = "ls")]
+    List {
+        /// Print them as JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a version without a secret.
+    Delete {
+        /// Its name.
+        key: String,
+        /// Ask nothing.
+        #[arg(short = 'y', long)]
+        force: bool,
+        #[command(flatten)]
+        notes: Notes,
+    },
+    /// Make a version with several secrets, read as of `berth secret bulk`.
+    Bulk {
+        /// The file [default: standard input].
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        notes: Notes,
     },
 }
 

@@ -1,7 +1,5 @@
 //! `berth secret`: what a Worker finds in its `env` and nobody can read back.
 
-use std::collections::BTreeMap;
-use std::io::Read as _;
 use std::path::Path;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -10,12 +8,10 @@ use serde_json::{Value, json};
 use super::worker::Worker;
 use crate::api::{Request, failed};
 use crate::args::{SecretArgs, SecretCommand};
-use crate::error::{CliError, Kind};
+use crate::error::CliError;
 use crate::human::{confirm, print_json, read_secret, table};
 use crate::printer::Printer;
-
-/// Longest text or file that is read.
-const MOST_BYTES: u64 = 4 * 1024 * 1024;
+use crate::secrets::{self, Secrets};
 
 pub(crate) async fn run(args: &SecretArgs, printer: &Printer) -> Result<(), CliError> {
     let worker = Worker::find(&args.place, printer).await?;
@@ -28,7 +24,7 @@ pub(crate) async fn run(args: &SecretArgs, printer: &Printer) -> Result<(), CliE
 }
 
 async fn put(worker: &Worker, key: &str, printer: &Printer) -> Result<(), CliError> {
-    let text = read_secret(&format!("Text of {key}"), printer)?;
+    let text = text_of(key, printer)?;
     let body = json!({"name": key, "text": text, "type": "secret_text"});
     let _: Value = worker
         .client
@@ -39,12 +35,23 @@ async fn put(worker: &Worker, key: &str, printer: &Printer) -> Result<(), CliErr
     Ok(())
 }
 
-async fn list(worker: &Worker, as_json: bool, printer: &Printer) -> Result<(), CliError> {
-    let all: Vec<Value> = worker
-        .client
-        .ask(Request::get(worker.path("/secrets")))
-        .await
-        .map_err(failed(&format!("list the secrets of \"{}\"", worker.name)))?;
+/// The text of a secret, asked for or read from standard input.
+pub(super) fn text_of(key: &str, printer: &Printer) -> Result<String, CliError> {
+    read_secret(&format!("Text of {key}"), printer)
+}
+
+/// The secrets of the newest version, without their texts.
+pub(super) async fn all(worker: &Worker) -> Result<Vec<Value>, CliError> {
+    let asked = worker.client.ask(Request::get(worker.path("/secrets"))).await;
+    asked.map_err(failed(&format!("list the secrets of \"{}\"", worker.name)))
+}
+
+pub(super) async fn list(
+    worker: &Worker,
+    as_json: bool,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    let all = all(worker).await?;
     if as_json {
         return print_json(&all, printer);
     }
@@ -79,12 +86,7 @@ async fn delete(
 }
 
 async fn bulk(worker: &Worker, file: Option<&Path>, printer: &Printer) -> Result<(), CliError> {
-    let text = match file {
-        Some(file) => fs_err::read_to_string(file)
-            .map_err(|error| CliError::failure("read the secrets", error))?,
-        None => stdin()?,
-    };
-    let secrets = parse(&text)?;
+    let secrets = secrets::read(file)?;
     let body = json!({ "secrets": patch(&secrets) });
     let _: Value = worker
         .client
@@ -97,22 +99,8 @@ async fn bulk(worker: &Worker, file: Option<&Path>, printer: &Printer) -> Result
     Ok(())
 }
 
-fn stdin() -> Result<String, CliError> {
-    let mut text = String::new();
-    let read = std::io::stdin().take(MOST_BYTES).read_to_string(&mut text);
-    read.map_err(|error| CliError::failure("read standard input", error))?;
-    Ok(text)
-}
-
-/// Texts by their names. Only the place of a mistake is told: they are secrets.
-fn parse(text: &str) -> Result<BTreeMap<String, Option<String>>, CliError> {
-    serde_json::from_str(text).map_err(|error| {
-        let text = format!("the secrets are no JSON object of texts, from line {}", error.line());
-        CliError::new(Kind::Usage, text).hint("write {\"NAME\": \"text\", \"NO_LONGER\": null}")
-    })
-}
-
-fn patch(secrets: &BTreeMap<String, Option<String>>) -> Value {
+/// What is asked of the API: `null` deletes one. Pure.
+pub(super) fn patch(secrets: &Secrets) -> Value {
     let one = |(name, text): (&String, &Option<String>)| {
         let secret = |text| json!({"name": name, "text": text, "type": "secret_text"});
         (name.clone(), text.as_ref().map_or(Value::Null, secret))
@@ -126,10 +114,8 @@ mod tests {
 
     #[test]
     fn texts_are_set_and_nothing_deletes() {
-        let secrets = parse(r#"{"A": "1", "B": null}"#).unwrap();
+        let secrets = Secrets::from([("A".into(), Some("1".into())), ("B".into(), None)]);
         let expected = json!({"A": {"name": "A", "text": "1", "type": "secret_text"}, "B": null});
         assert_eq!(patch(&secrets), expected);
-        let error = parse("{\"A\": hush}").unwrap_err().to_string();
-        assert!(error.contains("line 1") && !error.contains("hush"), "{error}");
     }
 }

@@ -1,5 +1,8 @@
 //! `berth versions` and `berth deployments`: what a Worker was, and which of it has served.
 
+mod secret;
+mod upload;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -11,11 +14,16 @@ use crate::human::{ago, confirm_or, print_json, table};
 use crate::printer::Printer;
 
 pub(crate) async fn run(args: &VersionsArgs, printer: &Printer) -> Result<(), CliError> {
-    let worker = Worker::find(&args.place, printer).await?;
+    let worker = || Worker::find(&args.place, printer);
     match &args.command {
-        VersionsCommand::List { json } => list(&worker, *json, printer).await,
-        VersionsCommand::View { version, json } => view(&worker, version, *json, printer).await,
+        VersionsCommand::Upload(options) => upload::run(&args.place, options, printer).await,
+        VersionsCommand::Secret(command) => secret::run(&worker().await?, command, printer).await,
+        VersionsCommand::List { json } => list(&worker().await?, *json, printer).await,
+        VersionsCommand::View { version, json } => {
+            view(&worker().await?, version, *json, printer).await
+        }
         VersionsCommand::Deploy { shares: said, message, yes } => {
+            let worker = worker().await?;
             let shares = shares(said)?;
             let names = shares.iter().map(|(version, percent)| format!("{version} ({percent}%)"));
             let names = names.collect::<Vec<_>>().join(" and ");
@@ -29,6 +37,12 @@ pub(crate) async fn run(args: &VersionsArgs, printer: &Printer) -> Result<(), Cl
             Ok(())
         }
     }
+}
+
+/// Says which version there is now, and how it comes to serve.
+fn made(version: &str, printer: &Printer) {
+    printer.data(format_args!("Worker Version ID: {version}"));
+    printer.info(format_args!("It does not serve yet: `berth versions deploy {version}` lets it"));
 }
 
 /// Lets versions serve, each its share of the requests in percent.

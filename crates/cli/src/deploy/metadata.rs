@@ -16,10 +16,8 @@ pub(crate) struct Given<'a> {
     pub(crate) assets: Option<Assets>,
     /// Whether the containers switch together with the code, and what they become.
     pub(crate) berth: Option<Value>,
-    /// `--message`.
-    pub(crate) message: Option<&'a str>,
-    /// `--tag`.
-    pub(crate) tag: Option<&'a str>,
+    /// `--message` and `--tag`.
+    pub(crate) annotations: BTreeMap<&'static str, &'a str>,
 }
 
 /// Static files that were uploaded.
@@ -61,16 +59,13 @@ pub(crate) fn metadata(config: &Config, given: Given<'_>) -> Value {
     if let Some(berth) = given.berth {
         set("berth", berth);
     }
-    let annotations = [("workers/message", given.message), ("workers/tag", given.tag)];
-    let annotations: BTreeMap<_, _> =
-        annotations.into_iter().filter_map(|(name, text)| Some((name, text?))).collect();
-    if !annotations.is_empty() {
-        set("annotations", json!(annotations));
+    if !given.annotations.is_empty() {
+        set("annotations", json!(given.annotations));
     }
     Value::Object(all)
 }
 
-/// Kinds of bindings that stay although the upload does not name them: secrets are put apart.
+/// Kinds of bindings that stay although the upload does not name them: secrets are put apart as well.
 fn kept(with_vars: bool) -> Vec<&'static str> {
     let vars: &[_] = if with_vars { &["plain_text", "json"] } else { &[] };
     vars.iter().copied().chain(["secret_text", "secret_key"]).collect()
@@ -83,9 +78,14 @@ pub(crate) fn bindings(config: &Config) -> Vec<Value> {
         value => json!({"name": name, "type": "json", "json": value}),
     };
     let mut all: Vec<Value> = config.vars.iter().map(variable).collect();
-    let secrets = config.deploy.required_secrets.iter();
+    all.extend(config.secrets.iter().map(|(name, text)| {
+        json!({"name": name, "type": "secret_text",
+            "text": text.expose()})
+    }));
+    let required = config.deploy.required_secrets.iter();
+    let required = required.filter(|name| !config.secrets.contains_key(*name));
     // The API refuses the upload where the version before has none of that name.
-    all.extend(secrets.map(|name| json!({"name": name, "type": "inherit"})));
+    all.extend(required.map(|name| json!({"name": name, "type": "inherit"})));
     all.extend(config.durable_objects.iter().map(|object| {
         json!({"name": object.name, "type": "durable_object_namespace",
             "class_name": object.class_name})
@@ -134,7 +134,7 @@ pub(crate) fn described(binding: &Value) -> [String; 3] {
     let (kind, what) = match binding["type"].as_str().unwrap_or_default() {
         "plain_text" => ("Environment Variable", format!("\"{}\"", text("text"))),
         "json" => ("Environment Variable", binding["json"].to_string()),
-        "inherit" => ("Secret", String::new()),
+        "inherit" | "secret_text" => ("Secret", String::new()),
         "durable_object_namespace" => ("Durable Object", text("class_name")),
         "service" => ("Worker", text("service")),
         "secrets_store_secret" => ("Secrets Store Secret", text("secret_name")),
@@ -147,7 +147,7 @@ pub(crate) fn described(binding: &Value) -> [String; 3] {
 
 #[cfg(test)]
 mod tests {
-    use project::config::Purpose;
+    use project::config::{Purpose, Secret};
 
     use super::*;
 
@@ -178,8 +178,7 @@ mod tests {
             migrations,
             assets: Some(assets),
             berth: crate::deploy::applications::switch(&config, &BTreeMap::new()),
-            message: Some("m"),
-            tag: None,
+            annotations: BTreeMap::from([("workers/message", "m")]),
         };
         let expected = json!({
             "main_module": "i.js",
@@ -223,6 +222,22 @@ mod tests {
         assert_eq!(application["configuration"]["image"], json!("r/a-k@sha256:0"));
         let given = Given { berth: Some(berth.clone()), ..Given::default() };
         assert_eq!(metadata(&config, given)["berth"], berth);
+    }
+
+    #[test]
+    fn a_secret_that_comes_along_is_not_inherited_and_its_text_is_not_shown() {
+        let mut config = config(
+            r#"{"name": "a", "main": "i.js", "compatibility_date": "2026-08-01",
+            "secrets": {"required": ["S", "T"]}}"#,
+        );
+        config.secrets.insert("S".into(), Secret::new("hush"));
+        let all = bindings(&config);
+        let expected = [
+            json!({"name": "S", "type": "secret_text", "text": "hush"}),
+            json!({"name": "T", "type": "inherit"}),
+        ];
+        assert_eq!(all, expected);
+        assert_eq!(described(&all[0]), ["env.S", "Secret", ""]);
     }
 
     #[test]

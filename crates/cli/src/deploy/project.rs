@@ -3,33 +3,41 @@
 use ::project::config::{Config, Purpose, RolloutKind};
 use model::ApplicationImages;
 
-use crate::args::{ContainersRollout, DeployArgs};
+use crate::args::{ContainersRollout, ProjectPlace, VersionOptions};
 use crate::dev::project::load;
 use crate::error::{CliError, Kind};
 use crate::printer::Printer;
+use crate::secrets;
 
-/// Reads the configuration, and refuses what nobody could deploy.
-pub(crate) fn read(args: &DeployArgs, printer: &Printer) -> Result<Config, CliError> {
-    let mut config = load(Purpose::Deploy, args.place.path(), args.place.env.as_deref(), printer)?;
-    config.bundling.minify |= args.minify;
-    config.deploy.keep_vars |= args.keep_vars;
-    for (name, value) in &args.vars {
+/// Reads the configuration, and refuses what nobody could upload.
+pub(crate) fn read(
+    place: &ProjectPlace,
+    options: &VersionOptions,
+    printer: &Printer,
+) -> Result<Config, CliError> {
+    let mut config = load(Purpose::Deploy, place.path(), place.env.as_deref(), printer)?;
+    config.bundling.minify |= options.minify;
+    config.deploy.keep_vars |= options.keep_vars;
+    for (name, value) in &options.vars {
         config.vars.insert(name.clone(), value.clone().into());
     }
+    if let Some(file) = &options.secrets_file {
+        config.secrets = secrets::read_texts(file)?;
+        config.vars.retain(|name, _| !config.secrets.contains_key(name));
+    }
     check(&config)?;
-    check_switch(&config, args)?;
     Ok(config)
 }
 
 /// Where containers switch together with the code there are no steps, and none stays as it is.
-fn check_switch(config: &Config, args: &DeployArgs) -> Result<(), CliError> {
+pub(crate) fn check_switch(config: &Config, rollout: ContainersRollout) -> Result<(), CliError> {
     if !config.berth.atomic {
         return Ok(());
     }
     let text = |what: &str| {
         format!("`berth.atomic`: the containers switch together with the code, and {what}")
     };
-    if args.containers_rollout == ContainersRollout::None {
+    if rollout == ContainersRollout::None {
         let text = text("`--containers-rollout none` leaves them as they are");
         return Err(CliError::new(Kind::Config, text).hint("leave one of the two out"));
     }
@@ -42,6 +50,16 @@ fn check_switch(config: &Config, args: &DeployArgs) -> Result<(), CliError> {
             Err(CliError::new(Kind::Config, text).hint("leave one of the two out"))
         }
     }
+}
+
+/// Where containers switch together with the code, no code waits without them.
+pub(crate) fn check_waits(config: &Config) -> Result<(), CliError> {
+    if !config.berth.atomic {
+        return Ok(());
+    }
+    let text = "`berth.atomic`: the containers switch together with the code, so each version serves when \
+                it is uploaded";
+    Err(CliError::new(Kind::Config, text).hint("`berth deploy` brings both"))
 }
 
 fn check(config: &Config) -> Result<(), CliError> {

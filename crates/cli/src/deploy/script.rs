@@ -16,37 +16,50 @@ pub(crate) struct Known {
     pub(crate) migration_tag: Option<String>,
 }
 
+/// What becomes of a version that is uploaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// It serves at once.
+    Serves,
+    /// It waits for somebody to deploy it.
+    Waits,
+}
+
 /// What an upload has led to.
 #[derive(Debug)]
 pub(crate) struct Uploaded {
-    pub(crate) version: Uuid,
+    pub(crate) version: String,
     pub(crate) startup_ms: u64,
 }
 
 #[derive(Deserialize)]
 struct Answer {
-    deployment_id: Uuid,
+    /// The version, or the Worker of one that serves.
+    id: String,
+    /// The version, if it serves.
+    deployment_id: Option<Uuid>,
     #[serde(default)]
     startup_time_ms: u64,
 }
 
-/// Asks what is there: also the first question to the platform, before anything is built.
-pub(crate) async fn known(client: &Client, name: &str) -> Result<Known, CliError> {
+/// Asks what is there, if it is: also the first question to the platform, before anything is built.
+pub(crate) async fn known(client: &Client, name: &str) -> Result<Option<Known>, CliError> {
     let path = client.path(&format!("/workers/services/{name}"));
     let service: Option<Value> =
         client.find(Request::get(path)).await.map_err(failed("ask the platform for the Worker"))?;
-    let tag = service.and_then(|service| {
-        service["default_environment"]["script"]["migration_tag"].as_str().map(str::to_owned)
-    });
-    Ok(Known { migration_tag: tag })
+    Ok(service.map(|service| {
+        let tag = service["default_environment"]["script"]["migration_tag"].as_str();
+        Known { migration_tag: tag.map(str::to_owned) }
+    }))
 }
 
-/// Uploads a version; it serves when this returns, unless it is refused: then nothing has changed.
+/// Uploads a version. When this returns it serves, if it is to; where it is refused nothing has changed.
 pub(crate) async fn upload(
     client: &Client,
     config: &Config,
     metadata: &Value,
     bundle: &Bundle,
+    then: Then,
 ) -> Result<Uploaded, CliError> {
     let mut form = Form::new().text("metadata", &metadata.to_string());
     for module in &bundle.modules {
@@ -55,15 +68,23 @@ pub(crate) async fn upload(
     if let Some(map) = bundle.source_map.as_ref().filter(|_| config.deploy.source_maps) {
         form = form.file(&format!("{}.map", bundle.main), "application/source-map", map);
     }
-    let path = format!(
-        "{}?excludeScript=true&bindings_inherit=strict",
-        client.path(&format!("/workers/scripts/{}", config.name))
-    );
+    let script = client.path(&format!("/workers/scripts/{}", config.name));
+    let (request, attempt) = match then {
+        Then::Serves => {
+            let path = format!("{script}?excludeScript=true&bindings_inherit=strict");
+            (Request::put(path), "deploy the Worker")
+        }
+        Then::Waits => {
+            let path = format!("{script}/versions?bindings_inherit=strict");
+            (Request::post(path), "upload a version of the Worker")
+        }
+    };
     let answer: Answer = client
-        .ask(Request::put(path).form(form))
+        .ask(request.form(form))
         .await
-        .map_err(failed(&format!("deploy the Worker \"{}\"", config.name)))?;
-    Ok(Uploaded { version: answer.deployment_id, startup_ms: answer.startup_time_ms })
+        .map_err(failed(&format!("{attempt} \"{}\"", config.name)))?;
+    let version = answer.deployment_id.map_or(answer.id, |id| id.to_string());
+    Ok(Uploaded { version, startup_ms: answer.startup_time_ms })
 }
 
 fn kind(kind: ModuleKind) -> &'static str {

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 /// Keys and values in the order of the file; a later one of the same key wins.
 pub(crate) type Pairs = Vec<(String, String)>;
 
-/// Parses a file.
-pub(crate) fn parse(text: &str) -> Pairs {
+/// The keys and values of a `.env` file's text, in its order; a later one of the same key wins.
+/// References in values are not expanded.
+#[must_use]
+pub fn parse(text: &str) -> Pairs {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut pairs = Pairs::new();
     let mut rest = text.as_str();

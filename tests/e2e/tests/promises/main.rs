@@ -88,6 +88,7 @@ mod status_hooks;
 mod stop_grace;
 mod tail_command;
 mod terminal_output;
+mod version_commands;
 mod websocket;
 mod worker_commands;
 mod wrangler_dev;
