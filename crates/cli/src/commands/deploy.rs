@@ -104,7 +104,10 @@ impl Ready {
         let began = Instant::now();
         let Self { config, bundle, files, built } = self;
         // An image that cannot be pushed leaves the old code where it is.
-        let images = images::push(client, target, &config, &built, stop, printer).await?;
+        let images = match args.containers_rollout {
+            ContainersRollout::None => images::kept(client, &config).await?,
+            _ => images::push(client, target, &config, &built, stop, printer).await?,
+        };
         let assets = match &files {
             Some(files) => Some(assets::upload(client, &config, files, printer).await?),
             None => None,
@@ -121,7 +124,8 @@ impl Ready {
             main: bundle.modules.first().map(|_| bundle.main.as_str()),
             migrations: migrations::wanted(&config.deploy.migrations, made),
             assets,
-            berth: applications::switch(&config, &images),
+            choices: images.choices,
+            berth: applications::switch(&config, &images.whole),
             message: args.message.as_deref(),
             tag: args.tag.as_deref(),
         };
@@ -136,7 +140,7 @@ impl Ready {
                 printer.success(format_args!("Switched the containers {name} with the code"));
             }
         } else if mode != ContainersRollout::None && !config.containers.is_empty() {
-            applications::apply(client, &config, &images, mode, printer).await?;
+            applications::apply(client, &config, &images.whole, mode, printer).await?;
         }
         let triggers = triggers::set(client, &config).await?;
         done(&config, &uploaded, &triggers, printer);
