@@ -34,7 +34,7 @@ pub(crate) use containers::{
     SshArgs, TopArgs,
 };
 pub(crate) use deploy::{
-    ContainersRollout, DeployArgs, Notes, ProjectPlace, UploadArgs, VersionOptions,
+    Builds, ContainersRollout, DeployArgs, Notes, ProjectPlace, UploadArgs, VersionOptions,
 };
 pub(crate) use images::{
     DfArgs, ExportArgs, ExportFormat, Filter, HistoryArgs, ImagesCommand, ImportArgs, InspectArgs,

@@ -3,6 +3,7 @@
 pub(crate) mod applications;
 pub(crate) mod assets;
 pub(crate) mod assets_folder;
+pub(crate) mod choices;
 pub(crate) mod differences;
 pub(crate) mod images;
 pub(crate) mod metadata;

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
-use super::deploy::{ContainersRollout, ProjectPlace};
+use super::deploy::{Builds, ContainersRollout, ProjectPlace};
+use super::parse_time;
 use super::platform_images::{ContainersBuildArgs, ContainersPushArgs, PlatformImagesArgs};
 use super::registries::RegistriesArgs;
-use super::{Mirrors, parse_build_arg, parse_time};
 
 #[derive(Debug, Parser)]
 pub(crate) struct ContainersArgs {
@@ -151,11 +151,8 @@ pub(crate) struct ApplyArgs {
     /// How running instances get a new image, and what else is new.
     #[arg(long, value_enum, default_value_t = ContainersRollout::Gradual)]
     pub(crate) containers_rollout: ContainersRollout,
-    /// A build argument for every Dockerfile, over `image_vars`; may be given again.
-    #[arg(long = "build-arg", value_name = "KEY=VALUE", value_parser = parse_build_arg)]
-    pub(crate) build_args: Vec<(String, String)>,
     #[command(flatten)]
-    pub(crate) mirrors: Mirrors,
+    pub(crate) builds: Builds,
 }
 
 #[derive(Debug, Parser)]

@@ -59,6 +59,16 @@ impl Notes {
     }
 }
 
+/// How the images of a project are built.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Builds {
+    /// A build argument for every Dockerfile, over `image_vars`; may be given again.
+    #[arg(long = "build-arg", value_name = "KEY=VALUE", value_parser = parse_build_arg)]
+    pub(crate) build_args: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(crate) mirrors: Mirrors,
+}
+
 /// What a new version is made of, whether it serves at once or not.
 #[derive(Debug, clap::Args)]
 pub(crate) struct VersionOptions {
@@ -80,6 +90,8 @@ pub(crate) struct VersionOptions {
     pub(crate) minify: bool,
     #[command(flatten)]
     pub(crate) notes: Notes,
+    #[command(flatten)]
+    pub(crate) builds: Builds,
 }
 
 #[derive(Debug, Parser)]
@@ -91,11 +103,6 @@ pub(crate) struct DeployArgs {
     /// How running instances get a new image.
     #[arg(long, value_enum, default_value_t = ContainersRollout::Gradual)]
     pub(crate) containers_rollout: ContainersRollout,
-    /// A build argument for every Dockerfile, over `image_vars`; may be given again.
-    #[arg(long = "build-arg", value_name = "KEY=VALUE", value_parser = parse_build_arg)]
-    pub(crate) build_args: Vec<(String, String)>,
-    #[command(flatten)]
-    pub(crate) mirrors: Mirrors,
 }
 
 /// Options of `berth versions upload`, beside those that name a Worker.

@@ -26,7 +26,7 @@ pub(crate) async fn run(args: DeployArgs, printer: &Printer) -> Result<(), CliEr
     // It ends by itself when it is interrupted, and cleans up.
     let built = match args.containers_rollout {
         ContainersRollout::None => Built::default(),
-        _ => images::build(&ready.config, &args.mirrors, &args.build_args, &stop, printer).await?,
+        _ => images::build(&ready.config, &args.version.builds, &stop, printer).await?,
     };
     ready.tell(printer);
     let Some(platform) = platform else {
@@ -48,7 +48,10 @@ async fn deploy(
     let Platform { target, client, known } = platform;
     let config = &ready.config;
     // An image that cannot be pushed leaves the old code where it is.
-    let images = images::push(client, target, config, built, stop, printer).await?;
+    let images = match args.containers_rollout {
+        ContainersRollout::None => images::kept(client, config).await?,
+        _ => images::push(client, target, config, built, stop, printer).await?,
+    };
     let made = known.as_ref().and_then(|known| known.migration_tag.as_deref());
     if migrations::is_unknown(&config.deploy.migrations, made) {
         printer.warning(format_args!(
@@ -59,7 +62,8 @@ async fn deploy(
     }
     let given = Given {
         migrations: migrations::wanted(&config.deploy.migrations, made),
-        berth: applications::switch(config, &images),
+        choices: images.choices,
+        berth: applications::switch(config, &images.whole),
         annotations: args.version.notes.annotations(),
         ..Given::default()
     };
@@ -71,7 +75,7 @@ async fn deploy(
             printer.success(format_args!("Switched the containers {name} with the code"));
         }
     } else if mode != ContainersRollout::None && !config.containers.is_empty() {
-        applications::apply(client, config, &images, mode, printer).await?;
+        applications::apply(client, config, &images.whole, mode, printer).await?;
     }
     let triggers = triggers::set(client, config).await?;
     done(config, &uploaded, &triggers, printer);

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ::project::config::{Config, Container, Rollout, RolloutKind};
-use model::InstanceType;
-use serde_json::{Value, json};
+use ::project::config::{Config, Container, Rollout, RolloutKind, Ssh};
+use model::{ApplicationImages, InstanceType};
+use serde_json::{Map, Value, json};
 
 use super::differences::{Difference, differences};
 use crate::api::{Client, Request, failed};
@@ -162,35 +162,35 @@ fn change(container: &Container, known: &Value, wanted: Value, mode: ContainersR
     if differences.is_empty() {
         return Step::Keep { id };
     }
-    let rollout = rollout(&container.rollout, &wanted["configuration"], mode);
+    let rollout = match container.application.images {
+        ApplicationImages::One(_) => rollout(&container.rollout, &wanted["configuration"], mode),
+        // Its images come with the Worker's versions.
+        ApplicationImages::Named(_) => None,
+    };
     Step::Change { id, wanted, differences, rollout }
 }
 
 /// An application as its configuration wants it, but for its name and whose it is.
 fn wanted(container: &Container, image: Option<&str>) -> Value {
     let application = &container.application;
-    let mut configuration = match application.instance_type {
+    let observability = json!({"logs": {"enabled": container.observability.enabled}});
+    let mut configuration = access(&container.ssh);
+    if let ApplicationImages::Named(_) = application.images {
+        let mut wanted =
+            json!({"scheduling_policy": "durable_object", "observability": observability});
+        if !configuration.is_empty() {
+            wanted["configuration"] = configuration.into();
+        }
+        return wanted;
+    }
+    let limits = match application.instance_type {
         InstanceType::Custom { vcpu, memory_mib, disk_mb } => json!({
             "vcpu": vcpu, "memory_mib": memory_mib, "disk": {"size_mb": disk_mb}}),
         named => json!({ "instance_type": named.to_string() }),
     };
+    configuration.extend(limits.as_object().cloned().into_iter().flatten());
     if let Some(image) = image {
-        configuration["image"] = json!(image);
-    }
-    let ssh = &container.ssh;
-    if ssh.enabled.is_some() {
-        configuration["wrangler_ssh"] = json!({ "enabled": ssh.enabled });
-        if let Some(port) = ssh.port {
-            configuration["wrangler_ssh"]["port"] = json!(port);
-        }
-    }
-    if !ssh.authorized_keys.is_empty() {
-        let key = |(name, key): &(String, String)| json!({"name": name, "public_key": key});
-        configuration["authorized_keys"] = ssh.authorized_keys.iter().map(key).collect();
-    }
-    if !ssh.trusted_user_ca_keys.is_empty() {
-        let key = |key: &String| json!({ "public_key": key });
-        configuration["trusted_user_ca_keys"] = ssh.trusted_user_ca_keys.iter().map(key).collect();
+        configuration.insert("image".into(), json!(image));
     }
     let mut constraints = json!({"tiers": [1, 2]});
     let places = &container.constraints;
@@ -208,9 +208,31 @@ fn wanted(container: &Container, image: Option<&str>) -> Value {
         "configuration": configuration,
         "max_instances": application.max_instances,
         "constraints": constraints,
-        "observability": {"logs": {"enabled": container.observability.enabled}},
+        "observability": observability,
         "rollout_active_grace_period": container.rollout.active_grace_period.as_secs(),
     })
+}
+
+/// Who may log in to instances, as a part of a configuration.
+fn access(ssh: &Ssh) -> Map<String, Value> {
+    let mut access = Map::new();
+    let mut set = |name: &str, value: Value| drop(access.insert(name.to_owned(), value));
+    if ssh.enabled.is_some() {
+        let mut wanted = json!({ "enabled": ssh.enabled });
+        if let Some(port) = ssh.port {
+            wanted["port"] = json!(port);
+        }
+        set("wrangler_ssh", wanted);
+    }
+    if !ssh.authorized_keys.is_empty() {
+        let key = |(name, key): &(String, String)| json!({"name": name, "public_key": key});
+        set("authorized_keys", ssh.authorized_keys.iter().map(key).collect());
+    }
+    if !ssh.trusted_user_ca_keys.is_empty() {
+        let key = |key: &String| json!({ "public_key": key });
+        set("trusted_user_ca_keys", ssh.trusted_user_ca_keys.iter().map(key).collect());
+    }
+    access
 }
 
 /// A change keeps what it does not name: keys that the configuration has no more are taken away by
@@ -234,7 +256,8 @@ fn without_old_keys(known: &Value, mut wanted: Value) -> Value {
 /// The same as the API shows it: a type of instance by its numbers.
 fn comparable(wanted: &Value) -> Value {
     let mut wanted = wanted.clone();
-    let Some(configuration) = wanted["configuration"].as_object_mut() else { return wanted };
+    let configuration = wanted.get_mut("configuration").and_then(Value::as_object_mut);
+    let Some(configuration) = configuration else { return wanted };
     let named = configuration.remove("instance_type");
     let named = named.as_ref().and_then(Value::as_str);
     if let Some(Ok(named)) = named.map(InstanceType::from_name) {
@@ -303,6 +326,30 @@ mod tests {
         ] {
             assert!(differs(&shown, &comparable(&change)), "{change}");
         }
+    }
+
+    #[test]
+    fn an_application_whose_objects_choose_says_neither_images_nor_limits() {
+        let config = crate::deploy::metadata::tests::config(
+            r#"{"name": "a", "main": "i.js", "compatibility_date": "2026-08-01",
+            "migrations": [{"tag": "v1", "new_sqlite_classes": ["K"]}],
+            "durable_objects": {"bindings": [{"name": "C", "class_name": "K"}]},
+            "containers": [{"class_name": "K", "scheduling_policy": "durable_object",
+                "ssh": {"enabled": true}, "images": {"py": {"dockerfile": "./Dockerfile"}}}]}"#,
+        );
+        let container = &config.containers[0];
+        let expected = json!({"scheduling_policy": "durable_object",
+            "observability": {"logs": {"enabled": false}},
+            "configuration": {"wrangler_ssh": {"enabled": true}}});
+        assert_eq!(wanted(container, None), expected);
+        let step = |known: &Value| {
+            change(container, known, expected.clone(), ContainersRollout::Immediate)
+        };
+        let mut known = expected.clone();
+        known["id"] = json!("1");
+        assert_eq!(step(&known), Step::Keep { id: "1".to_owned() });
+        known["configuration"]["wrangler_ssh"]["enabled"] = json!(false);
+        assert!(matches!(step(&known), Step::Change { rollout: None, .. }));
     }
 
     #[test]

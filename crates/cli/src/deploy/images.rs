@@ -1,19 +1,21 @@
 //! The images of the containers: built here, and pushed to the platform's registry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use ::project::config::Config;
 use image::{Image, Reference};
 use model::{Application, ApplicationImages, ImageSource};
 use tokio_util::sync::CancellationToken;
 
+use super::choices::{self, Choices};
 use super::registry::PlatformRegistry;
 use crate::api::{Client, Target};
-use crate::args::Mirrors;
+use crate::args::Builds;
 use crate::commands::build::{open_store, workplace::Workplace};
 use crate::commands::doctor::{self, Needs};
 use crate::dev::containers::egress_allow;
-use crate::dev::images::{Images, Made};
+use crate::dev::images::{Images, Made, choice_name};
 use crate::dev::progress::ImageProgress;
 use crate::dev::run_step::SandboxRunStep;
 use crate::error::{CliError, Kind};
@@ -22,30 +24,76 @@ use crate::printer::Printer;
 /// Digits of a digest that make a tag: what was built alike is called alike.
 const TAG: usize = 12;
 
-/// What is built of a project, by the names of the applications; those that name an image of a
-/// registry are not here.
+/// What is built of a project; what a registry has already is not here.
 #[derive(Debug, Default)]
-pub(crate) struct Built(BTreeMap<String, Image>);
+pub(crate) struct Built(Vec<BuiltImage>);
+
+#[derive(Debug)]
+struct BuiltImage {
+    application: String,
+    class: String,
+    /// The name by which objects choose it; `None`: it is that of all.
+    choice: Option<String>,
+    image: Image,
+}
+
+impl BuiltImage {
+    fn repository(&self, worker: &str) -> String {
+        match &self.choice {
+            None => self.application.clone(),
+            Some(name) => choices::repository(worker, &self.class, name),
+        }
+    }
+}
+
+impl fmt::Display for BuiltImage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.choice {
+            None => f.write_str(&self.application),
+            Some(name) => write!(f, "{} {name}", self.application),
+        }
+    }
+}
+
+/// What images are called in registries.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    /// Those of all containers of an application, by its name.
+    pub(crate) whole: BTreeMap<String, String>,
+    /// Those that objects choose from.
+    pub(crate) choices: Choices,
+}
+
+impl Names {
+    fn insert(&mut self, application: &str, choice: Option<&str>, name: String) {
+        match choice {
+            None => drop(self.whole.insert(application.to_owned(), name)),
+            Some(choice) => {
+                let choices = self.choices.entry(application.to_owned()).or_default();
+                choices.insert(choice.to_owned(), name);
+            }
+        }
+    }
+}
 
 /// Builds every image that has a Dockerfile, all at once; `build_args` go before those of the
 /// configuration.
 pub(crate) async fn build(
     config: &Config,
-    mirrors: &Mirrors,
-    build_args: &[(String, String)],
+    builds: &Builds,
     stop: &CancellationToken,
     printer: &Printer,
 ) -> Result<Built, CliError> {
-    let all = config.containers.iter().map(|container| &container.application);
-    let applications: Vec<Application> = all.filter(|it| is_built(it)).cloned().collect();
+    let all = config.containers.iter();
+    let applications: Vec<Application> =
+        all.filter_map(|container| to_build(&container.application)).collect();
     if applications.is_empty() {
         return Ok(Built::default());
     }
     doctor::require(Needs::Containers)?;
     let workplace = Workplace::open(printer).await?;
-    let by_host = mirrors.by_host();
     let mut mirrors = config.berth.registry_mirrors.clone();
-    mirrors.extend(by_host);
+    mirrors.extend(builds.mirrors.by_host());
     let images = open_store().map(|store| Images {
         store,
         run: SandboxRunStep {
@@ -54,7 +102,7 @@ pub(crate) async fn build(
             handle: tokio::runtime::Handle::current(),
         },
         mirrors,
-        build_args: build_args.to_vec(),
+        build_args: builds.build_args.clone(),
         printer: printer.clone(),
     });
     let made = match images {
@@ -63,34 +111,80 @@ pub(crate) async fn build(
     };
     // Also after a failure: nothing of a step may stay.
     workplace.close().await;
-    let named = |(application, Made { image, .. }): (Application, Made)| {
-        image.map(|image| (application.name, image))
-    };
-    Ok(Built(applications.into_iter().zip(made?).filter_map(named).collect()))
+    let all = applications.iter().zip(made?);
+    Ok(Built(all.flat_map(|(application, made)| images_of(application, made)).collect()))
 }
 
-/// Whether a container's image has a Dockerfile.
-pub(crate) fn any_is_built(config: &Config) -> bool {
-    config.containers.iter().any(|container| is_built(&container.application))
+fn images_of(application: &Application, mut made: Made) -> Vec<BuiltImage> {
+    let mut all = Vec::new();
+    for (choice, _) in sources(application) {
+        let image = match choice {
+            None => made.image.take(),
+            Some(name) => made.choices.remove(&choice_name(application, name)),
+        };
+        all.extend(image.map(|image| BuiltImage {
+            application: application.name.clone(),
+            class: application.class_name.clone(),
+            choice: choice.map(str::to_owned),
+            image,
+        }));
+    }
+    all
 }
 
-/// The images that the configuration names, by the names of their applications.
-pub(crate) fn named(config: &Config) -> BTreeMap<String, String> {
-    let mut names = BTreeMap::new();
+/// Where its images come from, each with the name by which objects choose it; that of all has none.
+fn sources(application: &Application) -> Vec<(Option<&str>, &ImageSource)> {
+    match &application.images {
+        ApplicationImages::One(source) => vec![(None, source)],
+        ApplicationImages::Named(all) => {
+            all.iter().map(|(name, source)| (Some(name.as_str()), source)).collect()
+        }
+    }
+}
+
+fn is_built(source: &ImageSource) -> bool {
+    matches!(source, ImageSource::Dockerfile { .. })
+}
+
+/// An application with those of its images alone that have a Dockerfile, if there are any.
+fn to_build(application: &Application) -> Option<Application> {
+    let mut application = application.clone();
+    if let ApplicationImages::Named(all) = &mut application.images {
+        all.retain(|_, source| is_built(source));
+    }
+    let any_is_built = sources(&application).iter().any(|(_, source)| is_built(source));
+    any_is_built.then_some(application)
+}
+
+/// The names of the applications of which an image has a Dockerfile.
+pub(crate) fn built_applications(config: &Config) -> BTreeSet<String> {
+    let all = config.containers.iter();
+    let built = all.filter_map(|container| to_build(&container.application));
+    built.map(|application| application.name).collect()
+}
+
+/// The images that the configuration names.
+pub(crate) fn named(config: &Config) -> Names {
+    let mut names = Names::default();
     for container in &config.containers {
-        if let ApplicationImages::One(ImageSource::Reference(name)) = &container.application.images
-        {
-            names.insert(container.application.name.clone(), name.clone());
+        let application = &container.application;
+        for (choice, source) in sources(application) {
+            if let ImageSource::Reference(name) = source {
+                names.insert(&application.name, choice, name.clone());
+            }
         }
     }
     names
 }
 
-fn is_built(application: &Application) -> bool {
-    matches!(application.images, ApplicationImages::One(ImageSource::Dockerfile { .. }))
+/// What a version's images are called whose containers are left alone: objects choose from those that
+/// they have, as a version without them has none.
+pub(crate) async fn kept(client: &Client, config: &Config) -> Result<Names, CliError> {
+    Ok(Names { choices: choices::kept(client, config).await?, ..Names::default() })
 }
 
-/// Pushes what was built. For each application the name of its image, by its digest.
+/// Pushes what was built, and lets the platform get what objects choose from. What is pushed is named by
+/// its digest.
 pub(crate) async fn push(
     client: &Client,
     target: &Target,
@@ -98,23 +192,37 @@ pub(crate) async fn push(
     built: &Built,
     stop: &CancellationToken,
     printer: &Printer,
-) -> Result<BTreeMap<String, String>, CliError> {
+) -> Result<Names, CliError> {
     let mut names = named(config);
-    if built.0.is_empty() {
-        return Ok(names);
+    if !built.0.is_empty() {
+        let registry = PlatformRegistry::open(client, target, &["pull", "push"]).await?;
+        push_to(&registry, config, built, &mut names, stop, printer).await?;
     }
-    let registry = PlatformRegistry::open(client, target, &["pull", "push"]).await?;
+    choices::prepare(client, &names.choices, printer).await?;
+    Ok(names)
+}
+
+async fn push_to(
+    registry: &PlatformRegistry,
+    config: &Config,
+    built: &Built,
+    names: &mut Names,
+    stop: &CancellationToken,
+    printer: &Printer,
+) -> Result<(), CliError> {
     let store = open_store()?;
-    for (application, image) in &built.0 {
-        let repository = registry.repository(application);
-        let tag = image.digest.hex().get(..TAG).unwrap_or_default().to_owned();
+    for one in &built.0 {
+        let repository = registry.repository(&one.repository(&config.name));
+        let digest = &one.image.digest;
+        let tag = digest.hex().get(..TAG).unwrap_or_default().to_owned();
         let reference: Reference = format!("{repository}:{tag}").parse().map_err(|error| {
             CliError::attempt(Kind::Config, "make a name for an image of a container", error)
         })?;
-        let progress = ImageProgress::new(printer, application, stop.clone());
-        let digest = registry.push(&store, reference, image.digest.clone(), progress).await?;
-        printer.success(format_args!("Pushed the image of {application}"));
-        names.insert(application.clone(), format!("{repository}@{digest}"));
+        let progress = ImageProgress::new(printer, &one.to_string(), stop.clone());
+        let digest = registry.push(&store, reference, digest.clone(), progress).await?;
+        printer.success(format_args!("Pushed the image of {one}"));
+        let name = format!("{repository}@{digest}");
+        names.insert(&one.application, one.choice.as_deref(), name);
     }
-    Ok(names)
+    Ok(())
 }

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use project::config::Config;
 use serde_json::{Map, Value, json};
 
+use super::choices::Choices;
+
 /// What comes from elsewhere than the configuration.
 #[derive(Debug, Default)]
 pub(crate) struct Given<'a> {
@@ -14,6 +16,8 @@ pub(crate) struct Given<'a> {
     pub(crate) migrations: Option<Value>,
     /// The token of the static files, and the texts of their rules.
     pub(crate) assets: Option<Assets>,
+    /// The images that objects choose from.
+    pub(crate) choices: Choices,
     /// Whether the containers switch together with the code, and what they become.
     pub(crate) berth: Option<Value>,
     /// `--message` and `--tag`.
@@ -41,7 +45,11 @@ pub(crate) fn metadata(config: &Config, given: Given<'_>) -> Value {
     set("keep_bindings", json!(kept(config.deploy.keep_vars)));
     let container = |container: &project::config::Container| {
         let application = &container.application;
-        json!({"name": application.name, "class_name": application.class_name})
+        let mut named = json!({"name": application.name, "class_name": application.class_name});
+        if let Some(images) = given.choices.get(&application.name) {
+            named["images"] = json!(images);
+        }
+        named
     };
     let containers: Vec<_> = config.containers.iter().map(container).collect();
     if !containers.is_empty() {
@@ -146,12 +154,12 @@ pub(crate) fn described(binding: &Value) -> [String; 3] {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use project::config::{Purpose, Secret};
 
     use super::*;
 
-    fn config(text: &str) -> Config {
+    pub(crate) fn config(text: &str) -> Config {
         let folder = tempfile::tempdir().unwrap();
         fs_err::write(folder.path().join("wrangler.json"), text).unwrap();
         fs_err::write(folder.path().join("Dockerfile"), "FROM scratch").unwrap();
@@ -177,6 +185,7 @@ mod tests {
             main: Some("i.js"),
             migrations,
             assets: Some(assets),
+            choices: Choices::new(),
             berth: crate::deploy::applications::switch(&config, &BTreeMap::new()),
             annotations: BTreeMap::from([("workers/message", "m")]),
         };
@@ -238,6 +247,22 @@ mod tests {
         ];
         assert_eq!(all, expected);
         assert_eq!(described(&all[0]), ["env.S", "Secret", ""]);
+    }
+
+    #[test]
+    fn images_that_objects_choose_from_belong_to_the_version() {
+        let config = config(
+            r#"{"name": "a", "main": "i.js", "compatibility_date": "2026-08-01",
+            "migrations": [{"tag": "v1", "new_sqlite_classes": ["K"]}],
+            "durable_objects": {"bindings": [{"name": "C", "class_name": "K"}]},
+            "containers": [{"class_name": "K", "scheduling_policy": "durable_object",
+                "images": {"py": {"dockerfile": "./Dockerfile"}}}]}"#,
+        );
+        let images = json!({"py": "r/a-k-py@sha256:0"});
+        let choices = serde_json::from_value(json!({ "a-k": images })).unwrap();
+        let given = Given { choices, ..Given::default() };
+        let expected = json!([{"name": "a-k", "class_name": "K", "images": images}]);
+        assert_eq!(metadata(&config, given)["containers"], expected);
     }
 
     #[test]

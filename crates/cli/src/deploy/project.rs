@@ -1,4 +1,4 @@
-//! The project that is deployed, and what of it the platform does not do at all.
+//! The project that is deployed, and what of it nobody could deploy.
 
 use ::project::config::{Config, Purpose, RolloutKind};
 use model::ApplicationImages;
@@ -25,7 +25,7 @@ pub(crate) fn read(
         config.secrets = secrets::read_texts(file)?;
         config.vars.retain(|name, _| !config.secrets.contains_key(name));
     }
-    check(&config)?;
+    check_date(&config)?;
     Ok(config)
 }
 
@@ -41,15 +41,22 @@ pub(crate) fn check_switch(config: &Config, rollout: ContainersRollout) -> Resul
         let text = text("`--containers-rollout none` leaves them as they are");
         return Err(CliError::new(Kind::Config, text).hint("leave one of the two out"));
     }
-    let mut containers = config.containers.iter();
-    match containers.find(|container| container.rollout.kind != RolloutKind::FullAuto) {
-        None => Ok(()),
-        Some(container) => {
-            let name = &container.application.name;
+    for container in &config.containers {
+        let name = &container.application.name;
+        if let ApplicationImages::Named(_) = container.application.images {
+            // Their images come with the code, but what runs goes on beside the new code.
+            let text = text(&format!("those of \"{name}\" run until their objects end them"));
+            return Err(CliError::new(Kind::Config, text).hint(
+                "leave out `berth.atomic`: with `scheduling_policy: \"durable_object\"` images come with \
+                 the code anyway",
+            ));
+        }
+        if container.rollout.kind != RolloutKind::FullAuto {
             let text = text(&format!("the `rollout_kind` of \"{name}\" says otherwise"));
-            Err(CliError::new(Kind::Config, text).hint("leave one of the two out"))
+            return Err(CliError::new(Kind::Config, text).hint("leave one of the two out"));
         }
     }
+    Ok(())
 }
 
 /// Where containers switch together with the code, no code waits without them.
@@ -62,26 +69,11 @@ pub(crate) fn check_waits(config: &Config) -> Result<(), CliError> {
     Err(CliError::new(Kind::Config, text).hint("`berth deploy` brings both"))
 }
 
-fn check(config: &Config) -> Result<(), CliError> {
-    if config.compatibility_date.is_none() {
-        let text = "a Worker that is deployed says which compatibility date it was written for";
-        return Err(CliError::new(Kind::Config, text)
-            .hint("add \"compatibility_date\": \"YYYY-MM-DD\" to the configuration"));
+fn check_date(config: &Config) -> Result<(), CliError> {
+    if config.compatibility_date.is_some() {
+        return Ok(());
     }
-    check_images(config)
-}
-
-/// Refuses containers that choose from several images.
-pub(crate) fn check_images(config: &Config) -> Result<(), CliError> {
-    let named = |images: &ApplicationImages| matches!(images, ApplicationImages::Named(_));
-    let mut applications = config.containers.iter().map(|container| &container.application);
-    if let Some(application) = applications.find(|application| named(&application.images)) {
-        let text = format!(
-            "containers \"{}\": `scheduling_policy: \"durable_object\"` is not deployed yet",
-            application.name
-        );
-        return Err(CliError::new(Kind::Config, text)
-            .hint("give the container one `image`; `berth dev` runs several"));
-    }
-    Ok(())
+    let text = "a Worker that is deployed says which compatibility date it was written for";
+    Err(CliError::new(Kind::Config, text)
+        .hint("add \"compatibility_date\": \"YYYY-MM-DD\" to the configuration"))
 }

@@ -219,6 +219,7 @@ fn a_dry_run_asks_no_platform_and_says_what_would_be_deployed() {
         config["migrations"] = json!([{"tag": "v1", "new_sqlite_classes": ["C"]}]);
         config["durable_objects"] = json!({"bindings": [{"name": "O", "class_name": "C"}]});
     });
+    project.configure(|config| config["berth"] = json!({"atomic": true}));
     let outcome = Berth::new(&project, ["deploy", "--dry-run"]).run();
-    outcome.assert_fails(3, &["durable_object", "not deployed yet"]);
+    outcome.assert_fails(3, &["`berth.atomic`", "\"small-c\"", "durable_object"]);
 }

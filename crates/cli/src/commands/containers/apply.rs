@@ -2,6 +2,7 @@
 //! says, and leaves the Worker's code as it is.
 
 use ::project::config::{Config, Purpose};
+use model::ApplicationImages;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -10,7 +11,7 @@ use crate::api::{Client, Target};
 use crate::args::{ApplyArgs, ContainersRollout};
 use crate::deploy::applications::{Planned, Step, carry_out, plan};
 use crate::deploy::differences::{Difference, differences};
-use crate::deploy::{images, project};
+use crate::deploy::images;
 use crate::dev::project::load;
 use crate::dev::signals::stop_token;
 use crate::error::{CliError, Kind};
@@ -34,12 +35,17 @@ pub(super) async fn run(args: &ApplyArgs, printer: &Printer) -> Result<(), CliEr
 
 fn read(args: &ApplyArgs, printer: &Printer) -> Result<Config, CliError> {
     let (path, environment) = (args.place.path(), args.place.env.as_deref());
-    let config = load(Purpose::Deploy, path, environment, printer)?;
-    project::check_images(&config)?;
+    let mut config = load(Purpose::Deploy, path, environment, printer)?;
     if config.berth.atomic {
         let text =
             "`berth.atomic`: the containers switch together with the code, never by themselves";
         return Err(CliError::new(Kind::Config, text).hint("`berth deploy` brings both"));
+    }
+    // Those that objects choose from come with the code, which stays as it is.
+    for container in &mut config.containers {
+        if let ApplicationImages::Named(images) = &mut container.application.images {
+            images.clear();
+        }
     }
     Ok(config)
 }
@@ -53,20 +59,20 @@ async fn apply(
 ) -> Result<(), CliError> {
     let client = Client::open(target).await?;
     let mode = args.containers_rollout;
-    let mut names = images::named(config);
+    let names = images::named(config).whole;
     // Who may not ask, or lacks the Worker, learns it before anything is built.
     let mut planned = plan(&client, config, &names, mode).await?;
-    let builds = mode != ContainersRollout::None && images::any_is_built(config);
+    let with_builds = images::built_applications(config);
+    let builds = mode != ContainersRollout::None && !with_builds.is_empty();
     if builds && !args.dry_run {
-        let (mirrors, build_args) = (&args.mirrors, &args.build_args);
-        let built = images::build(config, mirrors, build_args, stop, printer).await?;
-        names = images::push(&client, target, config, &built, stop, printer).await?;
+        let built = images::build(config, &args.builds, stop, printer).await?;
+        let names = images::push(&client, target, config, &built, stop, printer).await?.whole;
         planned = plan(&client, config, &names, mode).await?;
     }
     let unbuilt = builds && args.dry_run;
     if !args.json {
         for one in &planned {
-            let is_open = unbuilt && !names.contains_key(&one.name);
+            let is_open = unbuilt && with_builds.contains(&one.name);
             lines(one, is_open).iter().for_each(|line| printer.data(line));
         }
     }

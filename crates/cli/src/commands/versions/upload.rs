@@ -1,15 +1,14 @@
 //! `berth versions upload`: a project's code and static files as a version that does not serve yet.
 
-use std::collections::BTreeMap;
-
 use ::project::config::Config;
+use model::ApplicationImages;
 
 use super::made;
-use crate::args::{ProjectPlace, UploadArgs, VersionOptions, WorkerPlace};
+use crate::args::{ProjectPlace, UploadArgs, WorkerPlace};
 use crate::deploy::metadata::Given;
 use crate::deploy::script::Then;
 use crate::deploy::version::{Platform, Ready};
-use crate::deploy::{applications, migrations, project};
+use crate::deploy::{applications, images, migrations, project};
 use crate::dev::signals::stop_token;
 use crate::error::{CliError, Kind};
 use crate::printer::Printer;
@@ -24,22 +23,22 @@ pub(super) async fn run(
     let mut config = project::read(&place, &args.version, printer)?;
     config.name = name.unwrap_or(config.name);
     project::check_waits(&config)?;
-    let uploading = Box::pin(upload(config, &args.version, printer));
-    stop_token()?.run_until_cancelled(uploading).await.ok_or_else(CliError::interrupted)?
-}
-
-async fn upload(
-    config: Config,
-    options: &VersionOptions,
-    printer: &Printer,
-) -> Result<(), CliError> {
-    let platform = Platform::open(&config, options.dry_run).await?;
-    if let Some(platform) = &platform {
-        check(platform, &config)?;
-    }
-    let ready = Ready::make(config, printer).await?;
+    let stop = stop_token()?;
+    let options = &args.version;
+    let prepared = Box::pin(async {
+        let platform = Platform::open(&config, options.dry_run).await?;
+        if let Some(platform) = &platform {
+            check(platform, &config)?;
+        }
+        Ok::<_, CliError>((platform, Ready::make(config, printer).await?))
+    });
+    let (platform, ready) =
+        stop.run_until_cancelled(prepared).await.ok_or_else(CliError::interrupted)??;
+    let choosing = choosing(&ready.config);
+    // It ends by itself when it is interrupted, and cleans up.
+    let built = images::build(&choosing, &options.builds, &stop, printer).await?;
     ready.tell(printer);
-    if !ready.config.containers.is_empty() {
+    if choosing.containers.len() < ready.config.containers.len() {
         printer.warning(
             "the containers stay as they are: what has changed of them comes with `berth deploy`",
         );
@@ -48,15 +47,31 @@ async fn upload(
         printer.info("This was a dry run: nothing is uploaded");
         return Ok(());
     };
-    let given = Given {
-        berth: applications::switch(&ready.config, &BTreeMap::new()),
-        annotations: options.notes.annotations(),
-        ..Given::default()
+    let uploading = async {
+        let Platform { target, client, .. } = &platform;
+        let images = images::push(client, target, &choosing, &built, &stop, printer).await?;
+        let given = Given {
+            choices: images.choices,
+            berth: applications::switch(&ready.config, &images.whole),
+            annotations: options.notes.annotations(),
+            ..Given::default()
+        };
+        ready.upload(client, given, Then::Waits, printer).await
     };
-    let uploaded = ready.upload(&platform.client, given, Then::Waits, printer).await?;
+    let uploaded =
+        stop.run_until_cancelled(uploading).await.ok_or_else(CliError::interrupted)??;
     printer.data(format_args!("Worker Startup Time: {} ms", uploaded.startup_ms));
     made(&uploaded.version, printer);
     Ok(())
+}
+
+/// The project with those containers alone whose objects choose their images: these belong to the
+/// version.
+fn choosing(config: &Config) -> Config {
+    let mut config = config.clone();
+    let chooses = |images: &ApplicationImages| matches!(images, ApplicationImages::Named(_));
+    config.containers.retain(|container| chooses(&container.application.images));
+    config
 }
 
 /// Refuses what the platform would refuse once all is built.
