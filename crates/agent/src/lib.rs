@@ -45,6 +45,7 @@ pub use egress::policy::{Denied, Network, NetworkError};
 pub use event::{AgentEvent, Events, Stream, Subject};
 pub use files::OutgoingArchive;
 pub use instance::images_in_use;
+pub use node::has_instances;
 pub use socket::{EngineSocket, SocketError};
 pub use timings::{Phase, StartTimings};
 pub use usage::{InstanceProcess, InstanceUsage};

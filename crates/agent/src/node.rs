@@ -1,6 +1,6 @@
 //! What every instance of this agent shares: the runtime, directories, events and lookups.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::Snapshots;
@@ -23,6 +23,12 @@ pub(crate) const ENDED_LOGS: &str = "logs";
 
 /// The folder of [`Node::state_dir`].
 pub(crate) const STATE: &str = "state";
+
+/// Whether there are records of instances in an agent's folder: where no agent runs, they may.
+#[must_use]
+pub fn has_instances(dir: &Path) -> bool {
+    fs_err::read_dir(dir.join(STATE)).is_ok_and(|mut records| records.next().is_some())
+}
 
 /// The agent's surroundings; one for the whole agent.
 #[derive(Debug)]

@@ -61,8 +61,8 @@ pub(crate) use serve::{
 pub(crate) use tail::{TailArgs, TailFormat, TailStatus};
 pub(crate) use tls::{Tls, follow, listener_tls};
 pub(crate) use worker::{
-    DeploymentsArgs, DeploymentsCommand, RollbackArgs, SecretArgs, SecretCommand,
-    VersionSecretCommand, VersionsArgs, VersionsCommand, WorkerPlace,
+    DeployVersionsArgs, DeploymentsArgs, DeploymentsCommand, RollbackArgs, SecretArgs,
+    SecretCommand, VersionSecretCommand, VersionsArgs, VersionsCommand, WorkerPlace,
 };
 
 /// Serverless containers that you own: Cloudflare Containers on any Linux machine.

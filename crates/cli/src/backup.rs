@@ -9,7 +9,6 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-use fs_err as fs;
 use jiff::Timestamp;
 
 use crate::error::{CliError, Kind};
@@ -186,8 +185,7 @@ fn replace(
         Err(error) => return Err(error),
     };
     let manifest = stage(&next)?;
-    let are_instances = fs::read_dir(&folders.instances).is_ok_and(|mut all| all.next().is_some());
-    if are_instances {
+    if agent::has_instances(&folders.agent) {
         return Ok((manifest, Restored::AtNextStart));
     }
     accept(folders).and_then(|()| finish(folders))?;

@@ -1,10 +1,9 @@
 //! Another key for the secrets: each is encrypted anew, and only then is the key before forgotten.
 //!
-//! The next key lies beside the one before until all is done ([`Sealer::next_key_file`]). Whoever opens
+//! The next key lies beside the one before until all is done ([`Sealer::next_key_file`]), or both are given. Whoever opens
 //! the secrets meanwhile has both, so it may be cut off at any moment, and is gone on with by the next
 //! call.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use store::{Record, Store, Transaction};
@@ -12,20 +11,20 @@ use store::{Record, Store, Transaction};
 use crate::bindings::place_of;
 use crate::envelope::Failure;
 use crate::records::{BindingKind, ExternalRegistry, PrivateCredential, StoredSecret, Version};
-use crate::seal::{Sealer, Unreadable};
+use crate::seal::{KeyPlace, Sealer, Unreadable};
 use crate::state::{bytes, commit, key, parse, records};
 
-/// Encrypts every secret of a store with a new key, which takes the place of the one in `key_file`.
-/// Nobody else may use the store meanwhile. How many were encrypted anew.
+/// Encrypts every secret of a store with a new key, which takes the place of the one in the key's file, or
+/// with the one that is given. Nobody else may use the store meanwhile. How many were encrypted anew.
 ///
 /// # Errors
 /// The store or the key's file cannot be read or written, or a secret cannot be decrypted. All secrets
 /// can be read then as before, and the next call goes on.
-pub fn change_key(store: &Arc<dyn Store>, key_file: &Path) -> Result<usize, String> {
+pub fn change_key(store: &Arc<dyn Store>, place: &KeyPlace) -> Result<usize, String> {
     let in_words = |failure: Failure| failure.message().to_owned();
-    let sealer = Sealer::with_key_file(key_file)
-        .and_then(|_there| Sealer::begin_change(key_file))
-        .and_then(|()| Sealer::with_key_file(key_file));
+    let sealer = Sealer::open_with(place)
+        .and_then(|_there| place.begin_change())
+        .and_then(|()| Sealer::open_with(place));
     let sealer = sealer.map_err(|error| format!("failed to {error}"))?;
     let mut changed = 0;
     for record in records(store.as_ref(), key::VERSIONS).map_err(in_words)? {
@@ -37,7 +36,7 @@ pub fn change_key(store: &Arc<dyn Store>, key_file: &Path) -> Result<usize, Stri
     for record in records(store.as_ref(), key::EXTERNAL_REGISTRIES).map_err(in_words)? {
         changed += renew_registry(store.as_ref(), &sealer, &record).map_err(in_words)?;
     }
-    Sealer::end_change(key_file).map_err(|error| format!("failed to {error}"))?;
+    place.end_change().map_err(|error| format!("failed to {error}"))?;
     Ok(changed)
 }
 

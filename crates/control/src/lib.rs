@@ -58,7 +58,7 @@ pub use platform::{
 };
 pub use records::{Scope, Token};
 pub use registries::{Permission, RegistryCredential, RegistryCredentials};
-pub use seal::{SealError, Sealer};
+pub use seal::{KeyPlace, SealError, Sealer};
 pub use ssh::{SshHostKey, SshHostKeyError};
 pub use state::named_content;
 pub use tokens::{TokenError, Tokens};

@@ -1,15 +1,16 @@
 //! Secrets at rest: encrypted with a key that is not in the database.
 
+mod key;
+
 use std::path::{Path, PathBuf};
 
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::aead::{Aad, LessSafeKey, NONCE_LEN, Nonce};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::{Deserialize, Serialize};
 
-use crate::private_file;
+use key::{KEY_LEN, Keys};
 
-/// Bytes of a key.
-const KEY_LEN: usize = 32;
+pub use key::KeyPlace;
 
 /// An encrypted secret: nonce, then ciphertext with its tag.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +50,9 @@ pub enum SealError {
         /// What is in it.
         found: usize,
     },
+    /// One that was given is none.
+    #[error("read the key of the secrets: it is not given as 64 hexadecimal digits")]
+    Digits,
     /// The system gives no random numbers.
     #[error("make a key for the secrets: the system gives no random numbers")]
     Random,
@@ -56,9 +60,7 @@ pub enum SealError {
 
 /// Encrypts and decrypts secrets.
 pub struct Sealer {
-    key: LessSafeKey,
-    /// The key before, while secrets are encrypted anew: not all of them may be yet.
-    old: Option<LessSafeKey>,
+    keys: Keys,
     random: SystemRandom,
 }
 
@@ -74,45 +76,26 @@ impl std::fmt::Debug for Sealer {
 pub(crate) struct Unreadable;
 
 impl Sealer {
+    /// With the keys of a place.
+    ///
+    /// # Errors
+    /// A file cannot be used.
+    pub fn open_with(place: &KeyPlace) -> Result<Self, SealError> {
+        Ok(Self { keys: place.read()?, random: SystemRandom::new() })
+    }
+
     /// With the key in a file, which is made (mode 0600) if it is missing.
     ///
     /// # Errors
     /// The file cannot be used.
     pub fn with_key_file(path: &Path) -> Result<Self, SealError> {
-        let random = SystemRandom::new();
-        if !path.exists() {
-            make_key(path, &random)?;
-        }
-        let (key, next) = (read_key(path)?, Self::next_key_file(path));
-        let (key, old) = match next.exists() {
-            true => (read_key(&next)?, Some(key)),
-            false => (key, None),
-        };
-        Ok(Self { key, old, random })
+        Self::open_with(&KeyPlace::file(path))
     }
 
     /// Where the next key is while secrets are encrypted anew with it.
     #[must_use]
     pub fn next_key_file(path: &Path) -> PathBuf {
-        let mut name = path.file_name().unwrap_or_default().to_owned();
-        name.push(".next");
-        path.with_file_name(name)
-    }
-
-    /// Makes the next key, unless a change that was cut off has made it: from now on it encrypts, and
-    /// both decrypt.
-    pub(crate) fn begin_change(path: &Path) -> Result<(), SealError> {
-        let next = Self::next_key_file(path);
-        match next.exists() {
-            true => Ok(()),
-            false => make_key(&next, &SystemRandom::new()),
-        }
-    }
-
-    /// Forgets the key before. Every secret must have been encrypted with the next one.
-    pub(crate) fn end_change(path: &Path) -> Result<(), SealError> {
-        fs_err::rename(Self::next_key_file(path), path)?;
-        Ok(fs_err::File::open(path.parent().unwrap_or(path))?.sync_all()?)
+        KeyPlace::file(path).next_file()
     }
 
     /// A secret encrypted with the key that counts from now on; `None` if it is already.
@@ -121,7 +104,7 @@ impl Sealer {
         place: &str,
         sealed: &Sealed,
     ) -> Result<Option<Sealed>, Unreadable> {
-        match open_with(&self.key, place, sealed) {
+        match open_by(&self.keys.first, place, sealed) {
             Ok(_) => Ok(None),
             Err(_) => Ok(Some(self.seal(place, &self.open(place, sealed)?))),
         }
@@ -133,7 +116,8 @@ impl Sealer {
         // It fails where the kernel has no random numbers: nothing works there.
         self.random.fill(&mut nonce).expect("the system gives random numbers");
         let mut text = secret.as_bytes().to_vec();
-        self.key
+        self.keys
+            .first
             .seal_in_place_append_tag(
                 Nonce::assume_unique_for_key(nonce),
                 Aad::from(place.as_bytes()),
@@ -145,13 +129,12 @@ impl Sealer {
 
     /// Decrypts what was encrypted for this place.
     pub(crate) fn open(&self, place: &str, sealed: &Sealed) -> Result<String, Unreadable> {
-        let opened = open_with(&self.key, place, sealed);
-        let with_old = |_| open_with(self.old.as_ref().ok_or(Unreadable)?, place, sealed);
-        opened.or_else(with_old)
+        let mut all = std::iter::once(&self.keys.first).chain(&self.keys.others);
+        all.find_map(|key| open_by(key, place, sealed).ok()).ok_or(Unreadable)
     }
 }
 
-fn open_with(key: &LessSafeKey, place: &str, sealed: &Sealed) -> Result<String, Unreadable> {
+fn open_by(key: &LessSafeKey, place: &str, sealed: &Sealed) -> Result<String, Unreadable> {
     let bytes = unhex(&sealed.0).ok_or(Unreadable)?;
     let (nonce, text) = bytes.split_at_checked(NONCE_LEN).ok_or(Unreadable)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| Unreadable)?;
@@ -159,20 +142,6 @@ fn open_with(key: &LessSafeKey, place: &str, sealed: &Sealed) -> Result<String, 
     let opened = key.open_in_place(nonce, Aad::from(place.as_bytes()), &mut text);
     let opened = opened.map_err(|_| Unreadable)?;
     String::from_utf8(opened.to_vec()).map_err(|_| Unreadable)
-}
-
-fn read_key(path: &Path) -> Result<LessSafeKey, SealError> {
-    let key = fs_err::read(path)?;
-    let length = || SealError::Length { path: path.display().to_string(), found: key.len() };
-    Ok(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &key).map_err(|_| length())?))
-}
-
-/// Makes a key's file, which is there whole or not at all; if somebody else has made it meanwhile,
-/// theirs stays.
-fn make_key(path: &Path, random: &SystemRandom) -> Result<(), SealError> {
-    let mut key = [0; KEY_LEN];
-    random.fill(&mut key).map_err(|_| SealError::Random)?;
-    Ok(private_file::make(path, &key)?)
 }
 
 /// Bytes as lower-case hex digits.

@@ -1,5 +1,6 @@
 //! A running `berth serve`.
 
+use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -33,6 +34,8 @@ const STOP_INSTANCES: &str = "--stop-instances";
 const ANY: [&str; 2] = ["127.0.0.1:0", "127.0.0.1:0"];
 /// The token, and the lines for a project's `.env`, that the first of several on the same data has shown.
 type Known = (String, Vec<(String, String)>);
+/// A variable of a program's environment.
+type Variable = (&'static str, OsString);
 /// Precedes the token that is shown once.
 const TOKEN: &str = "CLOUDFLARE_API_TOKEN=";
 
@@ -51,8 +54,8 @@ pub struct Platform {
     environment: Vec<(String, String)>,
     /// What its clients must trust, if its API has TLS.
     certificate: Option<Certificate>,
-    /// What the clock on the wall says to it, if not the machine's.
-    clock: Option<WallClock>,
+    /// Variables that its program is started with.
+    variables: Vec<Variable>,
     /// Whether its instances end when it does.
     stops: bool,
     /// Whether another one has taken over what it leaves.
@@ -71,12 +74,12 @@ struct Launched {
 fn launch(
     data: &Project,
     [listen, api]: [&str; 2],
-    clock: Option<&WallClock>,
+    variables: &[Variable],
     args: &[&str],
 ) -> Result<Launched, Lines> {
     let berth = Berth::new(data, ["serve", "--listen", listen, "--api", api]);
     let mut berth = berth.args(args).env("BERTH_LOG", "control=info");
-    for (name, value) in clock.into_iter().flat_map(WallClock::environment) {
+    for (name, value) in variables {
         berth = berth.env(name, value);
     }
     let mut command = berth.into_command();
@@ -122,7 +125,7 @@ impl Platform {
     /// It does not get ready; the message holds what it said.
     #[must_use]
     pub fn start_on(data: Project) -> Self {
-        Self::run(data, ANY, (None, None), &STOPS)
+        Self::run(data, ANY, (None, Vec::new()), &STOPS)
     }
 
     /// The same, where the clock on the wall can be set.
@@ -132,7 +135,7 @@ impl Platform {
     #[must_use]
     pub fn start_by(clock: &WallClock) -> Self {
         let data = Project::empty().with_own_home();
-        Self::run(data, ANY, (None, Some(clock.clone())), &STOPS)
+        Self::run(data, ANY, (None, clock.environment()), &STOPS)
     }
 
     /// The same as [`Self::start`], with these settings as the `berth.toml` of its data.
@@ -156,14 +159,14 @@ impl Platform {
         let made = Certificate::in_folder(data.path());
         let [certificate, key] = [&made.certificate, &made.key].map(|path| path.to_string_lossy());
         let args = [&STOPS[..], &["--tls-cert", &certificate, "--tls-key", &key]].concat();
-        let mut platform = Self::run(data, ANY, (None, None), &args);
+        let mut platform = Self::run(data, ANY, (None, Vec::new()), &args);
         platform.certificate = Some(made);
         platform
     }
 
     fn first(args: &[&str]) -> Self {
         let data = Project::empty().with_own_home();
-        Self::run(data, ANY, (None, None), args)
+        Self::run(data, ANY, (None, Vec::new()), args)
     }
 
     /// Kills it, as a crash would, and nothing it started; then starts one on the same data and
@@ -176,6 +179,13 @@ impl Platform {
         self.child.kill().expect("kill berth serve");
         self.child.wait().expect("wait for berth serve");
         self.again(&[])
+    }
+
+    /// The next start has these variables, too.
+    #[must_use]
+    pub fn with_variables(mut self, variables: &[(&'static str, &str)]) -> Self {
+        self.variables.extend(variables.iter().map(|(name, value)| (*name, OsString::from(value))));
+        self
     }
 
     /// Stops it as Ctrl-C does, then starts one on the same data and addresses.
@@ -228,7 +238,7 @@ impl Platform {
         let next = Self::run(
             self.data.clone(),
             [&listen[..], &self.api[..]],
-            (Some(known), self.clock.clone()),
+            (Some(known), self.variables.clone()),
             &[&STOPS, options].concat(),
         );
         self.followed = true;
@@ -238,10 +248,10 @@ impl Platform {
     fn run(
         data: Project,
         addresses: [&str; 2],
-        (known, clock): (Option<Known>, Option<WallClock>),
+        (known, variables): (Option<Known>, Vec<Variable>),
         args: &[&str],
     ) -> Self {
-        let launched = launch(&data, addresses, clock.as_ref(), args);
+        let launched = launch(&data, addresses, &variables, args);
         let Launched { child, lines, ready } =
             launched.unwrap_or_else(|lines| panic!("berth serve did not get ready:\n{lines}"));
         let after = |line: &str, text: &str| {
@@ -264,7 +274,7 @@ impl Platform {
             port: after(&ready, READY).parse().expect("the line ends in the port"),
             api: first(API).and_then(address).expect("it says where the API is"),
             certificate: None,
-            clock,
+            variables,
             stops: args.contains(&STOP_INSTANCES),
             followed: false,
             child,
@@ -412,13 +422,13 @@ impl Platform {
 impl Platform {
     /// Whether there are records of instances that run.
     fn leaves_instances(&self) -> bool {
-        let records = fs_err::read_dir(self.data.home().join("instances/state"));
+        let records = fs_err::read_dir(self.data.home().join("run/a/state"));
         records.is_ok_and(|mut records| records.next().is_some())
     }
 
     /// Starts one more on its data, which takes up its instances and ends them as it ends.
     fn stop_instances(&self) {
-        let Ok(Launched { mut child, lines, .. }) = launch(&self.data, ANY, None, &STOPS) else {
+        let Ok(Launched { mut child, lines, .. }) = launch(&self.data, ANY, &[], &STOPS) else {
             return;
         };
         if let Some(process) = Process::with_pid(child.id()) {

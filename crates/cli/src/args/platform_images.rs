@@ -1,5 +1,7 @@
 //! Options of `berth containers build`, `push` and `images`.
 
+use std::path::PathBuf;
+
 use clap::{Parser, Subcommand};
 use image::Reference;
 
@@ -12,9 +14,19 @@ pub(crate) struct ContainersBuildArgs {
     /// Push it to the platform's registry as well, by its names.
     #[arg(short, long, requires = "tags")]
     pub(crate) push: bool,
+    #[command(flatten)]
+    pub(crate) docker: PathToDocker,
     /// Environment whose `.env` file names the platform.
     #[arg(short, long, env = "CLOUDFLARE_ENV")]
     pub(crate) env: Option<String>,
+}
+
+/// Wrangler's command lines may name a docker.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PathToDocker {
+    /// Without effect: no docker is used.
+    #[arg(long, value_name = "PATH", hide = true)]
+    path_to_docker: Option<PathBuf>,
 }
 
 #[derive(Debug, Parser)]
@@ -22,6 +34,8 @@ pub(crate) struct ContainersPushArgs {
     /// The image on this machine, such as `app:1`.
     #[arg(value_name = "TAG")]
     pub(crate) name: Reference,
+    #[command(flatten)]
+    pub(crate) docker: PathToDocker,
     /// Environment whose `.env` file names the platform.
     #[arg(short, long, env = "CLOUDFLARE_ENV")]
     pub(crate) env: Option<String>,
@@ -67,7 +81,7 @@ mod tests {
     fn what_is_pushed_has_a_name() {
         let parse =
             |words: &[&str]| ContainersBuildArgs::try_parse_from(["build"].iter().chain(words));
-        let args = parse(&["image", "-t", "app:1", "-p", "--platform", "linux/amd64"]).unwrap();
+        let args = parse(&["image", "-t", "app:1", "-p", "--path-to-docker", "docker"]).unwrap();
         assert!(args.push);
         assert_eq!((args.build.tags, args.build.context), (vec!["app:1".into()], "image".into()));
         assert!(parse(&["image", "-p"]).is_err() && parse(&["image"]).is_ok());

@@ -86,20 +86,45 @@ pub(crate) enum VersionsCommand {
         json: bool,
     },
     /// Let one version serve, or two, each its share of the requests.
-    Deploy {
-        /// A version's id, and its share in percent; what is left out is what the other one leaves.
-        #[arg(value_name = "VERSION[@PERCENT]", required = true, value_parser = parse_share)]
-        shares: Vec<(String, Option<f64>)>,
-        /// What to say about it.
-        #[arg(short, long, value_name = "TEXT")]
-        message: Option<String>,
-        /// Ask nothing.
-        #[arg(short, long, visible_alias = "force")]
-        yes: bool,
-    },
+    Deploy(DeployVersionsArgs),
     /// Secrets of a version like the newest one, which does not serve yet.
     #[command(subcommand)]
     Secret(VersionSecretCommand),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct DeployVersionsArgs {
+    /// A version's id, and its share in percent; what is left out is what the other one leaves.
+    #[arg(
+        value_name = "VERSION[@PERCENT]",
+        required_unless_present = "version_id",
+        value_parser = parse_share
+    )]
+    shares: Vec<(String, Option<f64>)>,
+    /// The same, a version's id alone; may be given again.
+    #[arg(long, value_name = "ID", conflicts_with = "shares")]
+    version_id: Vec<String>,
+    /// The share of each `--version-id`, in their order.
+    #[arg(long, value_name = "PERCENT", requires = "version_id", value_parser = parse_percent)]
+    percentage: Vec<f64>,
+    /// What to say about it.
+    #[arg(short, long, value_name = "TEXT")]
+    pub(crate) message: Option<String>,
+    /// Say what would serve, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Ask nothing.
+    #[arg(short, long, visible_alias = "force")]
+    pub(crate) yes: bool,
+}
+
+impl DeployVersionsArgs {
+    /// The versions with their shares, as far as these are said.
+    pub(crate) fn shares(&self) -> Vec<(String, Option<f64>)> {
+        let percent = self.percentage.iter().copied().map(Some).chain(std::iter::repeat(None));
+        let named = self.version_id.iter().cloned().zip(percent);
+        self.shares.iter().cloned().chain(named).collect()
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -137,14 +162,19 @@ pub(crate) enum VersionSecretCommand {
     },
 }
 
-/// `ID` or `ID@PERCENT`, with a percent sign or without.
+/// `ID` or `ID@PERCENT`.
 fn parse_share(text: &str) -> Result<(String, Option<f64>), String> {
-    let Some((version, percent)) = text.split_once('@') else { return Ok((text.to_owned(), None)) };
-    let number = percent.trim_end_matches('%').parse::<f64>().ok();
-    match number.filter(|number| (0.0..=100.0).contains(number)) {
-        Some(number) => Ok((version.to_owned(), Some(number))),
-        None => Err(format!("\"{percent}\" is no number from 0 to 100")),
+    match text.split_once('@') {
+        None => Ok((text.to_owned(), None)),
+        Some((version, percent)) => Ok((version.to_owned(), Some(parse_percent(percent)?))),
     }
+}
+
+/// With a percent sign or without.
+fn parse_percent(text: &str) -> Result<f64, String> {
+    let number = text.trim_end_matches('%').parse::<f64>().ok();
+    let number = number.filter(|number| (0.0..=100.0).contains(number));
+    number.ok_or_else(|| format!("\"{text}\" is no number from 0 to 100"))
 }
 
 #[derive(Debug, Parser)]
@@ -184,4 +214,32 @@ pub(crate) struct RollbackArgs {
     /// Ask nothing.
     #[arg(short = 'y', long)]
     pub(crate) force: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_and_their_shares_are_said_in_either_of_wranglers_ways() {
+        let shares = |words: &[&str]| {
+            let words = ["versions", "deploy"].iter().chain(words);
+            let args = VersionsArgs::try_parse_from(words).ok()?;
+            let VersionsCommand::Deploy(args) = args.command else { panic!("it deploys") };
+            Some(args.shares())
+        };
+        let both = vec![("a".to_owned(), Some(90.0)), ("b".to_owned(), None)];
+        assert_eq!(shares(&["a@90%", "b"]).as_ref(), Some(&both));
+        let flags = ["--version-id", "a", "--percentage", "90", "--version-id", "b"];
+        assert_eq!(shares(&flags).as_ref(), Some(&both));
+        for wrong in [
+            &[][..],
+            &["a@101"],
+            &["a@x"],
+            &["a", "--version-id", "b"],
+            &["a", "--percentage", "1"],
+        ] {
+            assert_eq!(shares(wrong), None, "{wrong:?}");
+        }
+    }
 }

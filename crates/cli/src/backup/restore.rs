@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use control::Sealer;
 use fs_err as fs;
 use store::{Sqlite, Store};
 
@@ -120,21 +121,24 @@ fn complete(unfinished: &Path, key: Option<&Path>, folders: &Folders) -> Result<
 /// nothing can be said.
 fn check_secrets(staged: &Folders, folders: &Folders) -> Result<(), CliError> {
     let failed = |error: io::Error| CliError::failure("check the secrets of the archive", error);
-    let keys = [&staged.key, &folders.key].into_iter().find(|key| key.exists());
-    let Some(key) = keys else { return Ok(()) };
+    let key = if staged.key.exists() { &staged.key } else { &folders.key };
+    let place = folders.secrets_key()?.with_file(key);
+    if !place.exists() {
+        return Ok(());
+    }
     let work = tempfile::tempdir_in(&staged.data).map_err(failed)?;
     let (copied, records) = (work.path().join("secrets.key"), work.path().join("control.sqlite"));
-    let next = (control::Sealer::next_key_file(key), control::Sealer::next_key_file(&copied));
-    fs::copy(key, &copied).map_err(failed)?;
-    if next.0.exists() {
-        fs::copy(&next.0, &next.1).map_err(failed)?;
+    let next = Sealer::next_key_file;
+    for (from, to) in [(key, &copied), (&next(key), &next(&copied)), (&staged.database, &records)] {
+        if from.exists() {
+            fs::copy(from, to).map_err(failed)?;
+        }
     }
-    fs::copy(&staged.database, &records).map_err(failed)?;
     let store = Sqlite::open(&records)
         .map_err(|error| CliError::failure("read the records of the archive", error))?;
     let store: Arc<dyn Store> = Arc::new(store);
-    control::change_key(&store, &copied).map(drop).map_err(|error| {
-        let text = format!("{} does not fit the archive: {error}", key.display());
+    control::change_key(&store, &place.with_file(&copied)).map(drop).map_err(|error| {
+        let text = format!("the key of the secrets does not fit the archive: {error}");
         CliError::new(Kind::Failure, text)
             .hint("give the key that counted when the backup was made: --key FILE")
     })

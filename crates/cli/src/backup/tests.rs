@@ -1,5 +1,9 @@
+//! A restore changes everything or nothing, also when it is cut off.
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
+
+use fs_err as fs;
 
 use super::archive::Writer;
 use super::take_up::cut_off_after;

@@ -22,9 +22,12 @@ pub(crate) fn run(args: &BackupArgs, printer: &Printer) -> Result<(), CliError> 
     let manifest = backup::save(&folders, &args.file, wanted)?;
     printer.success(format_args!("{}: {}", args.file.display(), described(&manifest)));
     if !args.with_keys {
+        let key = match folders.key.exists() {
+            true => folders.key.display().to_string(),
+            false => "their key".to_owned(),
+        };
         printer.info(format_args!(
-            "The secrets in it are encrypted; keep {} too, in another place",
-            folders.key.display()
+            "The secrets in it are encrypted; keep {key} too, in another place"
         ));
     }
     Ok(())
@@ -56,7 +59,7 @@ pub(crate) fn restore(args: &RestoreArgs, printer: &Printer) -> Result<(), CliEr
         let replaced = replaced.display();
         printer.info(format_args!("What was replaced is kept in {replaced} until the next time"));
     }
-    if !(manifest.head.keys || args.key.is_some() || folders.key.exists()) {
+    if !(manifest.head.keys || args.key.is_some() || folders.secrets_key()?.exists()) {
         printer.warning(format_args!(
             "the archive has no keys: put the one that was kept at {} before `berth serve`, mode 0600; \
              without it Workers that have secrets do not start",

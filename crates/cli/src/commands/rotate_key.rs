@@ -25,11 +25,15 @@ pub(crate) fn run(args: &RotateKeyArgs, printer: &Printer) -> Result<(), CliErro
         Sqlite::open(&folders.database)
             .map_err(|error| CliError::failure("open the records", error))?,
     );
-    let changed = control::change_key(&store, &folders.key)
-        .map_err(|error| CliError::new(Kind::Failure, error))?;
+    let key = folders.secrets_key()?;
+    let changed =
+        control::change_key(&store, &key).map_err(|error| CliError::new(Kind::Failure, error))?;
+    let new = match folders.key.exists() {
+        true => format!("a new key, {}", folders.key.display()),
+        false => "the key that was given".to_owned(),
+    };
     printer.success(format_args!(
-        "{changed} secrets are encrypted with a new key, {}; backups from before need the old one",
-        folders.key.display()
+        "{changed} secrets are encrypted anew with {new}; backups from before need the old one"
     ));
     Ok(())
 }

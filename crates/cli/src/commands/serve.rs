@@ -140,7 +140,7 @@ fn records(folders: &Folders) -> Result<Arc<dyn Store>, CliError> {
 }
 
 fn keys(folders: &Folders) -> Result<(Sealer, SshHostKey), CliError> {
-    let sealer = Sealer::with_key_file(&folders.key)
+    let sealer = Sealer::open_with(&folders.secrets_key()?)
         .map_err(|error| CliError::failure("open the secrets", error))?;
     let ssh_host_key = SshHostKey::with_file(&folders.ssh_host_key)
         .map_err(|error| CliError::failure("open the SSH host key", error))?;

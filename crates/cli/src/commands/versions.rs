@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::worker::Worker;
 use crate::api::{Request, escaped, failed};
-use crate::args::{DeploymentsArgs, DeploymentsCommand, VersionsArgs, VersionsCommand};
+use crate::args::{
+    DeployVersionsArgs, DeploymentsArgs, DeploymentsCommand, VersionsArgs, VersionsCommand,
+};
 use crate::error::{CliError, Kind};
 use crate::human::{ago, confirm_or, print_json, table};
 use crate::printer::Printer;
@@ -22,21 +24,31 @@ pub(crate) async fn run(args: &VersionsArgs, printer: &Printer) -> Result<(), Cl
         VersionsCommand::View { version, json } => {
             view(&worker().await?, version, *json, printer).await
         }
-        VersionsCommand::Deploy { shares: said, message, yes } => {
-            let worker = worker().await?;
-            let shares = shares(said)?;
-            let names = shares.iter().map(|(version, percent)| format!("{version} ({percent}%)"));
-            let names = names.collect::<Vec<_>>().join(" and ");
-            let question = format!("Let {names} of the Worker \"{}\" serve?", worker.name);
-            if !yes && !confirm_or(&question, "--yes", printer)? {
-                printer.info("Nothing has changed");
-                return Ok(());
-            }
-            deploy(&worker, &shares, message.as_deref(), "deploy versions of").await?;
-            printer.success(format_args!("{names} of {} serves", worker.name));
-            Ok(())
-        }
+        VersionsCommand::Deploy(options) => deploy_named(&worker().await?, options, printer).await,
     }
+}
+
+async fn deploy_named(
+    worker: &Worker,
+    options: &DeployVersionsArgs,
+    printer: &Printer,
+) -> Result<(), CliError> {
+    let shares = shares(&options.shares())?;
+    let names = shares.iter().map(|(version, percent)| format!("{version} ({percent}%)"));
+    let names = names.collect::<Vec<_>>().join(" and ");
+    if options.dry_run {
+        printer.data(format_args!("{names} of {} would serve", worker.name));
+        printer.info("This was a dry run: nothing has changed");
+        return Ok(());
+    }
+    let question = format!("Let {names} of the Worker \"{}\" serve?", worker.name);
+    if !options.yes && !confirm_or(&question, "--yes", printer)? {
+        printer.info("Nothing has changed");
+        return Ok(());
+    }
+    deploy(worker, &shares, options.message.as_deref(), "deploy versions of").await?;
+    printer.success(format_args!("{names} of {} serves", worker.name));
+    Ok(())
 }
 
 /// Says which version there is now, and how it comes to serve.

@@ -5,11 +5,17 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use control::KeyPlace;
 use fs_err as fs;
 use rustix::fs::Access;
 
 use crate::error::{CliError, Kind};
 use crate::paths::Shared;
+
+/// A key of the secrets, for whoever keeps it elsewhere than on this disk.
+const SECRETS_KEY: &str = "BERTH_SECRETS_KEY";
+/// The one before it, until `berth rotate-key` has encrypted all secrets anew.
+const SECRETS_KEY_BEFORE: &str = "BERTH_SECRETS_KEY_BEFORE";
 
 /// The data directory, in its parts.
 #[derive(Debug, Clone)]
@@ -66,6 +72,17 @@ impl Folders {
             shared: Shared::under(data),
             data: data.to_owned(),
         }
+    }
+
+    /// The key of the secrets: in its file, or in the environment, with the one before.
+    pub(crate) fn secrets_key(&self) -> Result<KeyPlace, CliError> {
+        let variable = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let Some(key) = variable(SECRETS_KEY) else { return Ok(KeyPlace::file(&self.key)) };
+        let before = variable(SECRETS_KEY_BEFORE);
+        KeyPlace::given(&self.key, &key, before.as_deref()).map_err(|error| {
+            CliError::failure(&format!("use {SECRETS_KEY} and {SECRETS_KEY_BEFORE}"), error)
+                .hint("`openssl rand -hex 32` makes a key")
+        })
     }
 
     /// Makes those that must be there; only their owner may look into them.

@@ -45,6 +45,13 @@ fn answers(platform: &Platform, path: &str, text: &str) {
     assert_eq!(reply.text().trim(), text, "{path}: {reply}");
 }
 
+/// Waits until it does so again.
+fn serves(platform: &Platform) {
+    until("it serves again", || {
+        platform.api().try_get("/readyz").ok().filter(|reply| reply.status == 200)
+    });
+}
+
 #[test]
 fn a_platform_is_saved_while_it_runs_and_is_another_one_elsewhere_with_another_key() {
     let (platform, project) = (Platform::start(), project());
@@ -105,9 +112,7 @@ fn a_platform_that_runs_is_again_what_it_was_when_it_was_saved() {
 
     platform.berth(&["restore", &path]).assert_fails(2, &["--replace"]);
     platform.berth(&["restore", &path, "--replace"]).assert_succeeds();
-    until("it serves again", || {
-        platform.api().try_get("/readyz").ok().filter(|it| it.status == 200)
-    });
+    serves(&platform);
     assert!(platform.process().is_alive(), "whoever watches over it sees no end");
     answers(&platform, "/secret", "hush hush");
     answers(&platform, "/count", "2");
@@ -128,5 +133,68 @@ fn a_platform_that_runs_is_again_what_it_was_when_it_was_saved() {
         berth(&with_key).assert_succeeds();
     });
     answers(&platform, "/secret", "hush hush");
+    platform.stop();
+}
+
+#[test]
+fn instances_that_were_left_behind_end_before_what_was_saved_takes_their_place() {
+    let (platform, project) = (Platform::start_and_leave_instances(), project());
+    platform.client(&project, &["deploy"]).assert_succeeds();
+    answers(&platform, "/count", "1");
+    let archive = project.path().join("platform.tar");
+    let path = archive.to_string_lossy();
+    platform.berth(&["backup", &path]).assert_succeeds();
+    answers(&platform, "/count", "2");
+    answers(&platform, "/", "it is saved");
+    let platform = platform.stopped_and_changed(|data| {
+        let outcome = e2e::Berth::new(data, ["restore", &path, "--replace"]).run();
+        outcome.assert_succeeds();
+        assert!(outcome.stderr.contains("instances are left"), "{outcome}");
+    });
+    let home = platform.data().home();
+    until("it is taken up", || {
+        let waits = ["restore.next", "restore.now"].iter().any(|name| home.join(name).exists());
+        (!waits && home.join("replaced").exists()).then_some(())
+    });
+    serves(&platform);
+    answers(&platform, "/count", "2");
+    answers(&platform, "/", "it is saved");
+    platform.stop();
+}
+
+#[test]
+fn the_key_of_secrets_may_be_kept_elsewhere_than_on_the_platforms_disk() {
+    let (platform, project) = (Platform::start(), project());
+    platform.client(&project, &["deploy"]).assert_succeeds();
+    project.write("secrets.json", r#"{"KEY": "hush hush"}"#);
+    platform.client(&project, &["secret", "bulk", "secrets.json"]).assert_succeeds();
+    let file = |data: &Project| data.home().join("db/secrets.key");
+    assert!(file(platform.data()).exists());
+
+    let keys = ["01".repeat(32), "02".repeat(32)];
+    let rotate = |data: &Project, variables: &[(&str, &str)]| {
+        let all = variables.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        all.fold(e2e::Berth::new(data, ["rotate-key"]), |berth, (name, value)| {
+            berth.env(name, value)
+        })
+        .run()
+    };
+    let one = [("BERTH_SECRETS_KEY", keys[0].as_str())];
+    let platform = platform.with_variables(&one).stopped_and_changed(|data| {
+        rotate(data, &[("BERTH_SECRETS_KEY", "hush")])
+            .assert_fails(1, &["64 hexadecimal digits", "openssl"]);
+        rotate(data, &one).assert_succeeds();
+        assert!(!file(data).exists(), "no key is on the disk");
+    });
+    answers(&platform, "/secret", "hush hush");
+
+    let other =
+        [("BERTH_SECRETS_KEY", keys[1].as_str()), ("BERTH_SECRETS_KEY_BEFORE", keys[0].as_str())];
+    let platform = platform.with_variables(&other[..1]).stopped_and_changed(|data| {
+        rotate(data, &other[..1]).assert_fails(1, &["cannot be decrypted"]);
+        rotate(data, &other).assert_succeeds();
+    });
+    answers(&platform, "/secret", "hush hush");
+    assert!(!file(platform.data()).exists());
     platform.stop();
 }

@@ -16,7 +16,7 @@ use crate::error::{CliError, Kind};
 use crate::printer::Printer;
 
 pub(super) async fn build(args: ContainersBuildArgs, printer: &Printer) -> Result<(), CliError> {
-    let ContainersBuildArgs { build, push, env } = args;
+    let ContainersBuildArgs { build, push, env, .. } = args;
     if !push {
         return build::run(build, printer).await;
     }
