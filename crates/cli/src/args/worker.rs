@@ -105,7 +105,13 @@ pub(crate) struct DeployVersionsArgs {
     #[arg(long, value_name = "ID", conflicts_with = "shares")]
     version_id: Vec<String>,
     /// The share of each `--version-id`, in their order.
-    #[arg(long, value_name = "PERCENT", requires = "version_id", value_parser = parse_percent)]
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        requires = "version_id",
+        conflicts_with = "shares",
+        value_parser = parse_percent
+    )]
     percentage: Vec<f64>,
     /// What to say about it.
     #[arg(short, long, value_name = "TEXT")]
