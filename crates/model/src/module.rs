@@ -24,7 +24,7 @@ impl fmt::Debug for Module {
 }
 
 /// How the runtime reads a module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ModuleKind {
     /// ECMAScript module.
@@ -39,4 +39,19 @@ pub enum ModuleKind {
     Wasm,
     /// A parsed JSON value.
     Json,
+}
+
+impl ModuleKind {
+    /// Its media type in uploads and downloads, as wrangler writes it.
+    #[must_use]
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::EsModule => "application/javascript+module",
+            Self::CommonJs => "application/javascript",
+            Self::Text => "text/plain",
+            Self::Data => "application/octet-stream",
+            Self::Wasm => "application/wasm",
+            Self::Json => "application/json",
+        }
+    }
 }

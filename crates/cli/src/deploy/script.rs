@@ -1,7 +1,7 @@
 //! The Worker itself: what the platform has of it, and its new version.
 
+use ::project::Bundle;
 use ::project::config::Config;
-use ::project::{Bundle, ModuleKind};
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
@@ -63,7 +63,7 @@ pub(crate) async fn upload(
 ) -> Result<Uploaded, CliError> {
     let mut form = Form::new().text("metadata", &metadata.to_string());
     for module in &bundle.modules {
-        form = form.file(&module.name, kind(module.kind), &module.contents);
+        form = form.file(&module.name, module.kind.media_type(), &module.contents);
     }
     if let Some(map) = bundle.source_map.as_ref().filter(|_| config.deploy.source_maps) {
         form = form.file(&format!("{}.map", bundle.main), "application/source-map", map);
@@ -85,16 +85,6 @@ pub(crate) async fn upload(
         .map_err(failed(&format!("{attempt} \"{}\"", config.name)))?;
     let version = answer.deployment_id.map_or(answer.id, |id| id.to_string());
     Ok(Uploaded { version, startup_ms: answer.startup_time_ms })
-}
-
-fn kind(kind: ModuleKind) -> &'static str {
-    match kind {
-        ModuleKind::EsModule => "application/javascript+module",
-        ModuleKind::CommonJs => "application/javascript",
-        ModuleKind::Text => "text/plain",
-        ModuleKind::Data => "application/octet-stream",
-        ModuleKind::Wasm => "application/wasm",
-    }
 }
 
 /// Bytes of a bundle's code.

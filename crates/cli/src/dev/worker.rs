@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use model::{Application, ApplicationImages, AssetRules, ImageSource};
+use project::Bundle;
 use project::config::{self, Config};
-use project::{Bundle, ModuleKind};
 use workers::spec::{
     Assets, Binding, BindingValue, ContainerEngine, ContainerImages, DurableObjectNamespace, Module,
 };
@@ -136,18 +136,11 @@ pub(crate) fn date_warning(config: &Config) -> Option<String> {
 
 fn modules(bundle: Bundle) -> Vec<Module> {
     let Bundle { main, modules, source_map, .. } = bundle;
-    let kind = |kind| match kind {
-        ModuleKind::EsModule => workers::spec::ModuleKind::EsModule,
-        ModuleKind::CommonJs => workers::spec::ModuleKind::CommonJs,
-        ModuleKind::Text => workers::spec::ModuleKind::Text,
-        ModuleKind::Data => workers::spec::ModuleKind::Data,
-        ModuleKind::Wasm => workers::spec::ModuleKind::Wasm,
-    };
     modules
         .into_iter()
         .map(|module| Module {
             source_map: source_map.clone().filter(|_| module.name == main),
-            kind: kind(module.kind),
+            kind: module.kind,
             name: module.name,
             contents: module.contents,
         })

@@ -8,7 +8,6 @@ use uuid::Uuid;
 use super::Asked;
 use crate::blobs::BlobId;
 use crate::envelope::{Body, Failure};
-use crate::plan::ModuleKind;
 use crate::workers::Workers;
 
 /// Names the part that is the main module.
@@ -34,7 +33,13 @@ pub(super) fn answer(
     let boundary = Uuid::new_v4().simple().to_string();
     let mut form = Vec::new();
     for module in &version.modules {
-        part(&mut form, &boundary, &module.name, mime(module.kind), &read(&module.contents)?);
+        part(
+            &mut form,
+            &boundary,
+            &module.name,
+            module.kind.media_type(),
+            &read(&module.contents)?,
+        );
         if let Some(map) = &module.source_map {
             let name = format!("{}.map", module.name);
             part(&mut form, &boundary, &name, "application/source-map", &read(map)?);
@@ -61,15 +66,4 @@ fn part(form: &mut Vec<u8>, boundary: &str, name: &str, mime: &str, content: &[u
     form.extend_from_slice(head.as_bytes());
     form.extend_from_slice(content);
     form.extend_from_slice(b"\r\n");
-}
-
-fn mime(kind: ModuleKind) -> &'static str {
-    match kind {
-        ModuleKind::EsModule => "application/javascript+module",
-        ModuleKind::CommonJs => "application/javascript",
-        ModuleKind::Text => "text/plain",
-        ModuleKind::Data => "application/octet-stream",
-        ModuleKind::Wasm => "application/wasm",
-        ModuleKind::Json => "application/json",
-    }
 }

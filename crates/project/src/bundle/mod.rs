@@ -16,6 +16,8 @@ mod service;
 
 use std::path::{Path, PathBuf};
 
+pub use model::ModuleKind;
+
 pub use custom_build::{BuildCommandError, run_build_command};
 pub use run::bundle;
 pub use service::EsbuildError;
@@ -52,21 +54,6 @@ impl std::fmt::Debug for Module {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} ({:?}, {} bytes)", self.name, self.kind, self.contents.len())
     }
-}
-
-/// How the runtime reads a module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ModuleKind {
-    /// ECMAScript module.
-    EsModule,
-    /// CommonJS module.
-    CommonJs,
-    /// A string.
-    Text,
-    /// An `ArrayBuffer`.
-    Data,
-    /// A `WebAssembly.Module`.
-    Wasm,
 }
 
 /// How to bundle, beside what the configuration says.

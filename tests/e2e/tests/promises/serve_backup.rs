@@ -45,6 +45,23 @@ fn answers(platform: &Platform, path: &str, text: &str) {
     assert_eq!(reply.text().trim(), text, "{path}: {reply}");
 }
 
+/// The project, deployed with its secret.
+fn deployed(platform: &Platform) -> Project {
+    let project = project();
+    platform.client(&project, &["deploy"]).assert_succeeds();
+    project.write("secrets.json", r#"{"KEY": "hush hush"}"#);
+    platform.client(&project, &["secret", "bulk", "secrets.json"]).assert_succeeds();
+    project
+}
+
+/// Counts to one, and saves the platform in a file, whose path it gives.
+fn saved_at_one(platform: &Platform, project: &Project) -> String {
+    answers(platform, "/count", "1");
+    let path = project.path().join("platform.tar").to_string_lossy().into_owned();
+    platform.berth(&["backup", &path]).assert_succeeds();
+    path
+}
+
 /// Waits until it does so again.
 fn serves(platform: &Platform) {
     until("it serves again", || {
@@ -54,10 +71,8 @@ fn serves(platform: &Platform) {
 
 #[test]
 fn a_platform_is_saved_while_it_runs_and_is_another_one_elsewhere_with_another_key() {
-    let (platform, project) = (Platform::start(), project());
-    platform.client(&project, &["deploy"]).assert_succeeds();
-    project.write("secrets.json", r#"{"KEY": "hush hush"}"#);
-    platform.client(&project, &["secret", "bulk", "secrets.json"]).assert_succeeds();
+    let platform = Platform::start();
+    let project = deployed(&platform);
     answers(&platform, "/count", "1");
     answers(&platform, "/count", "2");
 
@@ -90,14 +105,9 @@ fn a_platform_is_saved_while_it_runs_and_is_another_one_elsewhere_with_another_k
 #[test]
 fn a_platform_that_runs_is_again_what_it_was_when_it_was_saved() {
     // The first one's addresses are any: the next start has the same ones.
-    let (platform, project) = (Platform::start().stopped_and_started_again(), project());
-    platform.client(&project, &["deploy"]).assert_succeeds();
-    project.write("secrets.json", r#"{"KEY": "hush hush"}"#);
-    platform.client(&project, &["secret", "bulk", "secrets.json"]).assert_succeeds();
-    answers(&platform, "/count", "1");
-    let archive = project.path().join("platform.tar");
-    let path = archive.to_string_lossy();
-    platform.berth(&["backup", &path]).assert_succeeds();
+    let platform = Platform::start().stopped_and_started_again();
+    let project = deployed(&platform);
+    let path = saved_at_one(&platform, &project);
 
     // What comes after is undone: a count, code, a Worker, an image and what a container has written.
     answers(&platform, "/count", "2");
@@ -138,12 +148,9 @@ fn a_platform_that_runs_is_again_what_it_was_when_it_was_saved() {
 
 #[test]
 fn instances_that_were_left_behind_end_before_what_was_saved_takes_their_place() {
-    let (platform, project) = (Platform::start_and_leave_instances(), project());
-    platform.client(&project, &["deploy"]).assert_succeeds();
-    answers(&platform, "/count", "1");
-    let archive = project.path().join("platform.tar");
-    let path = archive.to_string_lossy();
-    platform.berth(&["backup", &path]).assert_succeeds();
+    let platform = Platform::start_and_leave_instances();
+    let project = deployed(&platform);
+    let path = saved_at_one(&platform, &project);
     answers(&platform, "/count", "2");
     answers(&platform, "/", "it is saved");
     let platform = platform.stopped_and_changed(|data| {
@@ -164,10 +171,8 @@ fn instances_that_were_left_behind_end_before_what_was_saved_takes_their_place()
 
 #[test]
 fn the_key_of_secrets_may_be_kept_elsewhere_than_on_the_platforms_disk() {
-    let (platform, project) = (Platform::start(), project());
-    platform.client(&project, &["deploy"]).assert_succeeds();
-    project.write("secrets.json", r#"{"KEY": "hush hush"}"#);
-    platform.client(&project, &["secret", "bulk", "secrets.json"]).assert_succeeds();
+    let platform = Platform::start();
+    drop(deployed(&platform));
     let file = |data: &Project| data.home().join("db/secrets.key");
     assert!(file(platform.data()).exists());
 
