@@ -1,6 +1,5 @@
 //! Backups of a platform: everything that cannot be made again, in one file.
 
-mod archive;
 mod gather;
 mod restore;
 mod take_up;
@@ -9,15 +8,15 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
+use ::backup::{FORMAT, Head, Writer};
 use jiff::Timestamp;
 
 use crate::error::{CliError, Kind};
 use crate::serve::Folders;
-use archive::{FORMAT, Head, Writer};
 use gather::Gather;
 use restore::There;
 
-pub(crate) use archive::Manifest;
+pub(crate) use ::backup::Manifest;
 pub(crate) use take_up::{next, replaced};
 
 /// What of it is left to the one who asks.

@@ -20,7 +20,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 23] = [
+pub const TARGETS: [Target; 24] = [
     Target { name: "docker_request", run: agent::fuzz::docker_request, tries: 40_000 },
     Target { name: "engine_request", run: agent::fuzz::engine_request, tries: 20_000 },
     Target { name: "go_template", run: agent::fuzz::go_template, tries: 20_000 },
@@ -44,6 +44,7 @@ pub const TARGETS: [Target; 23] = [
     Target { name: "asset_manifest", run: control::fuzz::asset_manifest, tries: 40_000 },
     Target { name: "tail_filters", run: control::fuzz::tail_filters, tries: 40_000 },
     Target { name: "forwarded_headers", run: edge::fuzz::forwarded, tries: 40_000 },
+    Target { name: "backup_archive", run: backup::fuzz, tries: 20_000 },
 ];
 
 /// Runs the target of that name: what the fuzzer calls.

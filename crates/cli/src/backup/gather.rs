@@ -3,11 +3,11 @@
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use ::backup::Writer;
 use fs_err as fs;
 use image::ImageStore;
 use store::{Sqlite, copy_database};
 
-use super::archive::Writer;
 use crate::error::{CliError, Kind};
 use crate::serve::Folders;
 

@@ -6,11 +6,11 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use ::backup::{ArchiveError, Manifest};
 use control::Sealer;
 use fs_err as fs;
 use store::{Sqlite, Store};
 
-use super::archive::{self, ArchiveError, Manifest};
 use super::take_up::{Parts, remove_tree};
 use crate::error::{CliError, Kind};
 use crate::serve::Folders;
@@ -91,7 +91,7 @@ pub(super) fn unpack_to(archive: &Path, to: &Path) -> Result<Manifest, CliError>
     let file =
         fs::File::open(archive).map_err(|error| CliError::failure("open the archive", error))?;
     let read =
-        archive::read(io::BufReader::new(file), |path, reader| write(&to.join(path), reader));
+        ::backup::read(io::BufReader::new(file), |path, reader| write(&to.join(path), reader));
     read.map_err(|error| {
         let newer = matches!(error, ArchiveError::Newer { .. });
         let error = CliError::failure("restore", error);

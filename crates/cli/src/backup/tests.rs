@@ -5,7 +5,6 @@ use std::path::PathBuf;
 
 use fs_err as fs;
 
-use super::archive::Writer;
 use super::take_up::cut_off_after;
 use super::*;
 

@@ -5,7 +5,7 @@ use toml::Table;
 use super::{CORPUS, File, Finding};
 
 /// Each room (or package) with those it may import. Rooms on one level never import each other.
-const EDGES: [(&str, &[&str]); 18] = [
+const EDGES: [(&str, &[&str]); 19] = [
     ("model", &[]),
     ("init", &[]),
     ("project", &["model"]),
@@ -16,19 +16,20 @@ const EDGES: [(&str, &[&str]); 18] = [
     ("agent", &["runtime", "image", "model"]),
     ("registry", &["image", "model"]),
     ("store", &[]),
+    ("backup", &[]),
     ("control", &["store", "model"]),
     (
         "cli",
         &[
             "edge", "workers", "agent", "registry", "control", "runtime", "image", "store",
-            "project", "model",
+            "backup", "project", "model",
         ],
     ),
     ("xtask", &["e2e"]),
     ("e2e", &[]),
     ("differential", &["e2e"]),
     ("escape", &["e2e", "runtime", "model"]),
-    ("fuzzing", &["agent", "control", "edge", "image", "init", "project", "registry"]),
+    ("fuzzing", &["agent", "backup", "control", "edge", "image", "init", "project", "registry"]),
     ("fuzz", &["fuzzing"]),
 ];
 

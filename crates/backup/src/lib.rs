@@ -6,6 +6,9 @@
 //! manifest.json         the same again, and each file with its length and SHA-256
 //! manifest.sha256       the SHA-256 of the manifest: whoever has it has the whole archive
 //! ```
+//!
+//! Which files these are, and how they are read while others write them, is `cli/src/backup`'s business.
+#![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{self, Read, Write};
@@ -17,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 
 /// The newest form of archives that is known; written into each.
-pub(crate) const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 1;
 
 const HEAD: &str = "berth-backup.json";
 const MANIFEST: &str = "manifest.json";
@@ -27,39 +30,42 @@ const LONGEST_MANIFEST: u64 = 4 << 30;
 
 /// What an archive is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Head {
+pub struct Head {
     /// The form of the archive: [`FORMAT`].
-    pub(crate) format: u32,
+    pub format: u32,
     /// The version of Berth that wrote it.
-    pub(crate) berth: String,
-    pub(crate) created_at: Timestamp,
+    pub berth: String,
+    /// When that was.
+    pub created_at: Timestamp,
     /// Whether the keys are in it.
-    pub(crate) keys: bool,
+    pub keys: bool,
     /// Whether images are in it.
-    pub(crate) images: bool,
+    pub images: bool,
 }
 
 /// A file in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct File {
+pub struct File {
     /// Below the data directory, parts separated by `/`.
-    pub(crate) path: String,
+    pub path: String,
     /// Its length in bytes.
-    pub(crate) size: u64,
+    pub size: u64,
     /// SHA-256 of its content, in hex.
-    pub(crate) sha256: String,
+    pub sha256: String,
 }
 
 /// All that is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Manifest {
-    pub(crate) head: Head,
-    pub(crate) files: Vec<File>,
+pub struct Manifest {
+    /// What the archive is.
+    pub head: Head,
+    /// Its files, in the order in which they are in it.
+    pub files: Vec<File>,
 }
 
 /// Why an archive cannot be read. Texts complete "failed to …".
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ArchiveError {
+pub enum ArchiveError {
     /// The file cannot be read, or ends in the middle.
     #[error("read the archive: {0}")]
     Read(#[from] io::Error),
@@ -82,20 +88,33 @@ pub(crate) enum ArchiveError {
 }
 
 /// Writes an archive.
-pub(crate) struct Writer<W: Write> {
+pub struct Writer<W: Write> {
     tar: Builder<W>,
     manifest: Manifest,
 }
 
+impl<W: Write> std::fmt::Debug for Writer<W> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer").field("manifest", &self.manifest).finish_non_exhaustive()
+    }
+}
+
 impl<W: Write> Writer<W> {
-    pub(crate) fn begin(to: W, head: Head) -> io::Result<Self> {
+    /// Begins one.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn begin(to: W, head: Head) -> io::Result<Self> {
         let mut tar = Builder::new(to);
         append(&mut tar, HEAD, &json(&head))?;
         Ok(Self { tar, manifest: Manifest { head, files: Vec::new() } })
     }
 
     /// Adds a file with this many bytes, which its reader has.
-    pub(crate) fn add(&mut self, path: &str, size: u64, reader: impl Read) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// It cannot be read or written, or has become shorter.
+    pub fn add(&mut self, path: &str, size: u64, reader: impl Read) -> io::Result<()> {
         let mut reader = Hashing { reader: reader.take(size), hash: Sha256::new(), read: 0 };
         self.tar.append_data(&mut header(size), path, &mut reader)?;
         if reader.read != size {
@@ -108,7 +127,10 @@ impl<W: Write> Writer<W> {
     }
 
     /// Ends the archive; what it was written to, and what is in it.
-    pub(crate) fn finish(mut self) -> io::Result<(W, Manifest)> {
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn finish(mut self) -> io::Result<(W, Manifest)> {
         let manifest = json(&self.manifest);
         append(&mut self.tar, MANIFEST, &manifest)?;
         append(&mut self.tar, CHECKSUM, hex(&Sha256::digest(&manifest)).as_bytes())?;
@@ -121,7 +143,7 @@ impl<W: Write> Writer<W> {
 ///
 /// # Errors
 /// It is damaged, newer, or something else; or `keep` fails.
-pub(crate) fn read(
+pub fn read(
     from: impl Read,
     mut keep: impl FnMut(&Path, &mut dyn Read) -> io::Result<()>,
 ) -> Result<Manifest, ArchiveError> {
@@ -255,6 +277,26 @@ impl<R: Read> Read for Hashing<R> {
         self.hash.update(&buffer[..count]);
         self.read += count as u64;
         Ok(count)
+    }
+}
+
+/// Entry point for `tests/fuzzing` alone: an archive of whoever.
+///
+/// # Panics
+/// A file would be put elsewhere than below the folder of a restore, or what was read is not what its
+/// manifest says.
+pub fn fuzz(bytes: &[u8]) {
+    let mut kept = Vec::new();
+    let manifest = read(bytes, |path, _| {
+        assert!(path.components().all(|part| matches!(part, Component::Normal(_))), "{path:?}");
+        kept.push(path.to_string_lossy().into_owned());
+        Ok(())
+    });
+    if let Ok(manifest) = manifest {
+        let mut listed: Vec<_> = manifest.files.into_iter().map(|file| file.path).collect();
+        listed.sort();
+        kept.sort();
+        assert_eq!(kept, listed);
     }
 }
 
