@@ -106,116 +106,50 @@ fn try_one(target: Target, bytes: &[u8], number: u64) {
     );
 }
 
-#[test]
-fn requests_of_the_docker_api_are_parsed_or_refused() {
-    hold("docker_request");
+/// A test for each target, and the list of them.
+macro_rules! promises {
+    ($($promise:ident: $target:literal;)*) => {
+        const HELD: &[&str] = &[$($target),*];
+        $(#[test]
+        fn $promise() {
+            hold($target);
+        })*
+    };
+}
+
+promises! {
+    requests_of_the_docker_api_are_parsed_or_refused: "docker_request";
+    heads_at_an_instance_s_port_are_answered_or_refused: "connect_head";
+    frames_of_init_s_protocol_are_messages_or_errors: "init_protocol";
+    records_of_an_end_are_some_record: "init_record";
+    manifests_of_images_are_parsed_or_refused: "image_manifest";
+    configs_of_images_are_parsed_or_refused: "image_config";
+    layers_stay_in_their_directory: "image_layer";
+    archives_of_images_are_imported_or_refused: "image_archive";
+    pushed_manifests_are_kept_or_refused: "pushed_manifest";
+    paths_of_the_registry_lead_nowhere_else: "registry_path";
+    ranges_stay_in_their_blob: "registry_range";
+    nothing_unsigned_is_a_credential: "registry_authorization";
+    dockerfiles_are_parsed_or_refused: "dockerfile";
+    wrangler_jsonc_is_read_or_refused: "wrangler_jsonc";
+    wrangler_toml_is_read_or_refused: "wrangler_toml";
+    dev_vars_are_read: "dev_vars";
+    uploads_of_workers_are_read_or_refused: "worker_upload";
+    container_applications_are_planned_or_refused: "container_application";
+    static_files_stay_in_their_folder: "asset_manifest";
+    filters_of_tails_are_kept_or_refused: "tail_filters";
+    forwarded_headers_are_believed_of_trusted_proxies_alone: "forwarded_headers";
+    requests_of_the_docker_engine_are_parsed_or_refused: "engine_request";
+    templates_of_docker_s_formats_are_filled_in_or_refused: "go_template";
+    archives_of_backups_are_read_or_refused: "backup_archive";
 }
 
 #[test]
-fn heads_at_an_instance_s_port_are_answered_or_refused() {
-    hold("connect_head");
-}
-
-#[test]
-fn frames_of_init_s_protocol_are_messages_or_errors() {
-    hold("init_protocol");
-}
-
-#[test]
-fn records_of_an_end_are_some_record() {
-    hold("init_record");
-}
-
-#[test]
-fn manifests_of_images_are_parsed_or_refused() {
-    hold("image_manifest");
-}
-
-#[test]
-fn configs_of_images_are_parsed_or_refused() {
-    hold("image_config");
-}
-
-#[test]
-fn layers_stay_in_their_directory() {
-    hold("image_layer");
-}
-
-#[test]
-fn archives_of_images_are_imported_or_refused() {
-    hold("image_archive");
-}
-
-#[test]
-fn pushed_manifests_are_kept_or_refused() {
-    hold("pushed_manifest");
-}
-
-#[test]
-fn paths_of_the_registry_lead_nowhere_else() {
-    hold("registry_path");
-}
-
-#[test]
-fn ranges_stay_in_their_blob() {
-    hold("registry_range");
-}
-
-#[test]
-fn nothing_unsigned_is_a_credential() {
-    hold("registry_authorization");
-}
-
-#[test]
-fn dockerfiles_are_parsed_or_refused() {
-    hold("dockerfile");
-}
-
-#[test]
-fn wrangler_jsonc_is_read_or_refused() {
-    hold("wrangler_jsonc");
-}
-
-#[test]
-fn wrangler_toml_is_read_or_refused() {
-    hold("wrangler_toml");
-}
-
-#[test]
-fn dev_vars_are_read() {
-    hold("dev_vars");
-}
-
-#[test]
-fn uploads_of_workers_are_read_or_refused() {
-    hold("worker_upload");
-}
-
-#[test]
-fn container_applications_are_planned_or_refused() {
-    hold("container_application");
-}
-
-#[test]
-fn static_files_stay_in_their_folder() {
-    hold("asset_manifest");
-}
-
-#[test]
-fn filters_of_tails_are_kept_or_refused() {
-    hold("tail_filters");
-}
-
-#[test]
-fn forwarded_headers_are_believed_of_trusted_proxies_alone() {
-    hold("forwarded_headers");
-}
-
-#[test]
-fn every_target_has_a_program_of_the_fuzzer_and_seeds() {
+fn every_target_has_a_program_of_the_fuzzer_and_seeds_and_a_test() {
     for target in TARGETS {
         let program = folder("../fuzz_targets").join(target.name).with_extension("rs");
         assert!(program.exists(), "{}", program.display());
         assert!(!seeds(target.name).is_empty(), "{}", target.name);
+        assert!(HELD.contains(&target.name), "{} is held by no test", target.name);
     }
 }
