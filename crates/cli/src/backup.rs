@@ -168,16 +168,26 @@ pub(crate) fn is_taken_up(folders: &Folders) -> bool {
     !next(folders).exists() && !take_up::now(folders).exists()
 }
 
+/// Refuses what a restore that waits would undo, or would be undone by.
+///
+/// # Errors
+/// One waits.
+pub(crate) fn check_none_waits(folders: &Folders) -> Result<(), CliError> {
+    let next = next(folders);
+    if !next.exists() {
+        return Ok(());
+    }
+    let text = "a restore waits for `berth serve` to take it up";
+    Err(CliError::new(Kind::Usage, text)
+        .hint(format!("start `berth serve`, or remove {}", next.display())))
+}
+
 fn replace(
     folders: &Folders,
     stage: impl Fn(&Path) -> Result<Manifest, CliError>,
 ) -> Result<(Manifest, Restored), CliError> {
+    check_none_waits(folders)?;
     let next = next(folders);
-    if next.exists() {
-        let text = "a restore waits already for `berth serve` to take it up";
-        return Err(CliError::new(Kind::Usage, text)
-            .hint(format!("start `berth serve`, or remove {}", next.display())));
-    }
     let held = match folders.hold() {
         Ok(held) => held,
         Err(error) if error.kind == Kind::Held => return Ok((stage(&next)?, Restored::Served)),

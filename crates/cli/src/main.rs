@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory as _, FromArgMatches as _};
 use runtime::ordinary_user::Ids;
 
-use crate::args::{Args, Command, ContainersCommand};
+use crate::args::{Args, Command, ContainersCommand, VersionsCommand};
 use crate::printer::Printer;
 
 fn main() -> ExitCode {
@@ -98,9 +98,11 @@ fn needs_root(command: &Command) -> bool {
     use docker::args::DockerCommand;
     match command {
         Command::Dev(_) | Command::Deploy(_) | Command::Build(_) | Command::Images(_) => true,
-        Command::Containers(args) => {
-            matches!(args.command, ContainersCommand::Build(_) | ContainersCommand::Push(_))
-        }
+        Command::Versions(args) => matches!(args.command, VersionsCommand::Upload(_)),
+        Command::Containers(args) => matches!(
+            args.command,
+            ContainersCommand::Build(_) | ContainersCommand::Push(_) | ContainersCommand::Apply(_)
+        ),
         // A question is asked by whoever asks it.
         Command::Serve(serve) => !(serve.check || serve.print_config),
         Command::Docker(docker) => !matches!(

@@ -199,7 +199,7 @@ fn one_that_waits_is_not_overtaken() {
     let folders = Folders::under(&data);
     fs::create_dir(next(&folders)).unwrap();
     let error = format!("{:?}", restore_into(&data, &archive, true).unwrap_err());
-    assert!(error.contains("waits already"), "{error}");
+    assert!(error.contains("a restore waits"), "{error}");
     accept(&folders).unwrap();
     assert!(take_up::now(&folders).exists() && !next(&folders).exists());
 }

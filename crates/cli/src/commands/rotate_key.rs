@@ -21,6 +21,7 @@ pub(crate) fn run(args: &RotateKeyArgs, printer: &Printer) -> Result<(), CliErro
     // One that runs would go on encrypting with the key that it has read.
     let _held = folders.hold()?;
     backup::finish(&folders)?;
+    backup::check_none_waits(&folders)?;
     let store: Arc<dyn Store> = Arc::new(
         Sqlite::open(&folders.database)
             .map_err(|error| CliError::failure("open the records", error))?,
