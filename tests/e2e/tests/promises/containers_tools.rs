@@ -198,7 +198,8 @@ fn what_runs_in_instances_and_what_they_use_is_seen() {
     processes_are_shown_as_the_instance_sees_them(&fixture, &instance);
     use_is_shown_beside_the_limits(&fixture, &instance);
     fixture.berth(&["top", "nobody"]).assert_fails(1, &["there is no instance nobody", "hint: "]);
-    let _ = busy.interrupt();
+    // Its own process heeds no Ctrl-C where whoever runs the tests has it ignored.
+    drop(busy);
     fixture.platform.stop();
 }
 
