@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 
 use super::Folders;
@@ -42,10 +43,15 @@ pub(crate) fn take_up(folders: &Folders, is_stopped: bool) -> Result<(), CliErro
         return backup::finish(folders);
     }
     let mut given = std::env::args_os();
-    // The file that runs, also when another one has its name by now.
-    let mut program = Command::new("/proc/self/exe");
+    let mut program = Command::new(program());
     if let Some(name) = given.next() {
         program.arg0(name);
     }
     Err(CliError::failure("start again", program.args(given).exec()))
+}
+
+/// The file that runs: by its name, which the process has in lists, unless another one has it by now.
+fn program() -> PathBuf {
+    let named = std::env::current_exe().ok().filter(|path| path.exists());
+    named.unwrap_or_else(|| PathBuf::from("/proc/self/exe"))
 }

@@ -124,6 +124,8 @@ fn a_platform_that_runs_is_again_what_it_was_when_it_was_saved() {
     platform.berth(&["restore", &path, "--replace"]).assert_succeeds();
     serves(&platform);
     assert!(platform.process().is_alive(), "whoever watches over it sees no end");
+    let command = fs_err::read_to_string(format!("/proc/{}/comm", platform.process().pid));
+    assert_eq!(command.expect("read its name").trim(), "berth");
     answers(&platform, "/secret", "hush hush");
     answers(&platform, "/count", "2");
     answers(&platform, "/", "it is saved");
